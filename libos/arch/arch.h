@@ -1,0 +1,78 @@
+// The machine as the rest of the LibOS sees it. Two implementations: arch/enclave (SGX) and arch/hosted (host threads,
+// for tests under sanitizers). What the machine calls back is declared at the end and implemented above.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "libos/arch/registers.h"
+#include "libos/lib/result.h"
+#include "libos/lib/string.h"
+
+namespace occlum {
+
+class Task;
+
+// Goes to user mode with the current task's user registers; never returns. Handles pending work first
+// (before_return_to_user).
+[[noreturn]] void enter_user();
+
+// A fault of a program.
+struct FaultInfo {
+  uint8_t vector;        // 0 #DE, 1 #DB, 3 #BP, 5 #BR, 6 #UD, 13 #GP, 14 #PF, 16 #MF, 17 #AC, 19 #XM
+  uint32_t error_code;   // #PF: bit 0 present, 1 write, 2 user, 4 instruction fetch (the host's word: a hint only)
+  uint64_t address;      // #PF: EXINFO.MADDR, page-granular or exact
+};
+
+// Time stamp counter in ns since an arbitrary start, monotonic over all vCPUs.
+uint64_t machine_monotonic_ns();
+uint64_t machine_boot_realtime_ns();   // realtime minus monotonic, the host's word at start
+
+// A bounded region in which LibOS code may use vector registers (crypto): the program's state is saved first.
+class XstateScope {
+ public:
+  XstateScope();
+  ~XstateScope();
+  XstateScope(const XstateScope&) = delete;
+  XstateScope& operator=(const XstateScope&) = delete;
+};
+
+// What the host passed at start (all untrusted, sizes checked, copied in).
+struct BootArguments {
+  Vec<String> argv;
+  Vec<String> env;
+  String cwd;
+  Vec<String> writable_dirs;
+  String host_name;
+  bool terminal[3] = {false, false, false};   // stdin, stdout, stderr are terminals
+};
+const BootArguments& boot_arguments();
+
+// The measured configuration's text (abi/config.h).
+std::string_view measured_config();
+
+// The root image file, mapped by the host read-only into untrusted memory; size 0 when there is none. Copies `to.size()`
+// bytes at `offset` in; a truncated or unreadable mapping is kIo. Bytes are hostile until verified.
+uint64_t root_image_size();
+Result<void> read_root_image(uint64_t offset, std::span<std::byte> to);
+
+// Ends the enclave: the host process ends with `status` (0..255, or 128+signal).
+[[noreturn]] void shut_down(int status);
+
+// CPUID as a program may see it: leaf 0xD computed from XFRM, others the host's word, checked once and cached.
+struct CpuidResult { uint32_t eax, ebx, ecx, edx; };
+CpuidResult cpuid(uint32_t leaf, uint32_t subleaf);
+
+// --- implemented above (process/, syscall/), called by arch ---
+// All run on the current task's kernel stack and return to go back to user mode.
+void on_syscall(UserRegisters& registers);
+void on_fault(UserRegisters& registers, const FaultInfo& fault);
+// The last thing before user mode: pending signals, a tick's request to reschedule (arch does that one itself).
+void on_return_to_user(UserRegisters& registers);
+// True when on_return_to_user has work for the current task; read with ticks able to come: must be cheap.
+bool has_return_work(const Task& task);
+// The first task, after mm, sched and host calls work: mounts the root, starts the first process.
+[[noreturn]] void kernel_main();
+
+}  // namespace occlum

@@ -1,0 +1,90 @@
+// File: an open file description (open(2), "Open file descriptions"), whatever is behind it.
+//
+// One class per kind of descriptor derives from it (regular file, directory, pipe end, eventfd, socket, tty, ...) and
+// implements what makes sense; the rest answers what Linux answers. A File is shared by duplicated descriptors and by
+// processes; it guards its own state. All operations may block unless the file is non-blocking, and may fail with
+// kIntr (kRestartSys) when a signal comes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "libos/lib/ptr.h"
+#include "libos/lib/result.h"
+#include "libos/mm/address_space.h"
+#include "libos/mm/data_transfer.h"
+#include "libos/sched/wait_queue.h"
+
+namespace occlum {
+
+class Thread;
+class Inode;
+struct Stat;
+struct StatFs;
+
+// Event bits are poll(2)'s: POLLIN 0x1, POLLPRI 0x2, POLLOUT 0x4, POLLERR 0x8, POLLHUP 0x10, POLLRDHUP 0x2000, ...
+using PollEvents = uint32_t;
+constexpr PollEvents kPollIn = 0x001, kPollPri = 0x002, kPollOut = 0x004, kPollErr = 0x008, kPollHup = 0x010,
+                     kPollNval = 0x020, kPollRdNorm = 0x040, kPollRdBand = 0x080, kPollWrNorm = 0x100,
+                     kPollWrBand = 0x200, kPollRdHup = 0x2000;
+
+// Collects the wait queues that a poll must sit in. poll(), epoll and blocking reads implement it.
+class Poller {
+ public:
+  // Joins `queue`. Called by File::poll before it looks at its state, so that no change is missed. kNoMem.
+  virtual Result<void> watch(WaitQueue& queue) = 0;
+
+ protected:
+  ~Poller() = default;
+};
+
+enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };
+
+class File : public RefCounted<File> {
+ public:
+  virtual ~File() = default;
+
+  // --- data ---
+  // read(2) and write(2): at the file position where there is one. A sink that takes 0 bytes is fine.
+  virtual Result<size_t> read(DataSink& sink);                              // default kInval
+  virtual Result<size_t> write(DataSource& source);                         // default kInval
+  virtual Result<size_t> read_at(uint64_t offset, DataSink& sink);          // pread(2); default kSpipe
+  virtual Result<size_t> write_at(uint64_t offset, DataSource& source);     // pwrite(2); default kSpipe
+  virtual Result<uint64_t> seek(int64_t offset, Whence whence);             // default kSpipe
+  virtual Result<void> truncate(uint64_t size);                             // default kInval
+  virtual Result<void> allocate(int mode, uint64_t offset, uint64_t length);// fallocate(2); default kNoDev
+  virtual Result<void> sync(bool data_only);                                // default kInval
+  virtual Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument);  // default kNoTty
+  virtual Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot);  // default kNoDev
+
+  // Current events; joins the poller's queues first when `poller` is not null.
+  virtual PollEvents poll(Poller* poller);   // default: kPollIn | kPollOut, always ready
+
+  // The inode behind it where there is one (regular files, directories, FIFOs, devices): fstat, fchmod, ... use it.
+  virtual Inode* inode() { return nullptr; }
+  virtual Result<Stat> stat();               // default: asks inode(), else an anonymous inode's answer
+
+  // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
+  virtual Result<String> describe();
+
+  // The last descriptor that refers to this description was closed (flock and friends). The destructor does the rest.
+  virtual void last_close() {}
+
+  // --- flags of open(2)/fcntl(2): the access mode and status flags, without O_CLOEXEC and creation flags ---
+  uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
+  // F_SETFL: only O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK change.
+  virtual Result<void> set_flags(uint32_t flags);
+  bool is_nonblocking() const;
+  bool can_read() const;
+  bool can_write() const;
+
+ protected:
+  explicit File(uint32_t flags) : flags_(flags) {}
+  std::atomic<uint32_t> flags_;
+};
+
+// Blocks on a file that is not ready: waits until file.poll() shows one of `events` (or kPollErr | kPollHup), honours
+// `deadline`. Errors: kIntr (kRestartSys), kTimedOut. For files whose blocking operations are "try, else wait".
+Result<void> wait_for_events(File& file, PollEvents events, Nanoseconds deadline);
+
+}  // namespace occlum

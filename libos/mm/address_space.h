@@ -1,0 +1,117 @@
+// AddressSpace: what one process has mapped. (mmap(2), mprotect(2), mremap(2), madvise(2), brk(2))
+//
+// All processes live in one linear range, so an address space is a set of *areas*, each owning its range of linear
+// addresses: no other address space can have it at the same time (conflict groups for ET_EXEC and fork come with
+// residency, docs/architecture.md). Pages of an area are committed on the first touch, with some around them. The
+// owner check of user copies looks areas up here. Everything takes the space's mutex (rank kAddressSpace).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "libos/lib/lock.h"
+#include "libos/lib/ptr.h"
+#include "libos/lib/result.h"
+#include "libos/lib/string.h"
+#include "libos/lib/tree.h"
+#include "libos/lib/vec.h"
+#include "libos/lib/function_ref.h"
+#include "libos/mm/memory_object.h"
+#include "libos/mm/prot.h"
+
+namespace occlum {
+
+enum class Access : uint8_t { kRead, kWrite, kExecute };
+
+// What a mapping shows. A private mapping copies pages of the object; a shared one is the object's home range.
+struct MapSource {
+  RefPtr<MemoryObject> object;  // null: anonymous and private
+  uint64_t offset = 0;          // bytes, page-aligned
+  bool shared = false;
+  bool may_write = true;        // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
+  String name;                  // path, for /proc/<pid>/maps
+  uint64_t device = 0, inode = 0;
+};
+
+enum class Placement { kAnywhere, kHint, kFixed, kFixedNoReplace };
+
+struct MapRequest {
+  uint64_t address = 0;
+  uint64_t length = 0;          // bytes, rounded up to pages
+  Prot prot = Prot::kNone;
+  Placement placement = Placement::kAnywhere;
+  bool grows_down = false;      // a stack: below it stays a guard
+  bool populate = false;
+  MapSource source;
+};
+
+struct Area {
+  uint64_t start, end;
+  Prot prot;
+  bool shared, may_write, grows_down;
+  RefPtr<MemoryObject> object;
+  uint64_t offset;
+  String name;
+  uint64_t device, inode;
+};
+
+// A fault, judged: what the caller must do.
+enum class FaultResult { kResolved, kNoMapping /* SEGV_MAPERR */, kNoPermission /* SEGV_ACCERR */,
+                         kBusError /* SIGBUS, BUS_ADRERR */, kOutOfMemory };
+
+class AddressSpace : public RefCounted<AddressSpace> {
+ public:
+  static Result<RefPtr<AddressSpace>> create();
+  ~AddressSpace();  // frees every area
+
+  // mmap(2). Returns the address. Errors: kInval, kNoMem, kExist, kAccess, kPerm.
+  Result<uint64_t> map(MapRequest request);
+  Result<void> unmap(uint64_t address, uint64_t length);
+  Result<void> protect(uint64_t address, uint64_t length, Prot prot);
+  enum class Remap { kInPlace, kMayMove, kFixed };
+  Result<uint64_t> remap(uint64_t address, uint64_t old_length, uint64_t new_length, Remap how, uint64_t fixed);
+  // madvise(2): MADV_DONTNEED zeroes private anonymous pages and re-reads private file pages. Unknown advice: kInval.
+  Result<void> advise(uint64_t address, uint64_t length, int advice);
+  Result<void> sync(uint64_t address, uint64_t length, int flags);   // msync(2)
+  Result<void> check_mapped(uint64_t address, uint64_t length);     // kNoMem when there is a hole
+  // mincore(2): one bool per page.
+  Result<void> residency(uint64_t address, uint64_t length, FunctionRef<void(bool)> page);
+
+  // brk(2): sets the program break when it can; returns the break that holds now.
+  uint64_t set_break(uint64_t address);
+  // Reserves the heap behind the program; called once by exec.
+  Result<void> create_heap();
+
+  // Resolves an access by this process, from a fault or from a user copy.
+  FaultResult handle_fault(uint64_t address, Access access);
+
+  // The owner check: every byte of the range is mapped here with the right. Pages may still be uncommitted.
+  bool may_access(uint64_t address, uint64_t length, Access access) const;
+
+  // Calls back for each area in order of address, on copies (for /proc/<pid>/maps).
+  Result<Vec<Area>> areas() const;
+
+  uint64_t mapped_bytes() const;
+  uint64_t committed_bytes() const;
+
+  // Futex keys: (object, offset) for shared mappings, else (this, address).
+  struct FutexKey { uint64_t space; uint64_t offset; bool operator==(const FutexKey&) const = default; };
+  Result<FutexKey> futex_key(uint64_t address, bool process_private) const;
+
+  // What exec noted, for /proc and prctl(PR_SET_MM).
+  struct Layout {
+    uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, brk_start = 0, stack_top = 0;
+    uint64_t args_start = 0, args_end = 0, env_start = 0, env_end = 0;
+  };
+  Layout layout;
+  Vec<uint64_t> auxv;  // pairs, for /proc/<pid>/auxv
+
+ private:
+  struct State;
+  template <typename T, typename... Args>
+  friend Result<RefPtr<T>> make_ref(Args&&... args);
+  AddressSpace();
+  OwnPtr<State> state_;
+};
+
+}  // namespace occlum

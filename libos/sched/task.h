@@ -1,0 +1,93 @@
+// Task: what the scheduler runs. A LibOS thread (process/thread.h) is a Task; so is a kernel service.
+//
+// M:N: vCPUs are host threads in TCSs, tasks are multiplexed onto them inside the enclave. The LibOS itself is not
+// preempted: a task gives up its vCPU by blocking, by yield(), or at the way back to user mode when a tick asked for
+// it. Blocking is park()/unpark(): park() puts the current task to sleep until somebody unparks it, a deadline passes
+// or an interrupt (a signal) comes; an unpark() before the park() is remembered, so there is no lost wake-up. All
+// other blocking (WaitQueue, mutexes, futexes, poll) is built on these two.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "libos/arch/task_context.h"
+#include "libos/lib/list.h"
+#include "libos/lib/ptr.h"
+#include "libos/lib/result.h"
+
+namespace occlum {
+
+// Nanoseconds of CLOCK_MONOTONIC. kNever sorts after every real time.
+using Nanoseconds = uint64_t;
+constexpr Nanoseconds kNever = UINT64_MAX;
+
+enum class ParkResult { kUnparked, kTimedOut, kInterrupted };
+enum class Interruptible { kNo, kYes };
+
+class Task : public RefCounted<Task> {
+ public:
+  virtual ~Task() = default;
+
+  // What runs first on the task's own kernel stack. Must not return.
+  [[noreturn]] virtual void run() = 0;
+
+  // Wakes the task from park(), or makes its next park() return at once. Callable from any task, with any lock of a
+  // rank above kScheduler held.
+  void unpark();
+
+  // Like unpark(), but an interruptible park() reports kInterrupted. Signals use it: set the signal pending first.
+  void interrupt();
+
+  // True when an interruptible wait must not begin or go on: a signal is pending for this task.
+  virtual bool has_interrupt() const { return false; }
+
+  TaskContext& context() { return context_; }
+  uint64_t cpu_time() const { return cpu_time_.load(std::memory_order_relaxed); }  // ns, up to the last switch
+
+ private:
+  friend class Scheduler;
+  enum class State : uint32_t { kNew, kRunnable, kRunning, kParked, kDead };
+
+  ListNode run_node_;
+  TaskContext context_;
+  std::atomic<uint32_t> permit_{0};     // kPermit* bits: remembered wake-ups
+  std::atomic<State> state_{State::kNew};
+  std::atomic<uint64_t> cpu_time_{0};
+  uint64_t slice_start_ = 0;
+  Nanoseconds deadline_ = kNever;
+  Nanoseconds timer_key_ = kNever;      // where the task stands in the scheduler's timer tree, kNever: nowhere
+  uint64_t affinity_ = UINT64_MAX;      // bit n: may run on vCPU n
+  uint32_t vcpu_ = 0;                   // where it ran last
+
+ public:
+  // sched_setaffinity(2)'s mask, over vCPUs.
+  uint64_t affinity() const { return affinity_; }
+  void set_affinity(uint64_t mask) { affinity_ = mask; }
+};
+
+Task& current_task();
+
+// Starts a new task: it becomes runnable and the scheduler holds a reference until it ends.
+void start_task(RefPtr<Task> task);
+
+// Puts the current task to sleep; see above. `deadline` is absolute. No locks may be held.
+ParkResult park(Nanoseconds deadline, Interruptible interruptible);
+
+// Lets others run. Returns at once when nobody waits.
+void yield_task();
+
+// Ends the current task. Its stack and the scheduler's reference are given up by whoever runs next.
+[[noreturn]] void exit_task();
+
+// True when a tick asked for the current vCPU and others wait; long LibOS loops call preemption_point().
+void preemption_point();
+
+// CLOCK_MONOTONIC of the LibOS: never goes back, whatever the host says.
+Nanoseconds monotonic_now();
+// CLOCK_REALTIME in ns since the epoch: the host's word at start plus monotonic time.
+Nanoseconds realtime_now();
+
+uint32_t vcpu_count();
+uint32_t current_vcpu();
+
+}  // namespace occlum

@@ -1,0 +1,153 @@
+// A small test frame for guest programs: plain C, one header, deterministic output.
+//
+// A program is a list of CASE(name) { ... } bodies and check_main(). Each case prints `ok name`, or what failed and
+// `FAILED name`; the exit status says whether all passed. The same binary runs on Linux and in the enclave and the
+// runner compares the outputs, so a case prints what it observed only if it is the same on every run.
+// `program CASE` runs one case.
+#pragma once
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+struct check_case {
+  const char* name;
+  void (*run)(void);
+};
+
+static struct check_case check_cases[128];
+static int check_count;
+static int check_failures;
+static jmp_buf check_escape;
+static pthread_t check_main_thread;
+static const char* check_program;
+
+#define CASE(name)                                                          \
+  static void case_##name(void);                                            \
+  __attribute__((constructor)) static void check_register_##name(void) {    \
+    check_cases[check_count++] = (struct check_case){#name, case_##name};   \
+  }                                                                         \
+  static void case_##name(void)
+
+__attribute__((unused)) static void check_fail(const char* file, int line, const char* what, long got,
+                                               long wanted) {
+  int error = errno;
+  const char* slash = strrchr(file, '/');
+  printf("  %s:%d: %s (%ld, %ld; errno %d)\n", slash ? slash + 1 : file, line, what, got, wanted, error);
+  __atomic_add_fetch(&check_failures, 1, __ATOMIC_SEQ_CST);
+}
+
+// After a REQUIRE the rest of the case makes no sense: leave it. Another thread than the first cannot, and ends all.
+__attribute__((unused, noreturn)) static void check_leave(void) {
+  if (pthread_equal(pthread_self(), check_main_thread)) longjmp(check_escape, 1);
+  fflush(stdout);
+  _exit(2);
+}
+
+#define CHECK(condition)                                                     \
+  do {                                                                       \
+    if (!(condition)) check_fail(__FILE__, __LINE__, #condition, 0, 1);      \
+  } while (0)
+
+#define CHECK_EQ(expression, value)                                          \
+  do {                                                                       \
+    long got_ = (long)(expression), wanted_ = (long)(value);                 \
+    if (got_ != wanted_) check_fail(__FILE__, __LINE__, #expression " == " #value, got_, wanted_); \
+  } while (0)
+
+#define CHECK_STR(expression, value)                                         \
+  do {                                                                       \
+    const char *got_ = (expression), *wanted_ = (value);                     \
+    if (strcmp(got_, wanted_) != 0) {                                        \
+      check_fail(__FILE__, __LINE__, #expression " is " #value, 0, 0);       \
+      printf("  it is \"%s\"\n", got_);                                      \
+    }                                                                        \
+  } while (0)
+
+// The call fails (-1) with exactly this errno.
+#define CHECK_ERRNO(call, wanted_errno)                                      \
+  do {                                                                       \
+    errno = 0;                                                               \
+    long result_ = (long)(call);                                             \
+    if (result_ != -1 || errno != (wanted_errno))                            \
+      check_fail(__FILE__, __LINE__, #call " fails with " #wanted_errno, result_, wanted_errno); \
+  } while (0)
+
+// The call does not return -1.
+#define CHECK_OK(call)                                                       \
+  do {                                                                       \
+    if ((long)(call) == -1) check_fail(__FILE__, __LINE__, #call " succeeds", -1, 0); \
+  } while (0)
+
+#define REQUIRE(condition)                                                   \
+  do {                                                                       \
+    if (!(condition)) {                                                      \
+      check_fail(__FILE__, __LINE__, #condition, 0, 1);                      \
+      check_leave();                                                         \
+    }                                                                        \
+  } while (0)
+
+// A fresh directory on the scratch file system becomes the working directory.
+__attribute__((unused)) static void check_enter_scratch(void) {
+  const char* base = getenv("TMPDIR");
+  char path[256];
+  snprintf(path, sizeof path, "%s/guest-XXXXXX", base ? base : "/tmp");
+  REQUIRE(mkdtemp(path) != NULL);
+  REQUIRE(chdir(path) == 0);
+}
+
+// A file beside this program: `check_sibling("child.pie")`. The result is valid until the next call.
+__attribute__((unused)) static const char* check_sibling(const char* name) {
+  static char path[512];
+  const char* slash = strrchr(check_program, '/');
+  snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash + 1 - check_program) : 0, check_program, name);
+  return path;
+}
+
+__attribute__((unused)) static void check_write_file(const char* path, const void* data, size_t size) {
+  FILE* file = fopen(path, "w");
+  REQUIRE(file != NULL);
+  REQUIRE(fwrite(data, 1, size, file) == size);
+  REQUIRE(fclose(file) == 0);
+}
+
+__attribute__((unused)) static int64_t check_now_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+__attribute__((unused)) static void check_sleep_ms(long ms) {
+  struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+  while (nanosleep(&time, &time) == -1 && errno == EINTR) {
+  }
+}
+
+__attribute__((unused)) static int check_main(int argc, char** argv) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  check_main_thread = pthread_self();
+  check_program = argv[0];
+  int ran = 0;
+  for (int i = 0; i < check_count; i++) {
+    if (argc > 1 && strcmp(argv[1], check_cases[i].name) != 0) continue;
+    int before = check_failures;
+    if (setjmp(check_escape) == 0) check_cases[i].run();
+    printf("%s %s\n", check_failures == before ? "ok" : "FAILED", check_cases[i].name);
+    ran++;
+  }
+  printf("%d cases\n", ran);
+  return check_failures || ran == 0;
+}
+
+// Most programs are nothing but cases.
+#define CHECK_MAIN \
+  int main(int argc, char** argv) { return check_main(argc, argv); }
