@@ -6,6 +6,7 @@ that prints without end is cut; so a broken program is one failed test and never
 
 import argparse
 import concurrent.futures
+import hashlib
 import os
 import pathlib
 import re
@@ -31,6 +32,7 @@ class Run:
     stdout: bytes
     stderr: bytes
     seconds: float
+    digest: str = ""  # SHA-256 of all of stdout, of which `stdout` is the first MiB
 
     def ended(self) -> str:
         return "hung and was killed" if self.status is None else f"ended with status {self.status}"
@@ -52,9 +54,10 @@ class Test:
     tags: list[str] = field(default_factory=list)
 
 
-def _reader(stream, sink: list[bytes]):
+def _reader(stream, sink: list[bytes], digest):
     size = 0
     while chunk := stream.read1(65536):
+        digest.update(chunk)
         if size < OUTPUT_LIMIT:
             sink.append(chunk[: OUTPUT_LIMIT - size])
         size += len(chunk)
@@ -78,8 +81,9 @@ def run(command, timeout: float, cwd=None, env=None, stdin: bytes | None = None)
         return Run(127, b"", f"cannot start {command[0]}: {error.strerror}\n".encode(), 0.0)
     out: list[bytes] = []
     err: list[bytes] = []
-    readers = [threading.Thread(target=_reader, args=pair, daemon=True)
-               for pair in ((process.stdout, out), (process.stderr, err))]
+    digest = hashlib.sha256()
+    readers = [threading.Thread(target=_reader, args=triple, daemon=True)
+               for triple in ((process.stdout, out, digest), (process.stderr, err, hashlib.sha256()))]
     for reader in readers:
         reader.start()
     writer = threading.Thread(target=_feed, args=(process, stdin or b""), daemon=True)
@@ -96,7 +100,7 @@ def run(command, timeout: float, cwd=None, env=None, stdin: bytes | None = None)
     process.wait()
     for reader in readers:
         reader.join(5)
-    return Run(status, b"".join(out), b"".join(err), time.monotonic() - begin)
+    return Run(status, b"".join(out), b"".join(err), time.monotonic() - begin, digest.hexdigest())
 
 
 def _feed(process, data: bytes):
@@ -132,6 +136,8 @@ def same(native: Run, enclave: Run, stderr: bool = False) -> str:
         said.append(f"  native {native.ended()}, the enclave's {enclave.ended()}")
     if native.stdout != enclave.stdout:
         said.append(difference(native.stdout, enclave.stdout))
+    elif native.digest != enclave.digest:
+        said.append("  the outputs differ after their first MiB")
     if stderr and native.stderr != enclave.stderr:
         said.append("  stderr:\n" + difference(native.stderr, enclave.stderr))
     if said and enclave.stderr:

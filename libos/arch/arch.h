@@ -2,6 +2,7 @@
 // for tests under sanitizers). What the machine calls back is declared at the end and implemented above.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -9,6 +10,7 @@
 #include "libos/arch/registers.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
+#include "libos/lib/vec.h"
 
 namespace occlum {
 
@@ -45,7 +47,7 @@ struct BootArguments {
   String cwd;
   Vec<String> writable_dirs;
   String host_name;
-  bool terminal[3] = {false, false, false};   // stdin, stdout, stderr are terminals
+  std::array<bool, 3> terminal = {};   // stdin, stdout, stderr are terminals
 };
 const BootArguments& boot_arguments();
 
@@ -72,6 +74,9 @@ void on_fault(UserRegisters& registers, const FaultInfo& fault);
 void on_return_to_user(UserRegisters& registers);
 // True when on_return_to_user has work for the current task; read with ticks able to come: must be cheap.
 bool has_return_work(const Task& task);
+// The runtime got this signal for the program (Ctrl-C without a terminal, SIGTERM, SIGWINCH, ...). Runs with no lock held,
+// possibly on a vCPU without a task: it may send signals, and must not block.
+void on_host_signal(int signal);
 // The first task, after mm, sched and host calls work: mounts the root, starts the first process.
 [[noreturn]] void kernel_main();
 

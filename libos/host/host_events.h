@@ -17,7 +17,9 @@ class HostWatch {
  public:
   // `fd` must stay open while the watch lives. Errors: kNoMem, kPerm (a regular file: always ready), what the host says.
   static Result<OwnPtr<HostWatch>> create(int fd);
-  ~HostWatch();  // unregisters
+  HostWatch() = default;  // watches nothing: use create()
+  HostWatch(const HostWatch&) = delete;
+  ~HostWatch();           // unregisters
 
   WaitQueue& queue() { return queue_; }
 
@@ -25,9 +27,6 @@ class HostWatch {
   uint32_t current_events() const;
 
  private:
-  template <typename T, typename... Args>
-  friend Result<OwnPtr<T>> make_own(Args&&... args);
-  HostWatch() = default;
   WaitQueue queue_;
   int fd_ = -1;
   uint64_t token_ = 0;

@@ -22,7 +22,8 @@ constexpr T align_down(T value, std::type_identity_t<T> alignment) {
   return value & ~(alignment - 1);
 }
 
-// The caller knows that the result fits (panics otherwise); checked_align_up is for values that came from outside.
+// The caller knows that the result fits (panics otherwise); checked_align_up is for values that
+// came from outside.
 template <std::unsigned_integral T>
 constexpr T align_up(T value, std::type_identity_t<T> alignment) {
   ASSERT(std::has_single_bit(alignment));

@@ -1,5 +1,5 @@
-// Integers in byte buffers, of either order. The span says where the number starts and must hold all of it (panics
-// otherwise: a parser checks its lengths first).
+// Integers in byte buffers, of either order. The span says where the number starts and must hold
+// all of it (panics otherwise: a parser checks its lengths first).
 #pragma once
 
 #include <bit>

@@ -1,9 +1,10 @@
 // Linux's error numbers as a type.
 //
-// The names are Linux's in CamelCase (ENAMETOOLONG is kNameTooLong, EACCES is kAcces); EBADF is kBadFd and E2BIG is
-// kTooBig. The values are the ABI's (include/uapi/asm-generic/errno-base.h and errno.h). The codes 512..516 never
-// reach a program: a blocking call that a signal interrupted returns one, and the signal code decides from it whether
-// the call is restarted (include/linux/errno.h).
+// The names are Linux's in CamelCase (ENAMETOOLONG is kNameTooLong, EACCES is kAcces); EBADF is
+// kBadFd and E2BIG is kTooBig. The values are the ABI's (include/uapi/asm-generic/errno-base.h and
+// errno.h). The codes 512..516 never reach a program: a blocking call that a signal interrupted
+// returns one, and the signal code decides from it whether the call is restarted
+// (include/linux/errno.h).
 #pragma once
 
 #include <string_view>

@@ -1,6 +1,6 @@
-// FunctionRef<R(Args...)>: a callable that is borrowed, not owned. For parameters: the callable must outlive the call,
-// which a temporary in the argument list does. It takes lambdas and other function objects; wrap a plain function in
-// a lambda. Two words; never allocates.
+// FunctionRef<R(Args...)>: a callable that is borrowed, not owned. For parameters: the callable
+// must outlive the call, which a temporary in the argument list does. It takes lambdas and other
+// function objects; wrap a plain function in a lambda. Two words; never allocates.
 #pragma once
 
 #include <memory>

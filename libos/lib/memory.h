@@ -1,7 +1,7 @@
 // Copying, filling and comparing memory through spans; views of objects as bytes.
 //
-// The functions that the compiler itself calls (memcpy and friends) are in memory_functions.c. Code of the LibOS does
-// not call those: it uses these, which know both sizes.
+// The functions that the compiler itself calls (memcpy and friends) are in memory_functions.c. Code
+// of the LibOS does not call those: it uses these, which know both sizes.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,8 @@
 
 namespace occlum {
 
-// Copies all of `src` to the start of `dst`, which must be large enough (panics otherwise). They may overlap.
+// Copies all of `src` to the start of `dst`, which must be large enough (panics otherwise). They
+// may overlap.
 inline void copy_bytes(std::span<std::byte> dst, std::span<const std::byte> src) {
   ASSERT(dst.size() >= src.size());
   if (!src.empty()) __builtin_memmove(dst.data(), src.data(), src.size());
@@ -44,8 +45,8 @@ inline bool bytes_equal(std::span<const std::byte> a, std::span<const std::byte>
 // For authentication tags: the time depends on the sizes only, never on where they differ.
 bool constant_time_equal(std::span<const std::byte> a, std::span<const std::byte> b);
 
-// An object whose bytes start `bytes`. Copied, so the source's alignment and later changes do not matter. kInval when
-// there are too few.
+// An object whose bytes start `bytes`. Copied, so the source's alignment and later changes do not
+// matter. kInval when there are too few.
 template <typename T>
   requires std::is_trivially_copyable_v<T>
 Result<T> read_object(std::span<const std::byte> bytes) {
@@ -55,7 +56,8 @@ Result<T> read_object(std::span<const std::byte> bytes) {
   return object;
 }
 
-// The other way round: the object's bytes at the start of `out`. kInval when there is too little room.
+// The other way round: the object's bytes at the start of `out`. kInval when there is too little
+// room.
 template <typename T>
   requires std::is_trivially_copyable_v<T>
 Result<void> write_object(std::span<std::byte> out, const T& object) {

@@ -1,7 +1,8 @@
 // Raw part of memory.h: the byte views of objects and of text.
 //
-// Invariant: a view covers exactly the object (or characters) that it was made from, and is std::byte, which may alias
-// anything. Only trivially copyable objects are viewed, so writing bytes never breaks a class's own invariant.
+// Invariant: a view covers exactly the object (or characters) that it was made from, and is
+// std::byte, which may alias anything. Only trivially copyable objects are viewed, so writing bytes
+// never breaks a class's own invariant.
 #pragma once
 
 #include <cstddef>

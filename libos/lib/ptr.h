@@ -1,9 +1,10 @@
 // Owning pointers over the kernel heap.
 //
-// OwnPtr<T> has one owner and moves. RefPtr<T> counts its owners in the object itself, which derives from
-// RefCounted<T> (the class at the root of its hierarchy names itself: `class File : public RefCounted<File>`; classes
-// that derive from File need a virtual ~File). Both remember how many bytes to give back, so an object may be
-// destroyed through a base class. Both are nullable; following a null pointer panics.
+// OwnPtr<T> has one owner and moves. RefPtr<T> counts its owners in the object itself, which
+// derives from RefCounted<T> (the class at the root of its hierarchy names itself: `class File :
+// public RefCounted<File>`; classes that derive from File need a virtual ~File). Both remember how
+// many bytes to give back, so an object may be destroyed through a base class. Both are nullable;
+// following a null pointer panics.
 //
 //     RefPtr<File> file = TRY(make_ref<Pipe>(flags));     // kNoMem is the only error
 //     OwnPtr<Buffer> buffer = TRY(make_own<Buffer>());
@@ -57,6 +58,18 @@ class OwnPtr {
 
   ~OwnPtr() { clear(); }
 
+  // For containers that link objects which they own: gives the object to the caller, who owes an
+  // adopt.
+  [[nodiscard]] T* leak() {
+    static_assert(!std::is_polymorphic_v<T> || std::is_final_v<T>);
+    bytes_ = 0;
+    return std::exchange(object_, nullptr);
+  }
+  static OwnPtr adopt(T& object) {
+    static_assert(!std::is_polymorphic_v<T> || std::is_final_v<T>);
+    return OwnPtr(&object, sizeof(T));
+  }
+
   // Destroys the object, if there is one.
   void clear() {
     T* object = std::exchange(object_, nullptr);
@@ -68,7 +81,7 @@ class OwnPtr {
   T* operator->() const { return checked(); }
   explicit operator bool() const { return object_ != nullptr; }
 
-  friend bool operator==(const OwnPtr& pointer, std::nullptr_t) { return pointer.object_ == nullptr; }
+  friend bool operator==(const OwnPtr& a, std::nullptr_t) { return a.object_ == nullptr; }
 
  private:
   template <typename U>
@@ -121,8 +134,9 @@ class RefCounted {
       ptr_detail::reference_count_broken();
   }
 
-  // For tables that do not own what they list: takes a reference unless the last one is already gone (the object is
-  // then being destroyed, and its destructor will take it off the table under the table's lock).
+  // For tables that do not own what they list: takes a reference unless the last one is already
+  // gone (the object is then being destroyed, and its destructor will take it off the table under
+  // the table's lock).
   [[nodiscard]] bool try_ref() const {
     std::uint32_t count = references_.load(std::memory_order_relaxed);
     while (count != 0) {

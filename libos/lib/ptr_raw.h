@@ -1,9 +1,10 @@
 // Raw part of ptr.h: making an object in heap memory, and destroying it.
 //
-// Invariant: an object made by construct_on_heap<T> is destroyed exactly once, by destroy_on_heap, which returns to
-// the heap the address and size that came from it. When it is destroyed through a base class, the base has a virtual
-// destructor and the address is the complete object's (dynamic_cast to void*, which reads the vtable and needs no
-// RTTI); the size was remembered by the owner when the object was made.
+// Invariant: an object made by construct_on_heap<T> is destroyed exactly once, by destroy_on_heap,
+// which returns to the heap the address and size that came from it. When it is destroyed through a
+// base class, the base has a virtual destructor and the address is the complete object's
+// (dynamic_cast to void*, which reads the vtable and needs no RTTI); the size was remembered by the
+// owner when the object was made.
 #pragma once
 
 #include <memory>
@@ -25,7 +26,7 @@ T* construct_on_heap(Args&&... args) {
 
 template <typename T>
 void destroy_on_heap(T* object, std::size_t bytes) {
-  static_assert(sizeof(T) != 0, "the owner of an object must see its whole class where it lets go of it");
+  static_assert(sizeof(T) != 0, "an owner must see the whole class where it lets go of it");
   using Plain = std::remove_cv_t<T>;
   void* memory;
   if constexpr (std::is_polymorphic_v<T>) {

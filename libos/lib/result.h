@@ -1,13 +1,14 @@
 // Result<T>: a value or an Errno. Every function of the LibOS that can fail returns one.
 //
 //     Result<size_t> length_of(int fd) {
-//       RefPtr<File> file = TRY(files.get(fd));   // returns the error to our caller, or yields the value
+//       RefPtr<File> file = TRY(files.get(fd));   // yields the value, or returns the error
 //       if (!file->is_regular()) return Errno::kInval;
 //       return file->size();
 //     }
 //
-// It holds the value in a union, so that a Result<long> travels in two registers; error number 0, which is not an
-// Errno, means that the value is there. Reading the wrong side panics. There are no results of references: use T*.
+// It holds the value in a union, so that a Result<long> travels in two registers; error number 0,
+// which is not an Errno, means that the value is there. Reading the wrong side panics. There are no
+// results of references: use T*.
 #pragma once
 
 #include <concepts>
@@ -33,7 +34,7 @@ inline constexpr Errno kNone = static_cast<Errno>(0);
 
 [[noreturn]] void value_of_error(Errno error);
 [[noreturn]] void error_of_value();
-[[noreturn]] void must_failed(std::string_view expression, Errno error);
+[[noreturn]] void must_failed(const char* expression, Errno error);
 }  // namespace result_detail
 
 template <typename T>
@@ -152,7 +153,8 @@ class [[nodiscard]] Result<void> {
 
 }  // namespace occlum
 
-// Yields the value of a Result, or returns its error from the function (or lambda: give it a return type) it is in.
+// Yields the value of a Result, or returns its error from the function (or lambda: give it a return
+// type) it is in.
 #define TRY(...)                                                           \
   ({                                                                       \
     auto&& occlum_try_result = (__VA_ARGS__);                              \

@@ -1,5 +1,6 @@
-// String: owned bytes, usually text. No terminator and no encoding: Linux names are bytes. Growing may fail; the rest
-// is std::string_view's business (`view()`). The view ends with the next change to the String.
+// String: owned bytes, usually text. No terminator and no encoding: Linux names are bytes. Growing
+// may fail; the rest is std::string_view's business (`view()`). The view ends with the next change
+// to the String.
 #pragma once
 
 #include <compare>

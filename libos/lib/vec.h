@@ -1,8 +1,9 @@
 // Vec<T>: a growing array on the kernel heap.
 //
-// Growing may fail with kNoMem and then changes nothing. Indices are checked (a wrong one panics); iterators are the
-// bounded ones of std::span. Growing moves the elements, so pointers and iterators into a Vec end with the next push,
-// insert, reserve or resize. Copying is explicit: `clone`.
+// Growing may fail with kNoMem and then changes nothing. Indices are checked (a wrong one panics);
+// iterators are the bounded ones of std::span. Growing moves the elements, so pointers and
+// iterators into a Vec end with the next push, insert, reserve or resize. Copying is explicit:
+// `clone`.
 #pragma once
 
 #include <algorithm>
@@ -99,15 +100,20 @@ class Vec {
     ++size_;
   }
 
-  // Adds copies of `elements`, which must not lie in this Vec.
+  // Adds copies of `elements`, which may be some of this Vec's own.
   Result<void> append(std::span<const T> elements)
     requires std::copy_constructible<T>
   {
-    TRY(grow_for(elements.size()));
-    for (const T& element : elements) {
-      block_.construct(size_, element);
-      ++size_;
+    if (elements.size() <= block_.capacity() - size_) {
+      copy_into(block_, elements);
+    } else {
+      auto larger = vec_detail::Block<T>::allocate(TRY(grown_capacity(elements.size())));
+      if (larger.capacity() == 0) return Errno::kNoMem;
+      copy_into(larger, elements);
+      block_.relocate_to(larger, size_);
+      block_ = std::move(larger);
     }
+    size_ += elements.size();
     return {};
   }
 
@@ -170,7 +176,8 @@ class Vec {
     block_ = vec_detail::Block<T>();
   }
 
-  // Removes the elements that `predicate(const T&)` is true of; the others keep their order. How many went.
+  // Removes the elements that `predicate(const T&)` is true of; the others keep their order. How
+  // many went.
   template <typename Predicate>
   std::size_t remove_if(Predicate&& predicate) {
     std::size_t kept = 0;
@@ -186,12 +193,27 @@ class Vec {
 
  private:
   // Doubles, so that pushing n elements moves O(n).
-  Result<void> grow_for(std::size_t more) {
-    if (more <= block_.capacity() - size_) return {};
+  Result<std::size_t> grown_capacity(std::size_t more) const {
     const std::optional<std::size_t> needed = checked_add(size_, more);
     if (!needed) return Errno::kNoMem;
     constexpr std::size_t kSmallest = sizeof(T) <= 8 ? 8 : 4;
-    return reserve(std::max({*needed, block_.capacity() * 2, kSmallest}));
+    return std::max({*needed, block_.capacity() * 2, kSmallest});
+  }
+
+  Result<void> grow_for(std::size_t more) {
+    if (more <= block_.capacity() - size_) return {};
+    return reserve(TRY(grown_capacity(more)));
+  }
+
+  // Into the raw slots from size_ on.
+  void copy_into(vec_detail::Block<T>& block, std::span<const T> elements) const {
+    if (elements.empty()) return;
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      block.copy_bytes_to(size_, elements);
+    } else {
+      std::size_t index = size_;
+      for (const T& element : elements) block.construct(index++, element);
+    }
   }
 
   void destroy_from(std::size_t index) {

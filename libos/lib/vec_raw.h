@@ -1,8 +1,10 @@
-// Raw part of vec.h: a block of heap memory for `capacity` objects of type T, of which any may be alive.
+// Raw part of vec.h: a block of heap memory for `capacity` objects of type T, of which any may be
+// alive.
 //
-// Invariant: `memory_` is nullptr and `capacity_` 0, or it points to capacity_ * sizeof(T) bytes from the heap. The
-// block never constructs or destroys a T by itself except in relocate_to; its owner (Vec) keeps the first `size` slots
-// alive and the others raw. `slots(first, count)` panics unless the range lies in the block.
+// Invariant: `memory_` is nullptr and `capacity_` 0, or it points to capacity_ * sizeof(T) bytes
+// from the heap. Which slots are alive is the owner's (Vec's) to know: it keeps the first `size`
+// alive and the others raw, and each function here says what it makes of them. Every index and
+// range is checked against the capacity.
 #pragma once
 
 #include <cstddef>
@@ -63,7 +65,14 @@ class Block {
     return *::new (static_cast<void*>(memory_ + index)) T(std::forward<Args>(args)...);
   }
 
-  // Makes room at `index` (raw afterwards) by moving the `count` live objects from there one slot up.
+  void copy_bytes_to(std::size_t index, std::span<const T> elements) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    ASSERT(index <= capacity_ && elements.size() <= capacity_ - index);
+    __builtin_memcpy(memory_ + index, elements.data(), elements.size() * sizeof(T));
+  }
+
+  // Makes room at `index` (raw afterwards) by moving the `count` live objects from there one slot
+  // up.
   void open_gap(std::size_t index, std::size_t count) {
     ASSERT(index < capacity_ && count < capacity_ - index);
     if constexpr (std::is_trivially_copyable_v<T>) {

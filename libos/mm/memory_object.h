@@ -5,19 +5,28 @@
 // the first MAP_SHARED mapping reserves the home range, moves the pages there, and from then on read(), write() and
 // every process's mapping use the same bytes: coherence costs nothing. Private mappings are copies of these pages.
 //
-// The object knows nothing about files: a PageSource below it fills and writes back pages. Locking: one mutex per
-// object (rank kPageCache), held while pages are copied, filled and written back.
+// The object knows nothing about files: a PageSource below it fills and writes back pages.
+//
+// Locking: one mutex per object (rank kPageCache), held while pages are filled and written back. It is not held while
+// bytes move from or to a program: that may fault, which takes the address space's lock (an earlier rank). Instead
+// read() and write() count as *copies in flight*, and whoever takes pages away or moves them (shrinking, punching
+// holes, invalidating, establishing the home) first waits until there are none.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "libos/arch/memory.h"
+#include "libos/lib/function_ref.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/tree.h"
+#include "libos/lib/vec.h"
 #include "libos/mm/data_transfer.h"
+#include "libos/mm/prot.h"
 
 namespace occlum {
 
@@ -46,7 +55,7 @@ class MemoryObject : public RefCounted<MemoryObject> {
   uint64_t resident_bytes() const;   // memory held, for st_blocks and statfs
 
   // Grows with zeroes, or shrinks: pages beyond are dropped and the tail of the last page zeroed. Mappings beyond the
-  // end fault with SIGBUS from now on. Errors: kNoMem, kFileTooBig.
+  // end fault with SIGBUS from now on. Errors: kNoMem, kFBig.
   Result<void> resize(uint64_t size);
 
   // Copies from the object, stops at its end. Returns the bytes moved (0 at or past the end).
@@ -57,6 +66,7 @@ class MemoryObject : public RefCounted<MemoryObject> {
   // Frees whole pages and zeroes partial ones in the range, size unchanged (FALLOC_FL_PUNCH_HOLE).
   Result<void> punch_hole(uint64_t offset, uint64_t length);
   // First resident (data) or absent (hole) offset at or after `offset`, for SEEK_DATA/SEEK_HOLE of memory-only files.
+  // kNxIo when there is none.
   Result<uint64_t> next_data(uint64_t offset);
   Result<uint64_t> next_hole(uint64_t offset);
 
@@ -67,17 +77,38 @@ class MemoryObject : public RefCounted<MemoryObject> {
   void detach_source();
 
   // --- for mm/ only ---
-  // Address of the page in LibOS memory, filled. Valid while the object's lock is not needed: pages move only when the
-  // home is established, and are dropped only by resize, punch_hole and invalidate.
-  Result<uint64_t> page_address(uint64_t index);
-  // The home range covering at least [0, size()): establishes it on first use. Returns its first address.
+  // Calls `use` with the address of the filled page in LibOS memory, which may be read meanwhile. With the object's
+  // lock held: `use` touches no program memory that may fault. kBadMsg past the end: SIGBUS.
+  Result<void> with_page(uint64_t index, FunctionRef<Result<void>(uint64_t address)> use);
+  bool is_resident(uint64_t index) const;
+
+  // The home range covering at least [0, size()) and `minimum_size` bytes: establishes it on first use, with room to
+  // grow. Returns its first address. The lock of no address space may be held. Errors: kNoMem.
   Result<uint64_t> home(uint64_t minimum_size);
-  // Makes the page present at its home address, for a fault in a shared mapping. kBadMsg past the end: SIGBUS.
-  Result<void> fault_home_page(uint64_t index);
+  // Makes the part [offset, offset + range.size()) of the home be `range`, which the caller owns and gives up on
+  // success. kExist when the object already has that address there: nothing changes hands. kNoMem when it has
+  // another home that is mapped, kAgain when copies are in flight.
+  Result<void> set_home(AddressRange range, uint64_t offset);
+  // Gives up the home, if nobody maps it: its pages move to LibOS memory. kBusy when mapped, kAgain, kNoMem.
+  Result<void> vacate_home();
+  uint64_t home_if_any() const;      // 0: none
+  bool owns_home(uint64_t offset, uint64_t length) const;   // whether that part of the home is ours
+  bool is_mapped_anywhere() const;
+
+  // Who maps which pages with which rights; the page table's rights are the union. `space` is an identity only.
+  // prepare_mapping_changes makes the next add, change or removal not fail for lack of memory.
+  Result<void> prepare_mapping_changes();
+  Result<void> add_mapping(const void* space, uint64_t first, uint64_t pages, Prot prot);
+  Result<void> change_mapping(const void* space, uint64_t first, uint64_t pages, Prot prot);
+  enum class Unmap { kRevoke, kExit };
+  void remove_mapping(const void* space, uint64_t first, uint64_t pages, Unmap how);
+
+  // Makes `pages` pages from `index` (as far as they exist; at least the first) present at their home addresses, with
+  // their rights, for a fault in a shared mapping. kBadMsg when the first is past the end: SIGBUS.
+  Result<void> fault_home_pages(uint64_t index, uint64_t pages);
   void note_shared_writable() { shared_writable_.store(true, std::memory_order_relaxed); }
 
  private:
-  friend Result<RefPtr<MemoryObject>> make_ref_memory_object(PageSource* source, uint64_t size);
   template <typename T, typename... Args>
   friend Result<RefPtr<T>> make_ref(Args&&... args);
   MemoryObject(PageSource* source, uint64_t size);
@@ -86,18 +117,60 @@ class MemoryObject : public RefCounted<MemoryObject> {
     uint64_t address;
     bool dirty;
   };
+  struct Mapping {
+    const void* space;
+    uint64_t first, last;  // pages
+    Prot prot;
+  };
   struct State {
+    State(PageSource* the_source, uint64_t the_size) : source(the_source), size(the_size) {}
     PageSource* source;
     uint64_t size;
-    uint64_t home = 0;
-    uint64_t home_size = 0;
+    uint64_t home_base = 0;           // linear address of page 0; may be before the window, even below 0
+    AddressRange window = {0, 0};     // linear addresses that the object owns
+    Vec<Mapping> mappings;
     Tree<uint64_t, Page> pages;
+
+    bool has_home() const { return window.start != window.end; }
+    uint64_t home_of(uint64_t index) const { return home_base + index * 4096; }
+    bool at_home(uint64_t index) const { return has_home() && window.contains(home_of(index)); }
   };
   mutable MutexLocked<State> state_;
   std::atomic<bool> shared_writable_{false};
 
-  static Result<Page*> get_page(State& state, uint64_t index);
+  // Copies in flight, and whether somebody waits for them to end or is changing the layout.
+  static constexpr uint32_t kChanging = 1u << 31;
+  std::atomic<uint32_t> copies_{0};
+  void begin_copy();
+  void end_copy();
+  void begin_change();
+  bool try_begin_change();
+  void end_change();
+  friend class ObjectCopy;
+  friend class ObjectChange;
+
+  enum class Content { kFill, kZero };
+  static Result<Page*> get_page(State& state, uint64_t index, Content absent);
+  static Result<uint64_t> make_page(State& state, uint64_t index);
+  static void free_page(State& state, uint64_t index, const Page& page);
   static void drop_pages(State& state, uint64_t first, uint64_t last);
+  static Result<void> zero_part(State& state, uint64_t start, uint64_t end);
+  static bool is_mapped(const State& state, uint64_t index);
+  static Prot home_rights(const State& state, uint64_t index);
+  static void refresh_rights(State& state, uint64_t first, uint64_t last);
+  static void cut_mappings(State& state, const void* space, uint64_t first, uint64_t last);
+  static Result<void> reserve_home(State& state, uint64_t bytes);
+  static Result<void> move_pages_home(State& state);
+  static Result<void> move_pages_out(State& state);
+  static bool grow_window(State& state, uint64_t bytes);
+
+  // Runs `use` with the page readable and writable by the LibOS.
+  static Result<void> with_access(State& state, uint64_t index, const Page& page,
+                                  FunctionRef<Result<void>(uint64_t address)> use);
+  // True when the page can be used without the lock, until the layout changes.
+  static bool is_accessible(State& state, uint64_t index, const Page& page);
+  Result<size_t> read_chunk(uint64_t offset, DataSink& sink);
+  Result<size_t> write_chunk(uint64_t offset, DataSource& source);
 };
 
 }  // namespace occlum

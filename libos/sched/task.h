@@ -12,6 +12,7 @@
 
 #include "libos/arch/task_context.h"
 #include "libos/lib/list.h"
+#include "libos/lib/lock_rank.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 
@@ -50,16 +51,15 @@ class Task : public RefCounted<Task> {
 
   ListNode run_node_;
   TaskContext context_;
-  std::atomic<uint32_t> permit_{0};     // kPermit* bits: remembered wake-ups
+  std::atomic<uint32_t> permit_{0};     // 1: a remembered wake-up
   std::atomic<State> state_{State::kNew};
   std::atomic<uint64_t> cpu_time_{0};
   uint64_t slice_start_ = 0;
-  Nanoseconds deadline_ = kNever;
-  Nanoseconds timer_key_ = kNever;      // where the task stands in the scheduler's timer tree, kNever: nowhere
   uint64_t affinity_ = UINT64_MAX;      // bit n: may run on vCPU n
   uint32_t vcpu_ = 0;                   // where it ran last
 
  public:
+  LockRankStack lock_ranks;             // the locks that the task holds (debug builds check their order)
   // sched_setaffinity(2)'s mask, over vCPUs.
   uint64_t affinity() const { return affinity_; }
   void set_affinity(uint64_t mask) { affinity_ = mask; }

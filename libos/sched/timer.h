@@ -16,7 +16,7 @@ class Timer {
 
   // Arms, or moves, the timer. `when` in monotonic nanoseconds; kNever disarms.
   void arm(Nanoseconds when);
-  // Disarms; on return the callback is not running and will not run.
+  // Disarms; on return the callback is not running and will not run. Not from the timer's own callback.
   void cancel();
 
  protected:
@@ -25,8 +25,11 @@ class Timer {
 
  private:
   friend class TimerQueue;
+  // Of the timer heap, under its lock (timer_queue.cpp).
   Nanoseconds when_ = kNever;
-  uint64_t sequence_ = 0;
+  Timer* child_ = nullptr;
+  Timer* sibling_ = nullptr;
+  Timer* previous_ = nullptr;
 };
 
 }  // namespace occlum

@@ -132,6 +132,11 @@ __attribute__((unused)) static void check_sleep_ms(long ms) {
   }
 }
 
+// In a function of its own, so that longjmp finds no changed local variable.
+__attribute__((unused, noinline)) static void check_run_case(void (*run)(void)) {
+  if (setjmp(check_escape) == 0) run();
+}
+
 __attribute__((unused)) static int check_main(int argc, char** argv) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   check_main_thread = pthread_self();
@@ -140,7 +145,7 @@ __attribute__((unused)) static int check_main(int argc, char** argv) {
   for (int i = 0; i < check_count; i++) {
     if (argc > 1 && strcmp(argv[1], check_cases[i].name) != 0) continue;
     int before = check_failures;
-    if (setjmp(check_escape) == 0) check_cases[i].run();
+    check_run_case(check_cases[i].run);
     printf("%s %s\n", check_failures == before ? "ok" : "FAILED", check_cases[i].name);
     ran++;
   }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "libos/lib/function_ref.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/mm/address_space.h"
@@ -19,8 +20,10 @@ namespace occlum {
 
 class Thread;
 class Inode;
+struct Path;
 struct Stat;
 struct StatFs;
+struct DirectoryEntry;
 
 // Event bits are poll(2)'s: POLLIN 0x1, POLLPRI 0x2, POLLOUT 0x4, POLLERR 0x8, POLLHUP 0x10, POLLRDHUP 0x2000, ...
 using PollEvents = uint32_t;
@@ -37,6 +40,10 @@ class Poller {
  protected:
   ~Poller() = default;
 };
+
+// What a File is, for the calls that work on one kind only (epoll_ctl, timerfd_settime, bind, F_SETPIPE_SZ): there is
+// no RTTI. `static_cast` to the class is right when kind() says so.
+enum class FileKind : uint8_t { kOther, kPipe, kEvent, kTimer, kSignal, kEpoll, kSocket, kMemory, kTerminal, kProcess };
 
 enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };
 
@@ -57,18 +64,35 @@ class File : public RefCounted<File> {
   virtual Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument);  // default kNoTty
   virtual Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot);  // default kNoDev
 
+  // fcntl(2)'s commands of one kind of file: F_SETPIPE_SZ, F_GET_SEALS, ... Default kInval.
+  virtual Result<long> fcntl(int command, uint64_t argument);
+  // getdents64(2): emits entries, with "." and "..", from the position on until `emit` returns false, and moves the
+  // position behind what it took. Default kNotDir.
+  virtual Result<void> read_entries(FunctionRef<bool(const DirectoryEntry&)> emit);
+
   // Current events; joins the poller's queues first when `poller` is not null.
   virtual PollEvents poll(Poller* poller);   // default: kPollIn | kPollOut, always ready
 
   // The inode behind it where there is one (regular files, directories, FIFOs, devices): fstat, fchmod, ... use it.
   virtual Inode* inode() { return nullptr; }
+  // The path that it was opened by, for files of the tree: fchdir, openat and friends start there.
+  virtual const Path* path() const { return nullptr; }
   virtual Result<Stat> stat();               // default: asks inode(), else an anonymous inode's answer
+
+  virtual FileKind kind() const { return FileKind::kOther; }
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
   virtual Result<String> describe();
 
   // The last descriptor that refers to this description was closed (flock and friends). The destructor does the rest.
   virtual void last_close() {}
+  // Each descriptor (and each file in flight over a socket) counts itself; the last to go calls last_close().
+  void add_descriptor() { descriptors_.fetch_add(1, std::memory_order_relaxed); }
+  void remove_descriptor() {
+    if (descriptors_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (watched_by_epoll_.load(std::memory_order_acquire)) leave_epolls();
+    last_close();
+  }
 
   // --- flags of open(2)/fcntl(2): the access mode and status flags, without O_CLOEXEC and creation flags ---
   uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
@@ -81,6 +105,13 @@ class File : public RefCounted<File> {
  protected:
   explicit File(uint32_t flags) : flags_(flags) {}
   std::atomic<uint32_t> flags_;
+
+ private:
+  friend class EpollRegistry;
+  // epoll sets forget a file when its last descriptor is closed (ipc/epoll_registry.cpp).
+  void leave_epolls();
+  std::atomic<bool> watched_by_epoll_{false};
+  std::atomic<uint32_t> descriptors_{0};
 };
 
 // Blocks on a file that is not ready: waits until file.poll() shows one of `events` (or kPollErr | kPollHup), honours

@@ -1,0 +1,129 @@
+// Clock, random numbers, CPUID, log and the end: the small services of the machine.
+//
+// Invariant: the inline assembly here is RDTSC, RDRAND and UD2, which are legal in an enclave and touch no memory.
+//
+// Time: RDTSC is legal in SGX2 enclaves. The host supplies the rate and the time at start, and can lie about both (and
+// change the TSC by virtualisation); what the LibOS promises is that its monotonic clock never goes back.
+#include "abi/boot.h"
+#include "abi/enclave_image.h"
+#include "libos/arch/arch.h"
+#include "libos/arch/enclave/boot.h"
+#include "libos/arch/enclave/host_exit.h"
+#include "libos/arch/enclave/vcpu.h"
+#include "libos/lib/log.h"
+#include "libos/lib/memory.h"
+#include "libos/lib/panic.h"
+#include "libos/lib/random.h"
+
+namespace occlum {
+namespace {
+
+constexpr long kHostWrite = 1;
+constexpr uint64_t kHostStderr = 2;
+constexpr int kPanicStatus = 125;
+constexpr int kRdrandTries = 1000;   // Intel's guidance is 10; a busy machine may need more
+
+uint64_t read_tsc() {
+  uint32_t low = 0, high = 0;
+  asm volatile("rdtsc" : "=a"(low), "=d"(high));
+  return (static_cast<uint64_t>(high) << 32) | low;
+}
+
+// tsc * multiplier >> shift without overflow.
+uint64_t scale(uint64_t ticks) {
+  const abi::BootParameters& boot = boot_parameters();
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(ticks) * boot.tsc_multiplier) >> boot.tsc_shift);
+}
+
+uint64_t random_word() {
+  for (int i = 0; i < kRdrandTries; ++i) {
+    uint64_t value = 0;
+    bool ok = false;
+    asm volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
+    if (ok) return value;
+  }
+  panic("the processor's random number generator does not answer");
+}
+
+// To the host's stderr, through the log's own buffer: the bounce buffer may hold half a call.
+void write_to_host(std::string_view text) {
+  const uint64_t buffer = vcpu_shared() + abi::kLogOffset;
+  const size_t size = std::min<size_t>(text.size(), abi::kLogSize - sizeof(uint64_t));
+  if (copy_to_untrusted(buffer, std::as_bytes(std::span(text)).first(size)).is_error()) return;
+  (void)make_host_call(abi::HostCallNumber::kSystemCall, kHostWrite, kHostStderr, buffer, size);
+}
+
+constexpr std::string_view level_name(LogLevel level) {
+  switch (level) {
+    case LogLevel::kOff: return "";
+    case LogLevel::kError: return "error: ";
+    case LogLevel::kWarn: return "warning: ";
+    case LogLevel::kInfo:
+    case LogLevel::kDebug:
+    case LogLevel::kTrace: return "";
+  }
+  return "";
+}
+
+}  // namespace
+
+void initialize_clock() {}
+
+uint64_t machine_monotonic_ns() {
+  const abi::BootParameters& boot = boot_parameters();
+  const uint64_t tsc = read_tsc();
+  const uint64_t elapsed = tsc > boot.tsc_now ? scale(tsc - boot.tsc_now) : 0;
+  const uint64_t now = boot.monotonic_now + elapsed;
+  VcpuBlock& vcpu = this_vcpu();
+  vcpu.last_ns = std::max(vcpu.last_ns, now);
+  return vcpu.last_ns;
+}
+
+uint64_t machine_boot_realtime_ns() { return boot_parameters().realtime_now - boot_parameters().monotonic_now; }
+
+Nanoseconds monotonic_now() { return machine_monotonic_ns(); }
+Nanoseconds realtime_now() { return machine_monotonic_ns() + machine_boot_realtime_ns(); }
+
+void random_bytes(std::span<std::byte> out) {
+  while (!out.empty()) {
+    const uint64_t word = random_word();
+    const size_t count = std::min(out.size(), sizeof(word));
+    copy_bytes(out.first(count), object_bytes(word).first(count));
+    out = out.subspan(count);
+  }
+}
+
+CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) {
+  const abi::BootParameters& boot = boot_parameters();
+  for (const abi::CpuidLeaf& entry : std::span(boot.cpuid).first(boot.cpuid_count)) {
+    if (entry.leaf == leaf && entry.subleaf == subleaf) return {entry.eax, entry.ebx, entry.ecx, entry.edx};
+  }
+  return {0, 0, 0, 0};
+}
+
+void log_write(LogLevel level, std::string_view line) {
+  std::array<char, kLogLineBytes + 32> text;
+  const std::string_view whole = format_to(text, "occlum: {}{}\n", level_name(level), line);
+  write_to_host(whole);
+}
+
+void panic_write(std::string_view message) {
+  std::array<char, 512> text;
+  write_to_host(format_to(text, "occlum: the LibOS stopped because of a bug: {}\n", message));
+  shut_down(kPanicStatus);
+}
+
+void shut_down(int status) {
+  while (true) (void)make_host_call(abi::HostCallNumber::kExit, static_cast<uint64_t>(status));
+}
+
+void stop_silently() {
+  while (true) asm volatile("ud2");
+}
+
+LockRankStack& current_lock_ranks() {
+  VcpuBlock& vcpu = this_vcpu();
+  return vcpu.current == nullptr ? vcpu.lock_ranks : vcpu.current->lock_ranks;
+}
+
+}  // namespace occlum

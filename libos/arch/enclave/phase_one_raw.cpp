@@ -1,0 +1,129 @@
+// Phase 1 of exception and tick handling: the entry at CSSA = 1. (SDM 34.9, 37.4; design: "Exceptions are two-phase")
+//
+// After an asynchronous exit the program's, or the LibOS's, registers lie in SSA frame 0. Phase 1 looks at them, decides
+// where the interrupted vCPU shall continue and edits the frame; after its EEXIT the host's ERESUME continues there at
+// CSSA = 0. So the real work is done by ordinary LibOS code that may block, and phase 1 stays small: it takes no lock,
+// allocates nothing and touches only memory that is committed for as long as the vCPU lives.
+//
+// Invariant: the SSA frame is read and written only at the SDM's offsets (sgx/arch.h), within the frame of this vCPU.
+//
+// The host chooses when phase 1 runs and may call it more than once for one exit: EXITINFO is consumed by the first.
+#include "abi/enclave_image.h"
+#include "libos/arch/enclave/image_symbols_raw.h"
+#include "libos/arch/enclave/vcpu.h"
+#include "libos/arch/memory.h"
+#include "libos/arch/registers.h"
+#include "libos/lib/bits.h"
+#include "libos/lib/log.h"
+#include "libos/lib/panic.h"
+#include "sgx/arch.h"
+
+namespace occlum {
+namespace {
+
+constexpr uint64_t kCleanFlags = 2;   // the bit that is always one
+
+// The fixup for a LibOS instruction that may fault, or 0.
+uint64_t fixup_for(uint64_t rip) {
+  for (const Fixup& fixup : fixups()) {
+    if (rip >= fixup.from && rip < fixup.to) return fixup.target;
+  }
+  return 0;
+}
+
+void save_user_registers(const sgx::Gprsgx& from, UserRegisters& to) {
+  to = {.rax = from.rax, .rbx = from.rbx, .rcx = from.rcx, .rdx = from.rdx, .rsi = from.rsi,
+        .rdi = from.rdi, .rbp = from.rbp, .rsp = from.rsp, .r8 = from.r8, .r9 = from.r9,
+        .r10 = from.r10, .r11 = from.r11, .r12 = from.r12, .r13 = from.r13, .r14 = from.r14,
+        .r15 = from.r15, .rip = from.rip, .rflags = from.rflags, .fs_base = from.fsbase,
+        .gs_base = from.gsbase, .original_rax = UINT64_MAX, .reserved = 0};
+}
+
+// Continue at `entry` on the kernel stack, below the registers that were saved at its top.
+void redirect(VcpuBlock& vcpu, sgx::Gprsgx& gpr, uint64_t entry, uint64_t registers) {
+  gpr.rip = entry;
+  gpr.rdi = registers;
+  gpr.rsp = registers;
+  gpr.rflags = kCleanFlags;
+  gpr.gsbase = reinterpret_cast<uint64_t>(&vcpu);
+}
+
+void handle_tick(VcpuBlock& vcpu, sgx::Gprsgx& gpr) {
+  vcpu.work.fetch_or(kWorkReschedule, std::memory_order_relaxed);
+  const uint64_t registers = vcpu.kernel_stack_top - sizeof(UserRegisters);
+  if (!in_libos_text(gpr.rip)) {
+    save_user_registers(gpr, vcpu.current->context().user_registers());
+    redirect(vcpu, gpr, code_address(user_tick_entry), registers);
+  } else if (gpr.rip >= code_address(restore_begin) && gpr.rip < code_address(restore_end)) {
+    redirect(vcpu, gpr, code_address(restart_user_return), registers);
+  }
+}
+
+// A page fault of the LibOS on its own committed memory may be stale, or the host made a page inaccessible for a
+// moment: try again. If the same one comes again and again, it is a bug (a guard page, read-only data) or a host that
+// denies service, and the LibOS stops with a message instead of spinning.
+bool is_stale(VcpuBlock& vcpu, uint64_t rip, uint64_t address) {
+  constexpr uint32_t kMaxInARow = 16;
+  if (!is_libos_memory(address) && !kernel_dynamic_range().contains(address)) return false;
+  if (vcpu.stale_fault_rip != rip || vcpu.stale_fault_address != address) {
+    vcpu.stale_fault_rip = rip;
+    vcpu.stale_fault_address = address;
+    vcpu.stale_faults = 0;
+  }
+  return ++vcpu.stale_faults <= kMaxInARow;
+}
+
+void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault) {
+  if (in_libos_text(gpr.rip)) {
+    if (const uint64_t target = fixup_for(gpr.rip); target != 0) {
+      gpr.rip = target;
+      gpr.rax = fault.address;
+      return;
+    }
+    if (fault.vector == sgx::vector::kPf && is_stale(vcpu, gpr.rip, fault.address)) return;
+    vcpu.fault = fault;
+    gpr.rdi = gpr.rip;
+    gpr.rsi = gpr.rsp;
+    gpr.rip = code_address(libos_fault_entry);
+    gpr.rsp = vcpu.exception_stack - kPanicStackOffset;
+    return;
+  }
+  if (vcpu.current == nullptr) return;
+  vcpu.fault = fault;
+  save_user_registers(gpr, vcpu.current->context().user_registers());
+  redirect(vcpu, gpr, code_address(user_exception_entry),
+           vcpu.kernel_stack_top - sizeof(UserRegisters));
+}
+
+}  // namespace
+
+extern "C" void phase_one(VcpuBlock& vcpu) {
+  constexpr uint64_t kFrameBytes = abi::kSsaFrameSizePages * sgx::kPageSize;
+  auto& gpr = *reinterpret_cast<sgx::Gprsgx*>(vcpu.ssa + sgx::gprsgx_offset(kFrameBytes));
+  const auto& exinfo = *reinterpret_cast<sgx::Exinfo*>(vcpu.ssa + sgx::exinfo_offset(kFrameBytes));
+  const uint32_t exit_info = gpr.exitinfo;
+  gpr.exitinfo = 0;
+  if ((exit_info & sgx::exitinfo::kValid) == 0) {
+    handle_tick(vcpu, gpr);
+    return;
+  }
+  FaultInfo fault{.vector = static_cast<uint8_t>(exit_info & sgx::exitinfo::kVectorMask),
+                  .error_code = 0,
+                  .address = 0};
+  if (fault.vector == sgx::vector::kPf || fault.vector == sgx::vector::kGp) {
+    fault.error_code = exinfo.errcd;
+    fault.address = exinfo.maddr;
+  }
+  handle_exception(vcpu, gpr, fault);
+}
+
+// A fault of the LibOS itself that nothing foresaw: a bug. Runs on the spare half of the exception stack.
+extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
+  const FaultInfo& fault = this_vcpu().fault;
+  std::array<char, 200> text;
+  panic_write(format_to(text, "fault {} (error {:x}, address {:x}) in the LibOS at {:x}, stack {:x}",
+                        static_cast<unsigned>(fault.vector), fault.error_code, fault.address, rip,
+                        stack_pointer));
+}
+
+}  // namespace occlum

@@ -1,0 +1,75 @@
+// Between the program and the LibOS, after the assembly has saved the registers and before it restores them.
+// Invariant: the raw addresses read here are the two bytes at RIP, through a guarded copy.
+//
+// return_to_user() is the one way back. It loops until there is no work, then loads the vector state and restores. A
+// tick or another vCPU may set work at any moment up to the last jump: the assembly looks at the block's work word
+// inside the restartable sequence, so none is lost.
+#include "libos/arch/arch.h"
+#include "libos/arch/enclave/image_symbols_raw.h"
+#include "libos/arch/enclave/vcpu.h"
+#include "libos/arch/enclave/xstate.h"
+#include "libos/arch/guarded_copy.h"
+#include "libos/arch/memory.h"
+#include "libos/sched/scheduler.h"
+#include "sgx/arch.h"
+
+namespace occlum {
+namespace {
+
+extern "C" [[noreturn]] void restore_user_registers(UserRegisters* registers);
+
+constexpr uint64_t kSyscallLength = 2;             // 0f 05
+constexpr uint32_t kSyscallBytes = 0x050f;
+
+// `syscall` is #UD in an enclave. The two bytes may lie at the end of the last mapped page: read them one by one.
+bool is_system_call(uint64_t rip) {
+  uint16_t bytes = 0;
+  uint64_t fault = 0;
+  return user_range().contains(rip) && user_range().contains(rip + 1) &&
+         guarded_copy(reinterpret_cast<uint64_t>(&bytes), rip, sizeof(bytes), fault) && bytes == kSyscallBytes;
+}
+
+void trapped_system_call(UserRegisters& registers) {
+  registers.rip += kSyscallLength;
+  registers.rcx = registers.rip;
+  registers.r11 = registers.rflags;
+  registers.original_rax = registers.rax;
+  count_trapped_syscall();
+  on_syscall(registers);
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
+  while (true) {
+    VcpuBlock& vcpu = this_vcpu();
+    const uint32_t work = vcpu.work.exchange(0, std::memory_order_acq_rel);
+    if ((work & kWorkReschedule) != 0) reschedule();   // may come back on another vCPU
+    Task& task = current_task();
+    if (has_return_work(task)) {
+      on_return_to_user(registers);
+      continue;
+    }
+    load_xstate(task.context());
+    if (this_vcpu().work.load(std::memory_order_acquire) == 0) restore_user_registers(&registers);
+  }
+}
+
+extern "C" [[noreturn]] void syscall_entered(UserRegisters& registers) {
+  on_syscall(registers);
+  return_to_user(registers);
+}
+
+extern "C" [[noreturn]] void exception_entered(UserRegisters& registers) {
+  const FaultInfo fault = this_vcpu().fault;
+  if (fault.vector == sgx::vector::kUd && is_system_call(registers.rip)) {
+    trapped_system_call(registers);
+  } else {
+    on_fault(registers, fault);
+  }
+  return_to_user(registers);
+}
+
+void enter_user() { return_to_user(current_task().context().user_registers()); }
+
+}  // namespace occlum

@@ -1,0 +1,67 @@
+// Pseudo-terminals (pty(7), pts(4), ptmx(4)): a Terminal whose screen is a ring that the master reads, and whose keys are
+// what the master writes.
+#pragma once
+
+#include "libos/fs/dev/tty/terminal.h"
+#include "libos/lib/function_ref.h"
+
+namespace occlum {
+
+class PtyTerminal : public Terminal {
+ public:
+  static constexpr size_t kScreenSize = 16 * 1024;
+  static constexpr uint32_t kMaxPtys = 4096;
+
+  explicit PtyTerminal(uint32_t number);
+  Result<void> create();
+
+  uint32_t number() const { return number_; }
+  Result<String> name() const override;
+  uint32_t owner_uid() const { return owner_uid_; }
+  void set_owner(uint32_t uid) { owner_uid_ = uid; }
+
+  // --- the master's side ---
+  Result<size_t> read_screen(DataSink& sink, Blocking blocking);   // kIo when all slaves are closed
+  Result<size_t> write_keys(DataSource& source, Blocking blocking);
+  PollEvents poll_master(Poller* poller);
+  size_t screen_pending() const override;
+  void master_closed();
+  void set_locked(bool locked) { locked_.store(locked, std::memory_order_relaxed); }
+  bool is_locked() const { return locked_.load(std::memory_order_relaxed); }
+
+  // --- the slaves' side ---
+  void slave_opened();
+  void slave_closed();
+
+ protected:
+  size_t screen_room() override;
+  Result<void> put_screen(std::span<const std::byte> output) override;
+  void flush_screen() override;
+  void input_taken() override;
+
+ private:
+  struct Screen {
+    Vec<std::byte> ring;
+    uint64_t head = 0, tail = 0;
+    uint32_t slaves = 0;
+    bool was_opened = false;
+    size_t used() const { return static_cast<size_t>(tail - head); }
+    bool has_ended() const { return slaves == 0 && was_opened; }
+  };
+  const uint32_t number_;
+  uint32_t owner_uid_ = 0;
+  std::atomic<bool> locked_{true};
+  mutable SpinLocked<Screen> screen_{LockRank::kSocket};
+  WaitQueue master_queue_;
+};
+
+// open(2) of /dev/ptmx: a new pty and its master.
+Result<RefPtr<File>> open_ptmx(const Path& path, uint32_t flags);
+// open(2) of /dev/pts/N. kNoEnt, kIo (locked, or the master is closed).
+Result<RefPtr<File>> open_pty_slave(uint32_t number, const Path& path, uint32_t flags);
+
+// For /dev/pts: the pty of a number (null: none), and all numbers in order.
+RefPtr<PtyTerminal> find_pty(uint32_t number);
+Result<Vec<uint32_t>> pty_numbers();
+
+}  // namespace occlum

@@ -1,0 +1,508 @@
+#include "libos/fs/dev/tty/terminal.h"
+
+#include <algorithm>
+#include <array>
+
+#include "libos/ipc/anonymous_inode.h"
+#include "libos/lib/memory.h"
+#include "libos/process/process.h"
+#include "libos/process/process_table.h"
+#include "libos/process/signals/send.h"
+#include "libos/process/thread.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
+constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
+constexpr Nanoseconds kTenthOfSecond = 100'000'000;
+constexpr size_t kReadChunk = LineDiscipline::kMaxLine;
+constexpr size_t kWriteChunk = 2048;
+constexpr size_t kKeysAtOnce = 256;   // under the spin lock
+
+}  // namespace
+
+// What echo writes goes to the screen after the lock is let go.
+class Terminal::EchoBuffer : public LineDiscipline::Echo {
+ public:
+  void put(std::span<const std::byte> bytes) override {
+    if (bytes_.append(bytes).is_error()) return;  // no memory: the screen misses an echo
+  }
+  std::span<const std::byte> bytes() const { return bytes_.span(); }
+
+ private:
+  Vec<std::byte> bytes_;
+};
+
+Result<void> Terminal::create() {
+  return state_.with([](State& state) { return state.discipline.create(); });
+}
+
+size_t Terminal::input_room() const {
+  return state_.with([](const State& state) { return state.discipline.room(); });
+}
+
+bool Terminal::is_hung_up() const {
+  return state_.with([](const State& state) { return state.hung_up; });
+}
+
+Pid Terminal::foreground_group() const {
+  return state_.with([](const State& state) { return state.foreground; });
+}
+
+// --- keyboard ---
+
+void Terminal::receive(std::span<const std::byte> keys) {
+  while (!keys.empty()) {
+    const std::span<const std::byte> some = keys.first(std::min(keys.size(), kKeysAtOnce));
+    keys = keys.subspan(some.size());
+    EchoBuffer echo;
+    SignalSet signals;
+    bool has_input = false, stopped = false;
+    Pid group = 0;
+    state_.with([&](State& state) {
+      for (const std::byte key : some) {
+        const int signal = state.discipline.receive(std::to_integer<uint8_t>(key), echo);
+        if (signal != 0) signals.add(signal);
+      }
+      has_input = state.discipline.has_input();
+      stopped = state.discipline.is_output_stopped();
+      group = state.foreground;
+    });
+    if (!echo.bytes().empty()) (void)put_screen(echo.bytes());
+    for (; !signals.is_empty(); signals.remove(signals.first())) {
+      if (group > 0) (void)send_signal_to_group(group, SignalInfo::from_kernel(signals.first()));
+    }
+    if (has_input) readable_.wake_all(kReadable);
+    if (!stopped) writable_.wake_all(kWritable);
+  }
+}
+
+// --- job control ---
+
+// A process outside of the foreground group of its terminal gets `signal` (SIGTTIN, SIGTTOU) and tries again later.
+Result<void> Terminal::check_background(int signal) {
+  Thread& self = current_thread();
+  Process& process = self.process();
+  if (!is_controlling(self)) return {};
+  const Pid group = process.group_id();
+  const Pid foreground = foreground_group();
+  if (foreground == 0 || foreground == group) return {};
+  const bool unwanted =
+      self.signal_mask().contains(signal) || ignores(process.actions().get(signal), signal);
+  if (unwanted && signal == kSigTtou) return {};
+  if (unwanted || is_orphaned_group(group)) return Errno::kIo;
+  (void)send_signal_to_group(group, SignalInfo::from_kernel(signal));
+  return Errno::kRestartSys;
+}
+
+bool Terminal::is_controlling(Thread& self) const {
+  const RefPtr<Session> session = self.process().session();
+  if (session == nullptr || session->terminal_device() != device_) return false;
+  return state_.with([&](const State& state) { return state.session == session->id(); });
+}
+
+Result<void> Terminal::take_for(Process& process, const RefPtr<TtyFile>& file) {
+  const RefPtr<Session> session = process.session();
+  if (session == nullptr) return Errno::kPerm;
+  const Pid group = process.group_id();
+  state_.with([&](State& state) {
+    state.session = session->id();
+    state.foreground = group;
+  });
+  session->set_terminal(file, device_);
+  return {};
+}
+
+bool Terminal::become_controlling(Process& process, TtyFile& file) {
+  const RefPtr<Session> session = process.session();
+  if (session == nullptr || session->id() != process.pid() || session->terminal() != nullptr) return false;
+  const Pid owner = state_.with([](const State& state) { return state.session; });
+  if (owner != 0 && owner != session->id()) {
+    const RefPtr<Process> leader = find_process(owner);
+    const RefPtr<Session> other = leader ? leader->session() : nullptr;
+    if (other != nullptr && other->id() == owner && other->terminal_device() == device_) return false;
+  }
+  // The session's own reference does not count as an open slave (pty.h).
+  auto reference = make_ref<TtyFile>(ref_to(*this), 2u, file.path() != nullptr ? *file.path() : Path());
+  if (reference.is_error()) return false;
+  return !take_for(process, reference.value()).is_error();
+}
+
+void Terminal::release_session(Pid session) {
+  const Pid group = state_.with([&](State& state) {
+    if (state.session != session) return 0;
+    state.session = 0;
+    return std::exchange(state.foreground, 0);
+  });
+  if (group <= 0) return;
+  (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigHup));
+  (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigCont));
+}
+
+void Terminal::hang_up() {
+  Pid session = 0;
+  state_.with([&](State& state) {
+    state.hung_up = true;
+    session = state.session;
+  });
+  const RefPtr<Process> leader = session != 0 ? find_process(session) : nullptr;
+  if (leader != nullptr) {
+    (void)send_signal(*leader, SignalInfo::from_kernel(kSigHup));
+    (void)send_signal(*leader, SignalInfo::from_kernel(kSigCont));
+  }
+  if (session != 0) release_session(session);
+  readable_.wake_all(kReadable | kPollHup);
+  writable_.wake_all(kWritable | kPollHup);
+}
+
+void Terminal::window_changed(const WindowSize& size) {
+  const Pid group = state_.with([&](State& state) {
+    if (state.window == size) return 0;
+    state.window = size;
+    return state.foreground;
+  });
+  if (group > 0) (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigWinch));
+}
+
+// --- reading ---
+
+// Moves what there is, at most `limit` bytes, to the sink. `end`: a line or the end of file was taken.
+Result<size_t> Terminal::take_input(DataSink& sink, size_t limit, bool& end) {
+  auto buffer = TRY(Vec<std::byte>::create(std::min(limit, kReadChunk)));
+  size_t count = 0;
+  bool more = false;
+  state_.with([&](State& state) {
+    const bool available = state.discipline.has_input();
+    count = state.discipline.take(buffer.span());
+    end = available && state.discipline.is_canonical();
+    more = state.discipline.has_input();
+  });
+  if (count != 0 || end) input_taken();
+  if (more) readable_.wake_one(kReadable);
+  TRY(sink.write(buffer.span().first(count)));
+  return count;
+}
+
+Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
+  TRY(check_background(kSigTtin));
+  const size_t wanted = sink.remaining();
+  if (wanted == 0) return size_t{0};
+  const Nanoseconds start = monotonic_now();
+  Nanoseconds last_byte = start;
+  size_t total = 0;
+  for (;;) {
+    bool end = false;
+    const Result<size_t> count = take_input(sink, wanted - total, end);
+    if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();
+    total += count.value();
+    if (end || total == wanted) return total;
+    if (count.value() != 0) last_byte = monotonic_now();
+
+    Termios termios;
+    bool hung_up = false;
+    state_.with([&](const State& state) {
+      termios = state.discipline.termios();
+      hung_up = state.hung_up;
+    });
+    if (hung_up) return total;
+    Nanoseconds deadline = kNever;
+    if ((termios.local & kICanon) == 0) {
+      const size_t minimum = termios.chars[kVMin];
+      const Nanoseconds time = termios.chars[kVTime] * kTenthOfSecond;
+      if (total >= std::min(minimum, wanted) && (total != 0 || time == 0)) return total;
+      if (time != 0 && minimum == 0) deadline = start + time;
+      if (time != 0 && minimum != 0 && total != 0) deadline = last_byte + time;
+    }
+    if (blocking == Blocking::kNo) return total != 0 ? Result<size_t>(total) : Errno::kAgain;
+    const Result<void> waited = wait_until(readable_, deadline, Interruptible::kYes, [&] {
+      return state_.with([](const State& state) { return state.discipline.has_input() || state.hung_up; });
+    });
+    if (!waited.is_error()) {
+      if (total == 0) TRY(check_background(kSigTtin));
+      continue;
+    }
+    if (waited.error() == Errno::kTimedOut || total != 0) return total;
+    return waited.error();
+  }
+}
+
+// --- writing ---
+
+Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
+  const bool stop_background =
+      state_.with([](const State& state) { return (state.discipline.termios().local & kToStop) != 0; });
+  if (stop_background) TRY(check_background(kSigTtou));
+  auto chunk = TRY(Vec<std::byte>::create(std::min(source.remaining(), kWriteChunk)));
+  auto output = TRY(Vec<std::byte>::create(chunk.size() * 2 + LineDiscipline::kMaxExpansion));
+  size_t total = 0;
+  auto partial = [&](Errno error) { return total != 0 ? Result<size_t>(total) : error; };
+  while (source.remaining() != 0) {
+    size_t room = 0;
+    bool hung_up = false;
+    auto is_ready = [&] {
+      const bool stopped = state_.with([&](const State& state) {
+        hung_up = state.hung_up;
+        return state.discipline.is_output_stopped();
+      });
+      room = stopped ? 0 : screen_room();
+      return hung_up || room >= LineDiscipline::kMaxExpansion;
+    };
+    if (!is_ready()) {
+      if (blocking == Blocking::kNo) return partial(Errno::kAgain);
+      const Result<void> waited = wait_until(writable_, kNever, Interruptible::kYes, is_ready);
+      if (waited.is_error()) return partial(waited.error());
+    }
+    if (hung_up) return partial(Errno::kIo);
+    // Few enough that they fit however much they expand to; with many bytes to go, mostly they do not.
+    const size_t fits = room / (processes_output() ? 2 : 1);
+    const size_t count = std::min({source.remaining(), chunk.size(), std::max<size_t>(fits, 1)});
+    if (const auto copied = source.read(chunk.span().first(count)); copied.is_error()) {
+      return partial(copied.error());
+    }
+    size_t done = 0;
+    while (done < count) {
+      size_t filled = 0;
+      if (processes_output()) {
+        state_.with([&](State& state) {
+          while (done < count && filled + LineDiscipline::kMaxExpansion <= output.size()) {
+            filled += state.discipline.process_output(
+                std::to_integer<uint8_t>(chunk[done++]),
+                output.span().subspan(filled).first<LineDiscipline::kMaxExpansion>());
+          }
+        });
+      } else {
+        copy_bytes(output.span(), chunk.span().first(count));
+        filled = done = count;
+      }
+      if (const auto put = put_screen(output.span().first(filled)); put.is_error()) return partial(put.error());
+    }
+    total += count;
+  }
+  return total;
+}
+
+PollEvents Terminal::poll(Poller* poller) {
+  if (poller != nullptr) {
+    (void)poller->watch(readable_);
+    (void)poller->watch(writable_);
+    join_screen(*poller);
+  }
+  bool stopped = false;
+  PollEvents events = state_.with([&](const State& state) -> PollEvents {
+    stopped = state.discipline.is_output_stopped();
+    if (state.hung_up) return kReadable | kWritable | kPollErr | kPollHup;
+    const Termios& termios = state.discipline.termios();
+    const bool raw_minimum = !state.discipline.is_canonical() && termios.chars[kVTime] == 0;
+    const size_t minimum = raw_minimum ? std::max<size_t>(termios.chars[kVMin], 1) : 1;
+    const bool ready = minimum > 1 ? state.discipline.readable_bytes() >= minimum : state.discipline.has_input();
+    return ready ? kReadable : 0;
+  });
+  if (!stopped && screen_room() >= LineDiscipline::kMaxExpansion) events |= kWritable;
+  return events;
+}
+
+// --- ioctl ---
+
+Result<void> Terminal::wait_for_drain() {
+  return wait_until(writable_, kNever, Interruptible::kYes, [&] { return screen_pending() == 0 || is_hung_up(); });
+}
+
+void Terminal::flush(int queue) {
+  constexpr int kInput = 0, kOutput = 1, kBoth = 2;
+  if (queue == kInput || queue == kBoth) {
+    state_.with([](State& state) { state.discipline.flush_input(); });
+    input_taken();
+  }
+  if (queue == kOutput || queue == kBoth) flush_screen();
+}
+
+enum SetHow : uint32_t { kNow, kAfterDrain, kAfterDrainAndFlush };
+
+Result<void> Terminal::set_termios(UserAddress from, size_t size, uint32_t how) {
+  TRY(check_background(kSigTtou));
+  Termios termios;
+  if (size == sizeof(Termio)) {
+    const Termio old = TRY(UserIn<Termio>(from).read());
+    termios = state_.with([](const State& state) { return state.discipline.termios(); });
+    constexpr uint32_t kHigh = 0xffff0000;
+    termios.input = (termios.input & kHigh) | old.input;
+    termios.output = (termios.output & kHigh) | old.output;
+    termios.control = (termios.control & kHigh) | old.control;
+    termios.local = (termios.local & kHigh) | old.local;
+    std::ranges::copy(old.chars, termios.chars.begin());
+  } else {
+    termios = TRY(UserIn<Termios>(from).read());
+  }
+  if (how != kNow) TRY(wait_for_drain());
+  state_.with([&](State& state) {
+    if (how == kAfterDrainAndFlush) state.discipline.flush_input();
+    state.discipline.set_termios(termios);
+    if ((termios.input & kIXOn) == 0) state.discipline.set_output_stopped(false);
+  });
+  readable_.wake_all(kReadable);
+  writable_.wake_all(kWritable);
+  return {};
+}
+
+Result<void> Terminal::set_foreground(Thread& self, Pid group) {
+  if (!is_controlling(self)) return Errno::kNotTty;
+  if (group < 0) return Errno::kInval;
+  TRY(check_background(kSigTtou));
+  const Pid session = session_of_group(group);
+  if (session == 0) return Errno::kSrch;
+  if (session != self.process().session_id()) return Errno::kPerm;
+  state_.with([&](State& state) { state.foreground = group; });
+  return {};
+}
+
+Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t argument) {
+  const UserAddress address(argument);
+  switch (request) {
+    case kTcGets:
+    case kTcGets2: {
+      Termios2 termios;
+      termios.base = state_.with([](const State& state) { return state.discipline.termios(); });
+      if (request == kTcGets) {
+        TRY(UserOut<Termios>(address).write(termios.base));
+      } else {
+        TRY(UserOut<Termios2>(address).write(termios));
+      }
+      return 0L;
+    }
+    case kTcGetA: {
+      const Termios termios = state_.with([](const State& state) { return state.discipline.termios(); });
+      Termio old = {static_cast<uint16_t>(termios.input), static_cast<uint16_t>(termios.output),
+                    static_cast<uint16_t>(termios.control), static_cast<uint16_t>(termios.local), termios.line, {}};
+      std::ranges::copy(std::span(termios.chars).first(old.chars.size()), old.chars.begin());
+      TRY(UserOut<Termio>(address).write(old));
+      return 0L;
+    }
+    case kTcSets:
+    case kTcSetsW:
+    case kTcSetsF:
+      TRY(set_termios(address, sizeof(Termios), request - kTcSets));
+      return 0L;
+    case kTcSets2:
+    case kTcSetsW2:
+    case kTcSetsF2:
+      TRY(set_termios(address, sizeof(Termios), request - kTcSets2));
+      return 0L;
+    case kTcSetA:
+    case kTcSetAW:
+    case kTcSetAF:
+      TRY(set_termios(address, sizeof(Termio), request - kTcSetA));
+      return 0L;
+    case kTiocGWinSz: {
+      WindowSize size = state_.with([](const State& state) { return state.window; });
+      (void)ask_window_size(size);
+      TRY(UserOut<WindowSize>(address).write(size));
+      return 0L;
+    }
+    case kTiocSWinSz:
+      window_changed(TRY(UserIn<WindowSize>(address).read()));
+      return 0L;
+    case kTiocGPgrp:
+      TRY(UserOut<Pid>(address).write(foreground_group()));
+      return 0L;
+    case kTiocSPgrp:
+      TRY(set_foreground(self, TRY(UserIn<Pid>(address).read())));
+      return 0L;
+    case kTiocGSid: {
+      const Pid session = state_.with([](const State& state) { return state.session; });
+      if (session == 0) return Errno::kNotTty;
+      TRY(UserOut<Pid>(address).write(session));
+      return 0L;
+    }
+    case kTiocOutQ:
+      TRY(UserOut<int>(address).write(static_cast<int>(screen_pending())));
+      return 0L;
+    case kTcFlush:
+      if (argument > 2) return Errno::kInval;
+      flush(static_cast<int>(argument));
+      return 0L;
+    case kTcXOnc:
+      if (argument > 3) return Errno::kInval;
+      if (argument < 2) state_.with([&](State& state) { state.discipline.set_output_stopped(argument == 0); });
+      writable_.wake_all(kWritable);
+      return 0L;
+    case kTcSBrk:
+    case kTcSBrkP:
+      TRY(wait_for_drain());
+      return 0L;
+    default: return Errno::kNotTty;
+  }
+}
+
+Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint64_t argument) {
+  const UserAddress address(argument);
+  switch (request) {
+    case kTiocGPgrp:
+    case kTiocGSid:
+      if (!is_controlling(self)) return Errno::kNotTty;
+      return shared_ioctl(self, request, argument);
+    case kTiocSCtty: {
+      const RefPtr<Session> session = self.process().session();
+      if (session != nullptr && session->id() == self.pid() && is_controlling(self)) return 0L;
+      if (become_controlling(self.process(), file)) return 0L;
+      return Errno::kPerm;
+    }
+    case kTiocNotty: {
+      if (!is_controlling(self)) return Errno::kNotTty;
+      const RefPtr<Session> session = self.process().session();
+      if (session->id() != self.pid()) return 0L;
+      release_session(session->id());
+      session->set_terminal(nullptr, 0);
+      return 0L;
+    }
+    case kTiocInQ: {
+      const size_t count = state_.with([](const State& state) { return state.discipline.readable_bytes(); });
+      TRY(UserOut<int>(address).write(static_cast<int>(count)));
+      return 0L;
+    }
+    case kTiocGetD:
+      TRY(UserOut<int>(address).write(0));
+      return 0L;
+    case kTiocExcl:
+    case kTiocNxcl: return 0L;
+    case kTiocSti: return Errno::kIo;   // as Linux with dev.tty.legacy_tiocsti=0
+    default: return shared_ioctl(self, request, argument);
+  }
+}
+
+// --- files ---
+
+TtyFile::TtyFile(RefPtr<Terminal> terminal, uint32_t flags, Path path)
+    : File(flags), terminal_(std::move(terminal)), path_(std::move(path)) {}
+
+Result<size_t> TtyFile::read(DataSink& sink) {
+  return terminal_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+}
+
+Result<size_t> TtyFile::write(DataSource& source) {
+  return terminal_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+}
+
+Result<long> TtyFile::ioctl(Thread& self, uint32_t request, uint64_t argument) {
+  if (terminal_->is_hung_up()) return Errno::kIo;
+  return terminal_->ioctl(self, *this, request, argument);
+}
+
+PollEvents TtyFile::poll(Poller* poller) { return terminal_->poll(poller); }
+
+Inode* TtyFile::inode() { return path_.is_null() ? nullptr : &path_.inode(); }
+
+Result<Stat> TtyFile::stat() {
+  if (!path_.is_null()) return File::stat();
+  Stat stat = anonymous_stat(type_bits(FileType::kCharDevice) | 0620, terminal_->device());
+  stat.rdev = terminal_->device();
+  return stat;
+}
+
+Result<String> TtyFile::describe() {
+  if (!path_.is_null()) return File::describe();
+  return terminal_->name();
+}
+
+}  // namespace occlum

@@ -1,0 +1,124 @@
+// Terminal: a terminal device as programs use it: the line discipline with a lock, waiting, job control and a screen.
+//
+// Derived classes give the screen: the host's terminal (host_terminal.h) or the master side of a pty (pty.h). What
+// comes from the keyboard is put in with receive(). Signals are sent without the lock held. (tty_ioctl(4), termios(3),
+// credentials(7) "Sessions, process groups")
+#pragma once
+
+#include <cstdint>
+
+#include "libos/fs/dev/tty/line_discipline.h"
+#include "libos/fs/vfs/file.h"
+#include "libos/ipc/pipe.h"
+#include "libos/lib/lock.h"
+#include "libos/process/pid.h"
+
+namespace occlum {
+
+class Process;
+class TtyFile;
+
+class Terminal : public RefCounted<Terminal> {
+ public:
+  virtual ~Terminal() = default;
+  Result<void> create();
+
+  uint64_t device() const { return device_; }   // st_rdev
+  // The name in /dev: "/dev/console", "/dev/pts/0".
+  virtual Result<String> name() const = 0;
+
+  Result<size_t> read(DataSink& sink, Blocking blocking);
+  Result<size_t> write(DataSource& source, Blocking blocking);
+  PollEvents poll(Poller* poller);
+  // `file` becomes the session's terminal with TIOCSCTTY.
+  Result<long> ioctl(Thread& self, TtyFile& file, uint32_t request, uint64_t argument);
+  // The requests that a pty's master passes on: settings, sizes, the foreground group.
+  Result<long> shared_ioctl(Thread& self, uint32_t request, uint64_t argument);
+
+  // Keys. Sends signals, echoes, wakes readers. No locks may be held.
+  void receive(std::span<const std::byte> keys);
+  size_t input_room() const;
+
+  // The other side is gone: SIGHUP and SIGCONT to the session, readers get the end, writers kIo.
+  void hang_up();
+  bool is_hung_up() const;
+
+  // Makes it the controlling terminal of the process's session, when that has none and the process leads it (open(2)
+  // without O_NOCTTY). True when it is now.
+  bool become_controlling(Process& process, TtyFile& file);
+  // As TIOCSCTTY's "steal" and the start of the first process: without asking.
+  Result<void> take_for(Process& process, const RefPtr<TtyFile>& file);
+  Pid foreground_group() const;
+  // The terminal gives up its session (TIOCNOTTY by the leader, or the leader has ended): SIGHUP and SIGCONT to the
+  // foreground group.
+  void release_session(Pid session);
+
+  void window_changed(const WindowSize& size);
+
+ protected:
+  explicit Terminal(uint64_t device) : device_(device) {}
+
+  // How many bytes the screen takes now without blocking.
+  virtual size_t screen_room() = 0;
+  // Takes all of `output`, at most screen_room() bytes (more may be dropped).
+  virtual Result<void> put_screen(std::span<const std::byte> output) = 0;
+  virtual void flush_screen() {}
+  virtual size_t screen_pending() const { return 0; }  // TIOCOUTQ
+  virtual bool processes_output() const { return true; }
+  // The size, where somebody else decides it.
+  virtual bool ask_window_size(WindowSize&) { return false; }
+  // Room in the input again: the keyboard's owner may go on.
+  virtual void input_taken() {}
+  virtual void join_screen(Poller&) {}
+
+  WaitQueue writable_;   // woken when the screen takes more
+
+ private:
+  struct State {
+    LineDiscipline discipline;
+    WindowSize window;
+    Pid session = 0;
+    Pid foreground = 0;
+    bool hung_up = false;
+  };
+  class EchoBuffer;
+
+  Result<void> check_background(int signal);
+  Result<size_t> read_raw(DataSink& sink, Blocking blocking);
+  Result<size_t> take_input(DataSink& sink, size_t limit, bool& end);
+  Result<void> set_termios(UserAddress from, size_t size, uint32_t how);
+  Result<void> wait_for_drain();
+  Result<void> set_foreground(Thread& self, Pid group);
+  void flush(int queue);
+  bool is_controlling(Thread& self) const;
+
+  const uint64_t device_;
+  SpinLocked<State> state_{LockRank::kPipe};
+  WaitQueue readable_;
+};
+
+// An open terminal.
+class TtyFile : public File {
+ public:
+  // `path` is the name that it was opened by, where there is one.
+  TtyFile(RefPtr<Terminal> terminal, uint32_t flags, Path path);
+
+  Result<size_t> read(DataSink& sink) override;
+  Result<size_t> write(DataSource& source) override;
+  Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
+  PollEvents poll(Poller* poller) override;
+  Inode* inode() override;
+  Result<Stat> stat() override;
+  Result<String> describe() override;
+  FileKind kind() const override { return FileKind::kTerminal; }
+
+  Terminal& terminal() { return *terminal_; }
+  const RefPtr<Terminal>& share_terminal() const { return terminal_; }
+  const Path* path() const override { return path_.is_null() ? nullptr : &path_; }
+
+ private:
+  const RefPtr<Terminal> terminal_;
+  const Path path_;
+};
+
+}  // namespace occlum

@@ -1,0 +1,205 @@
+// Contents and attributes of tmpfs files. See tmpfs.h.
+#include "libos/fs/tmpfs/tmpfs.h"
+
+namespace occlum {
+
+namespace {
+constexpr uint64_t kDirectoryEntrySize = 20;  // what Linux's tmpfs counts for an entry
+constexpr size_t kMaxXattrValue = 65536, kMaxXattrName = 255;
+}  // namespace
+
+Result<Stat> TmpInode::stat() {
+  Stat stat;
+  stat.dev = file_system().device();
+  stat.ino = number_;
+  stat.nlink = nlink_.load(std::memory_order_relaxed);
+  stat.rdev = rdev_;
+  stat.btime = btime_;
+  switch (type()) {
+    case FileType::kRegular:
+      stat.size = object_->size();
+      stat.blocks = object_->resident_bytes() / 512;
+      break;
+    case FileType::kSymlink: stat.size = target_.size(); break;
+    case FileType::kDirectory:
+      stat.size = fs().names_.with([&](auto&) { return (by_name_.size() + 2) * kDirectoryEntrySize; });
+      break;
+    default: break;
+  }
+  attributes_.with([&](const Attributes& own) {
+    stat.mode = own.mode;
+    stat.uid = own.uid;
+    stat.gid = own.gid;
+    stat.atime = own.atime;
+    stat.mtime = own.mtime;
+    stat.ctime = own.ctime;
+  });
+  return stat;
+}
+
+Result<Ownership> TmpInode::ownership() {
+  return attributes_.with([](const Attributes& own) { return Ownership{own.mode, own.uid, own.gid}; });
+}
+
+Result<String> TmpInode::read_link() {
+  if (!is_symlink()) return Errno::kInval;
+  return target_.clone();
+}
+
+void TmpInode::changed_names() {
+  const FileTime now = current_file_time();
+  attributes_.with([&](Attributes& own) { own.mtime = own.ctime = now; });
+}
+
+void TmpInode::touch_ctime() {
+  const FileTime now = current_file_time();
+  attributes_.with([&](Attributes& own) { own.ctime = now; });
+}
+
+// Relatime, as Linux mounts by default: when it would otherwise look older than the last change, or a day has passed.
+void TmpInode::note_access() {
+  constexpr int64_t kDay = 24 * 60 * 60;
+  const FileTime now = current_file_time();
+  attributes_.with([&](Attributes& own) {
+    if (own.atime <= own.mtime || own.atime <= own.ctime || now.seconds - own.atime.seconds >= kDay) {
+      own.atime = now;
+    }
+  });
+}
+
+// Brings the file system's sum up to what the contents hold now.
+void TmpInode::count_bytes() {
+  const uint64_t now = object_->resident_bytes();
+  const uint64_t before = counted_bytes_.exchange(now, std::memory_order_relaxed);
+  fs().used_bytes_.fetch_add(now - before, std::memory_order_relaxed);  // wraps when it shrank
+}
+
+Result<RefPtr<MemoryObject>> TmpInode::memory_object() {
+  if (!is_regular()) return Errno::kNoDev;
+  return object_;
+}
+
+Result<size_t> TmpInode::read_at(uint64_t offset, DataSink& sink) { return object_->read(offset, sink); }
+
+Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
+  if (const uint64_t limit = fs().limits_.max_bytes; limit != 0) {
+    count_bytes();
+    const uint64_t used = fs().used_bytes_.load(std::memory_order_relaxed);
+    const uint64_t room = (limit - std::min(limit, used)) & ~uint64_t{kPageMask};
+    // Pages that are there already cost nothing; what is behind the first hole has to fit.
+    const uint64_t first_page = align_down(offset, kPageSize);
+    uint64_t present_end = first_page;
+    if (first_page < object_->size()) present_end = std::max(present_end, TRY(object_->next_hole(first_page)));
+    present_end = align_up(present_end, kPageSize);
+    const uint64_t reach = present_end + std::min(room, kMaxFileSize - present_end);
+    if (reach <= offset) return Errno::kNoSpc;
+    source.truncate(reach - offset);
+  }
+  const size_t count = TRY(object_->write(offset, source));
+  if (count != 0) changed_names();
+  count_bytes();
+  return count;
+}
+
+Result<void> TmpInode::allocate(uint32_t mode, uint64_t offset, uint64_t length) {
+  if (!is_regular()) return Errno::kNoDev;
+  const uint64_t end = offset + length;
+  if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0) return Errno::kOpNotSupp;
+  if ((mode & kFallocPunchHole) != 0) {
+    if (mode != (kFallocPunchHole | kFallocKeepSize)) return Errno::kOpNotSupp;
+    TRY(object_->punch_hole(offset, length));
+  } else if ((mode & kFallocZeroRange) != 0) {
+    const uint64_t size = object_->size();
+    if (offset < size) TRY(object_->punch_hole(offset, std::min(length, size - offset)));
+    if ((mode & kFallocKeepSize) == 0 && end > size) TRY(object_->resize(end));
+  } else if (const uint64_t limit = fs().limits_.max_bytes; limit != 0 && end > limit) {
+    return Errno::kNoSpc;
+  } else if ((mode & kFallocKeepSize) == 0 && end > object_->size()) {
+    // Memory is given on the first write; there is nothing to reserve it from.
+    TRY(object_->resize(end));
+  }
+  changed_names();
+  count_bytes();
+  return {};
+}
+
+Result<uint64_t> TmpInode::seek_data(uint64_t offset) {
+  const uint64_t size = object_->size();
+  if (offset >= size) return Errno::kNxIo;
+  const uint64_t found = TRY(object_->next_data(offset));
+  if (found >= size) return Errno::kNxIo;
+  return found;
+}
+
+Result<uint64_t> TmpInode::seek_hole(uint64_t offset) {
+  const uint64_t size = object_->size();
+  if (offset >= size) return Errno::kNxIo;
+  return std::min(size, TRY(object_->next_hole(offset)));
+}
+
+Result<void> TmpInode::set_attributes(const AttributeChange& change) {
+  if (change.size) {
+    if (!is_regular()) return Errno::kInval;
+    TRY(object_->resize(*change.size));
+    count_bytes();
+  }
+  const FileTime now = current_file_time();
+  attributes_.with([&](Attributes& own) {
+    if (change.permissions) own.mode = (own.mode & kModeTypeMask) | (*change.permissions & kModePermissions);
+    if (change.uid) own.uid = *change.uid;
+    if (change.gid) own.gid = *change.gid;
+    if (change.size) own.mtime = now;
+    if (change.atime) own.atime = *change.atime;
+    if (change.mtime) own.mtime = *change.mtime;
+    own.ctime = now;
+  });
+  return {};
+}
+
+Result<Vec<std::byte>> TmpInode::get_xattr(std::string_view name) {
+  return attributes_.with([&](const Attributes& own) -> Result<Vec<std::byte>> {
+    for (const Xattr& xattr : own.xattrs) {
+      if (xattr.name == name) return xattr.value.clone();
+    }
+    return Errno::kNoData;
+  });
+}
+
+Result<void> TmpInode::set_xattr(std::string_view name, std::span<const std::byte> value, uint32_t flags) {
+  if (name.size() > kMaxXattrName) return Errno::kRange;
+  if (value.size() > kMaxXattrValue) return Errno::kTooBig;
+  Xattr fresh{TRY(String::create(name)), TRY(Vec<std::byte>::copy_of(value))};
+  TRY(attributes_.with([&](Attributes& own) -> Result<void> {
+    for (Xattr& xattr : own.xattrs) {
+      if (xattr.name != name) continue;
+      if ((flags & kXattrCreate) != 0) return Errno::kExist;
+      std::swap(xattr.value, fresh.value);
+      return {};
+    }
+    if ((flags & kXattrReplace) != 0) return Errno::kNoData;
+    return own.xattrs.push(std::move(fresh));
+  }));
+  touch_ctime();
+  return {};
+}
+
+Result<void> TmpInode::remove_xattr(std::string_view name) {
+  const size_t removed = attributes_.with(
+      [&](Attributes& own) { return own.xattrs.remove_if([&](const Xattr& x) { return x.name == name; }); });
+  if (removed == 0) return Errno::kNoData;
+  touch_ctime();
+  return {};
+}
+
+Result<String> TmpInode::list_xattr() {
+  return attributes_.with([](const Attributes& own) -> Result<String> {
+    String names;
+    for (const Xattr& xattr : own.xattrs) {
+      TRY(names.append(xattr.name.view()));
+      TRY(names.append('\0'));
+    }
+    return names;
+  });
+}
+
+}  // namespace occlum

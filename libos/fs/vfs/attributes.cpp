@@ -1,0 +1,95 @@
+// Attributes of files and file systems: chmod(2), chown(2), truncate(2), utimensat(2), access(2), statfs(2). See
+// operations.h.
+#include "libos/fs/vfs/name_checks.h"
+#include "libos/fs/vfs/operations.h"
+
+namespace occlum {
+
+Result<void> check_writable(const Path& path) {
+  if (path.mount->is_read_only()) return Errno::kRoFs;
+  return {};
+}
+
+Result<void> check_access(const Path& path, const Credentials& credentials, uint32_t request) {
+  Inode& inode = path.inode();
+  if ((request & kMayWrite) != 0 && (inode.is_regular() || inode.is_directory() || inode.is_symlink())) {
+    TRY(check_writable(path));
+  }
+  if ((request & kMayExecute) != 0 && inode.is_regular() && (path.mount->flags() & kMountNoExec) != 0) {
+    return Errno::kAcces;
+  }
+  if (credentials.privileged && (request & kMayExecute) == 0) return {};
+  return check_permission(TRY(inode.ownership()), credentials, request);
+}
+
+Result<void> change_mode(const Path& path, const Credentials& credentials, uint32_t mode) {
+  TRY(check_writable(path));
+  Inode& inode = path.inode();
+  if (inode.is_symlink()) return Errno::kOpNotSupp;
+  InodeGuard guard(inode.mutex());
+  const Ownership before = TRY(inode.ownership());
+  if (!is_owner(before, credentials)) return Errno::kPerm;
+  mode &= kModePermissions;
+  if (!credentials.privileged && !credentials.in_group(before.gid)) mode &= ~kModeSetGid;
+  return inode.set_attributes({.permissions = mode});
+}
+
+Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid, uint32_t gid) {
+  TRY(check_writable(path));
+  Inode& inode = path.inode();
+  InodeGuard guard(inode.mutex());
+  const Ownership before = TRY(inode.ownership());
+  AttributeChange change;
+  if (uid != UINT32_MAX) {
+    if (!credentials.privileged && (credentials.fsuid != before.uid || uid != before.uid)) return Errno::kPerm;
+    change.uid = uid;
+  }
+  if (gid != UINT32_MAX) {
+    if (!credentials.privileged && (credentials.fsuid != before.uid || !credentials.in_group(gid))) {
+      return Errno::kPerm;
+    }
+    change.gid = gid;
+  }
+  if (!inode.is_directory()) {
+    uint32_t mode = before.mode & kModePermissions & ~kModeSetUid;
+    if ((mode & 010) != 0) mode &= ~kModeSetGid;
+    if (mode != (before.mode & kModePermissions)) change.permissions = mode;
+  }
+  return inode.set_attributes(change);
+}
+
+Result<void> truncate_path(const Path& path, const Credentials& credentials, uint64_t size) {
+  Inode& inode = path.inode();
+  if (inode.is_directory()) return Errno::kIsDir;
+  if (!inode.is_regular()) return Errno::kInval;
+  TRY(check_access(path, credentials, kMayWrite));
+  if (size > kMaxFileSize) return Errno::kFBig;
+  InodeGuard guard(inode.mutex());
+  return inode.set_attributes({.size = size});
+}
+
+Result<void> change_times(const Path& path, const Credentials& credentials, std::optional<FileTime> atime,
+                          std::optional<FileTime> mtime, TimesPermission permission) {
+  TRY(check_writable(path));
+  Inode& inode = path.inode();
+  InodeGuard guard(inode.mutex());
+  const Ownership before = TRY(inode.ownership());
+  if (!is_owner(before, credentials)) {
+    if (permission == TimesPermission::kOwner) return Errno::kPerm;
+    TRY(check_permission(before, credentials, kMayWrite));
+  }
+  return inode.set_attributes({.atime = atime, .mtime = mtime});
+}
+
+Result<StatFs> stat_file_system(const Path& path) {
+  StatFs result = TRY(path.mount->file_system().statfs());
+  const uint32_t flags = path.mount->flags();
+  constexpr uint64_t kStValid = 0x20, kStRelatime = 4096;
+  result.flags |= kStValid | (flags & (kMountNoSuid | kMountNoDev | kMountNoExec | kMountNoAtime));
+  if (path.mount->is_read_only()) result.flags |= kMountReadOnly;
+  if ((flags & kMountNoAtime) == 0) result.flags |= kStRelatime;
+  result.fsid = path.mount->file_system().device();
+  return result;
+}
+
+}  // namespace occlum

@@ -1,0 +1,115 @@
+// See file.h: what a file answers that does not say otherwise.
+#include "libos/fs/vfs/file.h"
+
+#include <array>
+
+#include "libos/fs/vfs/anonymous.h"
+#include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/mount.h"
+#include "libos/fs/vfs/mount.h"
+#include "libos/fs/vfs/operations.h"
+
+namespace occlum {
+
+Result<size_t> File::read(DataSink&) { return Errno::kInval; }
+Result<size_t> File::write(DataSource&) { return Errno::kInval; }
+Result<size_t> File::read_at(uint64_t, DataSink&) { return Errno::kSPipe; }
+Result<size_t> File::write_at(uint64_t, DataSource&) { return Errno::kSPipe; }
+Result<uint64_t> File::seek(int64_t, Whence) { return Errno::kSPipe; }
+Result<void> File::truncate(uint64_t) { return Errno::kInval; }
+Result<void> File::allocate(int, uint64_t, uint64_t) { return Errno::kNoDev; }
+Result<void> File::sync(bool) { return Errno::kInval; }
+Result<long> File::ioctl(Thread&, uint32_t, uint64_t) { return Errno::kNotTty; }
+Result<long> File::fcntl(int, uint64_t) { return Errno::kInval; }
+Result<MapSource> File::map_source(uint64_t, uint64_t, bool, Prot) { return Errno::kNoDev; }
+Result<void> File::read_entries(FunctionRef<bool(const DirectoryEntry&)>) { return Errno::kNotDir; }
+
+
+PollEvents File::poll(Poller*) { return kPollIn | kPollOut | kPollRdNorm | kPollWrNorm; }
+
+Result<Stat> File::stat() {
+  if (Inode* node = inode()) return node->stat();
+  Stat stat;
+  stat.mode = 0600;
+  stat.dev = TRY(anonymous_file_system())->device();
+  stat.ino = 1;
+  stat.atime = stat.mtime = stat.ctime = current_file_time();
+  return stat;
+}
+
+Result<String> File::describe() {
+  if (const Path* where = path()) {
+    return path_to_string(*where, mount_table().root(), DeletedNames::kMarkDeleted);
+  }
+  return String::create("anon_inode:[file]");
+}
+
+Result<void> File::set_flags(uint32_t flags) {
+  constexpr uint32_t kChangeable = kOpenAppend | kOpenAsync | kOpenDirect | kOpenNoAtime | kOpenNonblock;
+  uint32_t old = flags_.load(std::memory_order_relaxed);
+  while (!flags_.compare_exchange_weak(old, (old & ~kChangeable) | (flags & kChangeable),
+                                       std::memory_order_relaxed)) {
+  }
+  return {};
+}
+
+bool File::is_nonblocking() const { return (flags() & kOpenNonblock) != 0; }
+bool File::can_read() const {
+  return (flags() & kOpenAccessMode) != kOpenWriteOnly && (flags() & kOpenPath) == 0;
+}
+bool File::can_write() const {
+  return (flags() & kOpenAccessMode) != kOpenReadOnly && (flags() & kOpenPath) == 0;
+}
+
+namespace {
+
+// Joins the queues of one file for one waiting task. Files have few queues.
+class EventPoller final : public Poller {
+ public:
+  EventPoller() = default;
+  ~EventPoller() { leave(); }
+
+  Result<void> watch(WaitQueue& queue) override {
+    if (count_ == watches_.size()) return Errno::kNoMem;
+    Watch& watch = watches_[count_++];
+    watch.queue = &queue;
+    queue.add(watch);
+    return {};
+  }
+  void leave() {
+    for (Watch& watch : watches_) {
+      if (watch.queue != nullptr) watch.queue->remove(watch);
+      watch.queue = nullptr;
+    }
+    count_ = 0;
+  }
+
+ private:
+  struct Watch final : Waiter {
+    bool on_wake(uint32_t) override {
+      task.unpark();
+      return false;
+    }
+    Task& task = current_task();
+    WaitQueue* queue = nullptr;
+  };
+  std::array<Watch, 4> watches_;
+  size_t count_ = 0;
+};
+
+}  // namespace
+
+Result<void> wait_for_events(File& file, PollEvents events, Nanoseconds deadline) {
+  events |= kPollErr | kPollHup;
+  EventPoller poller;
+  if ((file.poll(&poller) & events) != 0) return {};
+  while (true) {
+    if (current_task().has_interrupt()) return Errno::kRestartSys;
+    const ParkResult result = park(deadline, Interruptible::kYes);
+    if ((file.poll(nullptr) & events) != 0) return {};
+    if (result == ParkResult::kTimedOut) return Errno::kTimedOut;
+    if (result == ParkResult::kInterrupted) return Errno::kRestartSys;
+  }
+}
+
+}  // namespace occlum

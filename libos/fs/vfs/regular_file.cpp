@@ -1,0 +1,128 @@
+// See regular_file.h.
+#include "libos/fs/vfs/regular_file.h"
+
+#include "libos/fs/vfs/file_locks.h"
+#include "libos/fs/vfs/operations.h"
+
+namespace occlum {
+
+using InodeGuard = lock_detail::Guard<Mutex>;
+
+// Creation flags and O_CLOEXEC are not kept (fcntl(2), F_GETFL).
+constexpr uint32_t kKeptFlags = ~(kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec);
+
+RegularFile::RegularFile(Path path, uint32_t flags)
+    : File(flags & kKeptFlags), path_(std::move(path)), position_(LockRank::kFilePosition, 0u) {}
+
+RegularFile::~RegularFile() = default;
+
+Result<size_t> RegularFile::read(DataSink& sink) {
+  return position_.with([&](uint64_t& position) -> Result<size_t> {
+    const size_t count = TRY(read_at(position, sink));
+    position += count;
+    return count;
+  });
+}
+
+Result<size_t> RegularFile::read_at(uint64_t offset, DataSink& sink) {
+  if (!can_read()) return Errno::kBadFd;
+  sink.truncate(kMaxTransfer);
+  if (sink.remaining() == 0) return 0;
+  const size_t count = TRY(inode()->read_at(offset, sink));
+  if ((flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0) inode()->note_access();
+  return count;
+}
+
+Result<size_t> RegularFile::write(DataSource& source) {
+  return position_.with([&](uint64_t& position) -> Result<size_t> {
+    const Written written = TRY(write_from(position, source));
+    position = written.end;
+    return written.count;
+  });
+}
+
+Result<size_t> RegularFile::write_at(uint64_t offset, DataSource& source) {
+  return TRY(write_from(offset, source)).count;
+}
+
+Result<RegularFile::Written> RegularFile::write_from(uint64_t offset, DataSource& source) {
+  if (!can_write()) return Errno::kBadFd;
+  source.truncate(kMaxTransfer);
+  if (source.remaining() == 0) return Written{0, offset};
+  Written written = TRY([&]() -> Result<Written> {
+    InodeGuard guard(inode()->mutex());
+    // pwrite(2) appends as well, whatever its offset (BUGS there).
+    if ((flags() & kOpenAppend) != 0) offset = TRY(inode()->stat()).size;
+    if (offset >= kMaxFileSize) return Errno::kFBig;
+    if (source.remaining() > kMaxFileSize - offset) source.truncate(kMaxFileSize - offset);
+    const size_t count = TRY(inode()->write_at(offset, source));
+    return Written{count, offset + count};
+  }());
+  if ((flags() & kOpenDsync) != 0) TRY(inode()->sync((flags() & kOpenSync) != kOpenSync));
+  return written;
+}
+
+Result<uint64_t> seek_target(uint64_t base, int64_t offset) {
+  const std::optional<int64_t> target = checked_add(static_cast<int64_t>(base), offset);
+  if (!target) return Errno::kOverflow;
+  if (*target < 0) return Errno::kInval;
+  return static_cast<uint64_t>(*target);
+}
+
+Result<uint64_t> RegularFile::seek(int64_t offset, Whence whence) {
+  return position_.with([&](uint64_t& position) -> Result<uint64_t> {
+    switch (whence) {
+      case Whence::kSet: position = TRY(seek_target(0, offset)); return position;
+      case Whence::kCur: position = TRY(seek_target(position, offset)); return position;
+      case Whence::kEnd: position = TRY(seek_target(TRY(inode()->stat()).size, offset)); return position;
+      case Whence::kData:
+        if (offset < 0) return Errno::kNxIo;
+        position = TRY(inode()->seek_data(static_cast<uint64_t>(offset)));
+        return position;
+      case Whence::kHole:
+        if (offset < 0) return Errno::kNxIo;
+        position = TRY(inode()->seek_hole(static_cast<uint64_t>(offset)));
+        return position;
+    }
+    return Errno::kInval;
+  });
+}
+
+Result<void> RegularFile::truncate(uint64_t size) {
+  if (!can_write()) return Errno::kInval;
+  if (size > kMaxFileSize) return Errno::kFBig;
+  InodeGuard guard(inode()->mutex());
+  return inode()->set_attributes({.size = size});
+}
+
+Result<void> RegularFile::allocate(int mode, uint64_t offset, uint64_t length) {
+  if (!can_write()) return Errno::kBadFd;
+  if (length == 0 || offset > kMaxFileSize) return Errno::kInval;
+  if (length > kMaxFileSize - offset) return Errno::kFBig;
+  InodeGuard guard(inode()->mutex());
+  return inode()->allocate(static_cast<uint32_t>(mode), offset, length);
+}
+
+Result<void> RegularFile::sync(bool data_only) { return inode()->sync(data_only); }
+
+Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared, Prot prot) {
+  if (!can_read()) return Errno::kAcces;
+  if (shared && has(prot, Prot::kWrite) && !can_write()) return Errno::kAcces;
+  if (has(prot, Prot::kExec) && (path_.mount->flags() & kMountNoExec) != 0) return Errno::kPerm;
+  MapSource source;
+  source.object = TRY(inode()->memory_object());
+  source.offset = offset;
+  source.shared = shared;
+  source.may_write = !shared || can_write();
+  source.name = TRY(path_to_string(path_, mount_table().root(), DeletedNames::kMarkDeleted));
+  const Stat stat = TRY(inode()->stat());
+  source.device = stat.dev;
+  source.inode = stat.ino;
+  return source;
+}
+
+void RegularFile::last_close() {
+  if (FileLocks* locks = inode()->existing_locks()) locks->release_description(*this);
+}
+
+}  // namespace occlum

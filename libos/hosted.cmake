@@ -1,0 +1,5 @@
+# The folders of libos/ that build hosted (libc++, sanitizers) for the unit tests. Add yours when it does; libos/arch/hosted
+# is always in.
+set(OCCLUM_HOSTED_DIRS
+  lib
+)

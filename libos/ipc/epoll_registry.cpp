@@ -1,0 +1,59 @@
+// Which epoll sets watch a file: a table by file, so that a File itself needs one flag only.
+#include "libos/ipc/epoll.h"
+#include "libos/lib/hash_map.h"
+
+namespace occlum {
+
+namespace {
+
+struct Table {
+  HashMap<uint64_t, Vec<EpollFile*>> sets;   // by the file's address; a set stands there once per item
+};
+// Before kPoll: a set's items are changed without it, and it is never held around them.
+constinit SpinLocked<Table> table{LockRank::kPoll};
+
+uint64_t key_of(const File& file) { return __builtin_bit_cast(uint64_t, &file); }
+
+}  // namespace
+
+Result<void> EpollRegistry::add(File& file, EpollFile& set) {
+  return table.with([&](Table& it) -> Result<void> {
+    Vec<EpollFile*>* sets = it.sets.find(key_of(file));
+    if (sets == nullptr) sets = TRY(it.sets.insert(key_of(file), Vec<EpollFile*>()));
+    TRY(sets->push(&set));
+    file.watched_by_epoll_.store(true, std::memory_order_release);
+    return {};
+  });
+}
+
+void EpollRegistry::remove(const File& file, EpollFile& set) {
+  table.with([&](Table& it) {
+    Vec<EpollFile*>* sets = it.sets.find(key_of(file));
+    if (sets == nullptr) return;
+    const auto found = std::ranges::find(*sets, &set);
+    if (found == sets->end()) return;
+    sets->swap_remove(static_cast<size_t>(found - sets->begin()));
+    if (sets->is_empty()) it.sets.remove(key_of(file));
+  });
+}
+
+void EpollRegistry::forget(File& file) {
+  for (;;) {
+    // A set that is being destroyed takes itself off the table; it is skipped here.
+    RefPtr<EpollFile> set = table.with([&](Table& it) {
+      Vec<EpollFile*>* sets = it.sets.find(key_of(file));
+      while (sets != nullptr && !sets->is_empty()) {
+        EpollFile* candidate = sets->pop();
+        if (candidate->try_ref()) return RefPtr<EpollFile>::adopt(*candidate);
+      }
+      if (sets != nullptr) it.sets.remove(key_of(file));
+      return RefPtr<EpollFile>();
+    });
+    if (set == nullptr) return;
+    set->forget(file);
+  }
+}
+
+void File::leave_epolls() { EpollRegistry::forget(*this); }
+
+}  // namespace occlum

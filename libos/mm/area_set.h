@@ -1,0 +1,91 @@
+// The areas of one address space: an ordered, non-overlapping set of address ranges and what each shows.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "libos/arch/memory.h"
+#include "libos/lib/ptr.h"
+#include "libos/lib/result.h"
+#include "libos/lib/string.h"
+#include "libos/lib/tree.h"
+#include "libos/mm/memory_object.h"
+#include "libos/mm/prot.h"
+
+namespace occlum {
+
+// What the pieces of one mapping have in common; they share it when the mapping is split.
+struct AreaSource : RefCounted<AreaSource> {
+  RefPtr<MemoryObject> object;
+  String name;
+  uint64_t device = 0, inode = 0;
+};
+
+struct AreaData {
+  enum class Kind : uint8_t {
+    kOrdinary,
+    kHeap,      // brk(2)'s
+    kReserve,   // addresses kept for the heap: invisible, nothing is mapped
+  };
+
+  uint64_t end = 0;
+  uint64_t offset = 0;           // of the start, in the object
+  RefPtr<AreaSource> source;     // null: plain anonymous memory
+  Prot prot = Prot::kNone;
+  bool shared = false;
+  bool may_write = true;
+  bool grows_down = false;
+  bool is_stack = false;         // faults bring few pages
+  Kind kind = Kind::kOrdinary;
+  uint32_t uses = 1;             // how many mappings of a shared object coincide here
+  // Where a fault that goes on with the last one would be, and how many pages that one brought. Changed with the lock
+  // held (not alone): readers do not look.
+  uint32_t cluster = 0;
+  uint64_t next_up = 0, next_down = 0;
+
+  MemoryObject* object() const { return source ? source->object.get() : nullptr; }
+  bool is_visible() const { return kind != Kind::kReserve; }
+};
+
+class AreaSet {
+ public:
+  using Map = Tree<uint64_t, AreaData>;  // by start
+  using Iterator = Map::Iterator;
+  using ConstIterator = Map::ConstIterator;
+  using Node = OwnPtr<Map::Node>;
+
+  // The visible area that holds `address`; false when there is none.
+  ConstIterator find(uint64_t address) const;
+  Iterator find(uint64_t address);
+  // The same, through a memory of the last area found: for user copies. Null when there is none.
+  const Map::Entry* lookup(uint64_t address) const;
+  // The first area, visible or not, that ends after `address`.
+  Iterator first_after(uint64_t address);
+  ConstIterator first_after(uint64_t address) const;
+  Iterator end() { return map_.end(); }
+  Iterator begin() { return map_.begin(); }
+  ConstIterator begin() const { return map_.begin(); }
+  size_t size() const { return map_.size(); }
+
+  // Every byte lies in visible areas.
+  bool covers(AddressRange range) const;
+
+  static Result<Node> prepare(uint64_t start, AreaData data) { return Map::prepare(start, std::move(data)); }
+  Iterator insert(Node node);
+  Iterator remove(Iterator it);
+
+  // Splits areas at both ends of the range, so that each area lies inside or outside of it. On kNoMem an area may
+  // have been split, which changes nothing that anybody sees.
+  Result<void> split(AddressRange range);
+  // Joins areas that touch and are alike, from the one before `start` to the one at `end`.
+  void merge(uint64_t start, uint64_t end);
+
+ private:
+  Result<void> split_at(uint64_t address);
+
+  Map map_;
+  // Entries go only in a change, which excludes all lookups, and is forgotten then.
+  mutable std::atomic<const Map::Entry*> last_found_ = nullptr;
+};
+
+}  // namespace occlum

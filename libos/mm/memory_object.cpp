@@ -1,0 +1,294 @@
+// Pages of a MemoryObject: where they lie, how they come and go. See memory_object.h.
+#include "libos/mm/memory_object.h"
+
+#include <algorithm>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/memory.h"
+#include "libos/lib/wait_word.h"
+#include "libos/mm/kernel_memory_raw.h"
+#include "libos/mm/memory_object_guards.h"
+#include "libos/mm/page_allocator.h"
+#include "libos/mm/page_map.h"
+#include "libos/mm/range_allocator.h"
+#include "libos/mm/reclaim.h"
+#include "libos/mm/stats.h"
+
+namespace occlum {
+
+namespace {
+constexpr uint64_t kLargestObject = uint64_t{1} << 62;
+
+AddressRange page_range(uint64_t address) { return {address, address + kPageSize}; }
+}  // namespace
+
+MemoryObject::MemoryObject(PageSource* source, uint64_t size)
+    : state_(LockRank::kPageCache, source, size) {}
+
+Result<RefPtr<MemoryObject>> MemoryObject::create(PageSource* source, uint64_t size) {
+  if (size > kLargestObject) return Errno::kFBig;
+  return make_ref<MemoryObject>(source, size);
+}
+
+MemoryObject::~MemoryObject() {
+  state_.with([](State& state) {
+    drop_pages(state, 0, UINT64_MAX);
+    if (state.has_home()) free_range(state.window);
+  });
+}
+
+uint64_t MemoryObject::size() const {
+  return state_.with([](const State& state) { return state.size; });
+}
+
+uint64_t MemoryObject::resident_bytes() const {
+  return state_.with([](const State& state) { return state.pages.size() * kPageSize; });
+}
+
+bool MemoryObject::is_resident(uint64_t index) const {
+  return state_.with([&](const State& state) { return state.pages.contains(index); });
+}
+
+// --- copies in flight ---
+
+void MemoryObject::begin_copy() {
+  for (;;) {
+    const uint32_t before = copies_.fetch_add(1, std::memory_order_acquire);
+    if ((before & kChanging) == 0) return;
+    end_copy();
+    const uint32_t now = copies_.load(std::memory_order_relaxed);
+    if ((now & kChanging) != 0) wait_on_word(copies_, now);
+  }
+}
+
+void MemoryObject::end_copy() {
+  const uint32_t before = copies_.fetch_sub(1, std::memory_order_release);
+  if ((before & kChanging) != 0) wake_word(copies_, Wake::kAll);
+}
+
+bool MemoryObject::try_begin_change() {
+  uint32_t expected = 0;
+  return copies_.compare_exchange_strong(expected, kChanging, std::memory_order_acquire);
+}
+
+void MemoryObject::begin_change() {
+  // One changer at a time: first the bit, then the wait for those who copy.
+  for (;;) {
+    const uint32_t before = copies_.fetch_or(kChanging, std::memory_order_acquire);
+    if ((before & kChanging) == 0) break;
+    wait_on_word(copies_, before);
+  }
+  for (;;) {
+    const uint32_t now = copies_.load(std::memory_order_acquire);
+    if (now == kChanging) return;
+    wait_on_word(copies_, now);
+  }
+}
+
+void MemoryObject::end_change() {
+  copies_.fetch_and(~kChanging, std::memory_order_release);
+  wake_word(copies_, Wake::kAll);
+}
+
+// --- pages ---
+
+// Memory for a page that is not in the tree: zeroed, not yet visible to programs.
+Result<uint64_t> MemoryObject::make_page(State& state, uint64_t index) {
+  uint64_t address;
+  if (state.at_home(index)) {
+    address = state.home_of(index);
+    TRY(page_map::open_for_kernel(page_range(address), kProtReadWrite));
+    page_map::update(address, PageState::kDirty, 0);
+  } else {
+    Result<uint64_t> fresh = allocate_pages(1);
+    if (fresh.is_error()) {
+      reclaim_kept_pages(1);
+      fresh = allocate_pages(1);
+    }
+    address = TRY(std::move(fresh));
+  }
+  zero_bytes(page_at(address));
+  return address;
+}
+
+void MemoryObject::free_page(State& state, uint64_t index, const Page& page) {
+  memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
+  if (state.at_home(index)) {
+    page_map::release(page_range(page.address), page_map::Rights::kRevoke);
+  } else {
+    free_pages(page.address, 1);
+  }
+}
+
+Result<MemoryObject::Page*> MemoryObject::get_page(State& state, uint64_t index, Content absent) {
+  if (Page* page = state.pages.find(index)) return page;
+  auto node = TRY(Tree<uint64_t, Page>::prepare(index, Page{0, false}));
+  const uint64_t address = TRY(make_page(state, index));
+  const bool at_home = state.at_home(index);
+  const auto give_up = [&] {
+    if (at_home) {
+      (void)page_map::close_kept(page_range(address));
+    } else {
+      free_pages(address, 1);
+    }
+  };
+  if (absent == Content::kFill && state.source != nullptr && state.source->has_store()) {
+    if (Result<void> filled = state.source->read_page(index, page_at(address)); filled.is_error()) {
+      give_up();
+      return filled.error();
+    }
+  }
+  if (at_home) {
+    const Prot rights = is_mapped(state, index) ? home_rights(state, index) : kProtReadWrite;
+    if (Result<void> sealed = page_map::seal(page_range(address), rights); sealed.is_error()) {
+      give_up();
+      return sealed.error();
+    }
+  }
+  node->entry().value.address = address;
+  memory_counters.object_pages.fetch_add(1, std::memory_order_relaxed);
+  return &state.pages.insert(std::move(node))->value;
+}
+
+// Pages first..last-1 go. At home, runs are released with one call.
+void MemoryObject::drop_pages(State& state, uint64_t first, uint64_t last) {
+  auto it = state.pages.lower_bound(first);
+  while (it && it->key < last) {
+    if (!state.at_home(it->key)) {
+      free_page(state, it->key, it->value);
+      it = state.pages.remove(it);
+      continue;
+    }
+    AddressRange run = page_range(it->value.address);
+    memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
+    it = state.pages.remove(it);
+    while (it && it->key < last && state.at_home(it->key) && it->value.address == run.end) {
+      run.end += kPageSize;
+      memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
+      it = state.pages.remove(it);
+    }
+    page_map::release(run, page_map::Rights::kRevoke);
+  }
+}
+
+bool MemoryObject::is_accessible(State& state, uint64_t index, const Page& page) {
+  if (!state.at_home(index)) return true;
+  if (has(page_map::state_of(page.address).effective(), kProtReadWrite)) return true;
+  // Nobody maps it any more: it becomes an ordinary cache page again.
+  if (is_mapped(state, index)) return false;
+  return !page_map::set_prot(page_range(page.address), kProtReadWrite).is_error();
+}
+
+Result<void> MemoryObject::with_access(State& state, uint64_t index, const Page& page,
+                                       FunctionRef<Result<void>(uint64_t address)> use) {
+  if (is_accessible(state, index, page)) return use(page.address);
+  // Those who map it have less than we need: widen the rights for a moment.
+  TRY(page_map::set_prot(page_range(page.address), kProtReadWrite));
+  const Result<void> result = use(page.address);
+  (void)page_map::set_prot(page_range(page.address), home_rights(state, index));
+  return result;
+}
+
+Result<void> MemoryObject::with_page(uint64_t index,
+                                     FunctionRef<Result<void>(uint64_t address)> use) {
+  return state_.with([&](State& state) -> Result<void> {
+    if (index >= ceil_div(state.size, kPageSize)) return Errno::kBadMsg;
+    const Page* page = TRY(get_page(state, index, Content::kFill));
+    return with_access(state, index, *page, use);
+  });
+}
+
+// Zeroes bytes start..end-1, which lie in one page, if it is (or must be made) resident.
+Result<void> MemoryObject::zero_part(State& state, uint64_t start, uint64_t end) {
+  if (start == end) return {};
+  const uint64_t index = start / kPageSize;
+  const bool has_store = state.source != nullptr && state.source->has_store();
+  if (!has_store && !state.pages.contains(index)) return {};
+  Page* page = TRY(get_page(state, index, Content::kFill));
+  page->dirty = true;
+  return with_access(state, index, *page, [&](uint64_t address) -> Result<void> {
+    zero_bytes(page_at(address).subspan(start % kPageSize, end - start));
+    return {};
+  });
+}
+
+Result<void> MemoryObject::resize(uint64_t size) {
+  if (size > kLargestObject) return Errno::kFBig;
+  ObjectChange change(*this);
+  return state_.with([&](State& state) -> Result<void> {
+    if (size < state.size) {
+      const uint64_t old_pages = ceil_div(state.size, kPageSize);
+      const uint64_t new_pages = ceil_div(size, kPageSize);
+      if (size % kPageSize != 0) {
+        TRY(zero_part(state, size, std::min(state.size, align_up(size, kPageSize))));
+      }
+      if (new_pages < old_pages) drop_pages(state, new_pages, UINT64_MAX);
+    }
+    state.size = size;
+    return {};
+  });
+}
+
+Result<void> MemoryObject::punch_hole(uint64_t offset, uint64_t length) {
+  const uint64_t end = offset + std::min(length, kLargestObject);
+  ObjectChange change(*this);
+  return state_.with([&](State& state) -> Result<void> {
+    const uint64_t stop = std::min(end, align_up(state.size, kPageSize));
+    if (offset >= stop) return {};
+    const uint64_t first = ceil_div(offset, kPageSize);
+    const uint64_t last = stop / kPageSize;
+    if (first > last) return zero_part(state, offset, stop);
+    TRY(zero_part(state, offset, first * kPageSize));
+    TRY(zero_part(state, last * kPageSize, stop));
+    if (state.source == nullptr || !state.source->has_store()) {
+      drop_pages(state, first, last);
+      return {};
+    }
+    // What is below would come back: the zeroes must be written.
+    for (uint64_t index = first; index < last; ++index) {
+      TRY(zero_part(state, index * kPageSize, (index + 1) * kPageSize));
+    }
+    return {};
+  });
+}
+
+Result<uint64_t> MemoryObject::next_data(uint64_t offset) {
+  return state_.with([&](State& state) -> Result<uint64_t> {
+    if (offset >= state.size) return Errno::kNxIo;
+    if (state.source != nullptr && state.source->has_store()) return offset;
+    const auto it = state.pages.lower_bound(offset / kPageSize);
+    if (!it || it->key * kPageSize >= state.size) return Errno::kNxIo;
+    return std::max(offset, it->key * kPageSize);
+  });
+}
+
+Result<uint64_t> MemoryObject::next_hole(uint64_t offset) {
+  return state_.with([&](State& state) -> Result<uint64_t> {
+    if (offset >= state.size) return Errno::kNxIo;
+    if (state.source != nullptr && state.source->has_store()) return state.size;
+    uint64_t index = offset / kPageSize;
+    for (auto it = state.pages.find_entry(index); it && it->key == index; ++it) ++index;
+    return std::min(std::max(offset, index * kPageSize), state.size);
+  });
+}
+
+void MemoryObject::invalidate() {
+  ObjectChange change(*this);
+  state_.with([&](State& state) {
+    if (state.source == nullptr || !state.source->has_store()) return;
+    for (auto it = state.pages.begin(); it;) {
+      if (it->value.dirty || (state.at_home(it->key) && is_mapped(state, it->key))) {
+        ++it;
+        continue;
+      }
+      free_page(state, it->key, it->value);
+      it = state.pages.remove(it);
+    }
+  });
+}
+
+void MemoryObject::detach_source() {
+  state_.with([](State& state) { state.source = nullptr; });
+}
+
+}  // namespace occlum

@@ -1,0 +1,289 @@
+// The home range of a MemoryObject and who maps it. See memory_object.h.
+#include <algorithm>
+#include <bit>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/log.h"
+#include "libos/lib/memory.h"
+#include "libos/mm/kernel_memory_raw.h"
+#include "libos/mm/memory_object.h"
+#include "libos/mm/memory_object_guards.h"
+#include "libos/mm/page_allocator.h"
+#include "libos/mm/page_map.h"
+#include "libos/mm/range_allocator.h"
+
+namespace occlum {
+namespace {
+
+AddressRange page_range(uint64_t address) { return {address, address + kPageSize}; }
+
+// The linear addresses to reserve for an object of `bytes` bytes: room to grow, more of it for small objects.
+uint64_t home_size_for(uint64_t bytes) {
+  const uint64_t size = align_up(std::max<uint64_t>(bytes, kPageSize), kPageSize);
+  if (size >= uint64_t{4} << 30) return size + size / 4 / kPageSize * kPageSize;
+  return std::bit_ceil(size) * 4;
+}
+
+}  // namespace
+
+uint64_t MemoryObject::home_if_any() const {
+  return state_.with([](const State& state) { return state.has_home() ? state.home_base : 0; });
+}
+
+bool MemoryObject::owns_home(uint64_t offset, uint64_t length) const {
+  return state_.with([&](const State& state) {
+    const uint64_t start = state.home_base + offset;
+    return state.window.start <= start && start + length <= state.window.end;
+  });
+}
+
+bool MemoryObject::is_mapped_anywhere() const {
+  return state_.with([](const State& state) { return !state.mappings.is_empty(); });
+}
+
+// --- where it is ---
+
+// Moves every page that has a place in the window there. On an error the rest stays where it was.
+Result<void> MemoryObject::move_pages_home(State& state) {
+  for (auto& [index, page] : state.pages) {
+    if (!state.at_home(index) || page.address == state.home_of(index)) continue;
+    const uint64_t home = state.home_of(index);
+    TRY(page_map::populate_copy(home, page.address, kProtReadWrite));
+    free_pages(page.address, 1);
+    page.address = home;
+  }
+  return {};
+}
+
+Result<void> MemoryObject::move_pages_out(State& state) {
+  for (auto& [index, page] : state.pages) {
+    if (page.address != state.home_of(index)) continue;
+    const uint64_t fresh = TRY(allocate_pages(1));
+    const Result<void> copied =
+        with_access(state, index, page, [&](uint64_t address) -> Result<void> {
+          copy_bytes(page_at(fresh), page_at(address));
+          return {};
+        });
+    if (copied.is_error()) {
+      free_pages(fresh, 1);
+      return copied;
+    }
+    page_map::release(page_range(page.address), page_map::Rights::kRevoke);
+    page.address = fresh;
+  }
+  return {};
+}
+
+Result<void> MemoryObject::reserve_home(State& state, uint64_t bytes) {
+  Result<AddressRange> range = allocate_range(home_size_for(bytes), kPageSize);
+  if (range.is_error()) range = allocate_range(align_up(std::max<uint64_t>(bytes, 1), kPageSize), kPageSize);
+  const AddressRange window = TRY(std::move(range));
+  if (Result<void> closed = page_map::close_kept(window); closed.is_error()) {
+    free_range(window);
+    return closed;
+  }
+  state.home_base = window.start;
+  state.window = window;
+  return {};
+}
+
+// Takes the addresses behind and before the window, if they are free, so that it covers [0, bytes).
+bool MemoryObject::grow_window(State& state, uint64_t bytes) {
+  const uint64_t end = align_up(state.home_base + bytes, kPageSize);
+  if (state.home_base > state.window.start || end < state.home_base) return false;
+  if (state.window.start > state.home_base) {
+    const AddressRange before{state.home_base, state.window.start};
+    if (allocate_range_at(before).is_error()) return false;
+    (void)page_map::close_kept(before);
+    state.window.start = before.start;
+  }
+  if (end > state.window.end) {
+    const AddressRange behind{state.window.end, end};
+    if (allocate_range_at(behind).is_error()) return false;
+    (void)page_map::close_kept(behind);
+    state.window.end = behind.end;
+  }
+  return true;
+}
+
+Result<uint64_t> MemoryObject::home(uint64_t minimum_size) {
+  const auto covers = [&](const State& state) {
+    const uint64_t bytes = std::max(minimum_size, state.size);
+    return state.window.start == state.home_base && state.window.size() >= bytes;
+  };
+  const uint64_t known = state_.with([&](const State& state) {
+    return state.has_home() && covers(state) ? state.home_base : 0;
+  });
+  if (known != 0) return known;
+  ObjectChange change(*this);
+  return state_.with([&](State& state) -> Result<uint64_t> {
+    const uint64_t bytes = std::max(minimum_size, state.size);
+    if (state.has_home() && !covers(state) && !grow_window(state, bytes)) {
+      if (!state.mappings.is_empty()) {
+        log_warn("mm: a shared mapping outgrew its home range while it is mapped: not supported yet");
+        return Errno::kNoMem;
+      }
+      TRY(move_pages_out(state));
+      free_range(state.window);
+      state.window = {0, 0};
+    }
+    if (!state.has_home()) TRY(reserve_home(state, bytes));
+    TRY(move_pages_home(state));
+    return state.home_base;
+  });
+}
+
+Result<void> MemoryObject::set_home(AddressRange range, uint64_t offset) {
+  const uint64_t base = range.start - offset;
+  if (!try_begin_change()) return Errno::kAgain;
+  const Result<void> result = state_.with([&](State& state) -> Result<void> {
+    if (state.has_home()) {
+      if (!state.mappings.is_empty()) return Errno::kNoMem;
+      TRY(move_pages_out(state));
+      free_range(state.window);
+      state.window = {0, 0};
+    }
+    TRY(page_map::close_kept(range));
+    state.home_base = base;
+    state.window = range;
+    if (Result<void> moved = move_pages_home(state); moved.is_error()) {
+      (void)move_pages_out(state);
+      state.window = {0, 0};
+      return moved;
+    }
+    return {};
+  });
+  end_change();
+  return result;
+}
+
+Result<void> MemoryObject::vacate_home() {
+  if (!try_begin_change()) return Errno::kAgain;
+  const Result<void> result = state_.with([&](State& state) -> Result<void> {
+    if (!state.has_home()) return {};
+    if (!state.mappings.is_empty()) return Errno::kBusy;
+    TRY(move_pages_out(state));
+    free_range(state.window);
+    state.window = {0, 0};
+    return {};
+  });
+  end_change();
+  return result;
+}
+
+// --- who maps it ---
+
+bool MemoryObject::is_mapped(const State& state, uint64_t index) {
+  return std::ranges::any_of(state.mappings, [&](const Mapping& mapping) {
+    return mapping.first <= index && index < mapping.last;
+  });
+}
+
+// The union of the rights of all mappings: the page table is the same for all programs.
+Prot MemoryObject::home_rights(const State& state, uint64_t index) {
+  Prot rights = Prot::kNone;
+  for (const Mapping& mapping : state.mappings) {
+    if (mapping.first <= index && index < mapping.last) rights = rights | mapping.prot;
+  }
+  return rights;
+}
+
+void MemoryObject::refresh_rights(State& state, uint64_t first, uint64_t last) {
+  for (auto it = state.pages.lower_bound(first); it && it->key < last;) {
+    if (!state.at_home(it->key)) {
+      ++it;
+      continue;
+    }
+    AddressRange run = page_range(it->value.address);
+    const Prot rights = home_rights(state, it->key);
+    for (++it; it && it->key < last && it->value.address == run.end; ++it) {
+      if (home_rights(state, it->key) != rights) break;
+      run.end += kPageSize;
+    }
+    const Result<void> changed = page_map::set_prot(run, rights);
+    if (changed.is_error()) log_warn("mm: rights of a shared mapping: {}", changed.error());
+  }
+}
+
+Result<void> MemoryObject::prepare_mapping_changes() {
+  return state_.with([](State& state) -> Result<void> {
+    const size_t needed = state.mappings.size() + 2;
+    if (needed <= state.mappings.capacity()) return {};
+    return state.mappings.reserve(std::max(needed, state.mappings.capacity() * 2));
+  });
+}
+
+// Takes pages first..last-1 out of the mappings of `space`. Needs room for one more mapping.
+void MemoryObject::cut_mappings(State& state, const void* space, uint64_t first, uint64_t last) {
+  for (size_t i = 0; i < state.mappings.size();) {
+    Mapping& mapping = state.mappings[i];
+    if (mapping.space != space || mapping.last <= first || last <= mapping.first) {
+      ++i;
+      continue;
+    }
+    const Mapping before = mapping;
+    if (before.first < first) {
+      mapping.last = first;
+      if (last < before.last) {
+        state.mappings.push_reserved({space, last, before.last, before.prot});
+      }
+      ++i;
+    } else if (last < before.last) {
+      mapping.first = last;
+      ++i;
+    } else {
+      (void)state.mappings.swap_remove(i);
+    }
+  }
+}
+
+Result<void> MemoryObject::add_mapping(const void* space, uint64_t first, uint64_t pages, Prot prot) {
+  if (has(prot, Prot::kWrite)) note_shared_writable();
+  return state_.with([&](State& state) -> Result<void> {
+    TRY(state.mappings.push({space, first, first + pages, effective_prot(prot)}));
+    refresh_rights(state, first, first + pages);
+    return {};
+  });
+}
+
+Result<void> MemoryObject::change_mapping(const void* space, uint64_t first, uint64_t pages,
+                                          Prot prot) {
+  TRY(prepare_mapping_changes());
+  if (has(prot, Prot::kWrite)) note_shared_writable();
+  state_.with([&](State& state) {
+    cut_mappings(state, space, first, first + pages);
+    state.mappings.push_reserved({space, first, first + pages, effective_prot(prot)});
+    refresh_rights(state, first, first + pages);
+  });
+  return {};
+}
+
+void MemoryObject::remove_mapping(const void* space, uint64_t first, uint64_t pages, Unmap how) {
+  state_.with([&](State& state) {
+    cut_mappings(state, space, first, first + pages);
+    if (how == Unmap::kRevoke) refresh_rights(state, first, first + pages);
+  });
+}
+
+Result<void> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
+  return state_.with([&](State& state) -> Result<void> {
+    const uint64_t end = ceil_div(state.size, kPageSize);
+    if (index >= end) return Errno::kBadMsg;
+    ASSERT(state.at_home(index));
+    for (uint64_t at = index; at < std::min(index + pages, end) && state.at_home(at); ++at) {
+      const Result<Page*> page = get_page(state, at, Content::kFill);
+      if (page.is_error()) {
+        if (at == index) return page.error();
+        break;
+      }
+      const uint64_t address = page.value()->address;
+      const Prot rights = home_rights(state, at);
+      if (page_map::state_of(address).effective() != rights) {
+        TRY(page_map::set_prot(page_range(address), rights));
+      }
+    }
+    return {};
+  });
+}
+
+}  // namespace occlum

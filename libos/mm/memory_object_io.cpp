@@ -1,0 +1,164 @@
+// read(), write() and write-back of a MemoryObject. See memory_object.h for what is locked when.
+#include <algorithm>
+#include <array>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/memory.h"
+#include "libos/mm/kernel_memory_raw.h"
+#include "libos/mm/memory_object.h"
+#include "libos/mm/memory_object_guards.h"
+#include "libos/mm/page_allocator.h"
+#include "libos/mm/page_map.h"
+#include "libos/sched/task.h"
+
+namespace occlum {
+namespace {
+
+// A page of LibOS memory for a copy that must not go straight to the cache page.
+class BouncePage {
+ public:
+  static Result<BouncePage> create() { return BouncePage(TRY(allocate_pages(1))); }
+  BouncePage(BouncePage&& other) : address_(std::exchange(other.address_, 0)) {}
+  ~BouncePage() {
+    if (address_ != 0) free_pages(address_, 1);
+  }
+  std::span<std::byte> bytes(size_t size) { return page_at(address_).first(size); }
+
+ private:
+  explicit BouncePage(uint64_t address) : address_(address) {}
+  uint64_t address_;
+};
+
+// Where the bytes of a chunk are: at `address` (0: a hole), `size` of them; or only reachable with the lock held.
+struct Chunk {
+  uint64_t address = 0;
+  size_t size = 0;
+  bool locked_only = false;
+};
+
+}  // namespace
+
+// Moves the part of one page. Returns 0 at the end.
+Result<size_t> MemoryObject::read_chunk(uint64_t offset, DataSink& sink) {
+  const uint64_t index = offset / kPageSize;
+  const size_t in_page = offset % kPageSize;
+  const Chunk chunk = TRY(state_.with([&](State& state) -> Result<Chunk> {
+    if (offset >= state.size) return Chunk{};
+    const size_t size = std::min({kPageSize - in_page, sink.remaining(),
+                                  static_cast<size_t>(state.size - offset)});
+    const bool has_store = state.source != nullptr && state.source->has_store();
+    if (!has_store && !state.pages.contains(index)) return Chunk{0, size, false};
+    const Page* page = TRY(get_page(state, index, Content::kFill));
+    return Chunk{page->address + in_page, size, !is_accessible(state, index, *page)};
+  }));
+  if (chunk.size == 0) return size_t{0};
+  if (chunk.locked_only) {
+    BouncePage bounce = TRY(BouncePage::create());
+    TRY(with_page(index, [&](uint64_t address) -> Result<void> {
+      copy_bytes(bounce.bytes(chunk.size), memory_at(address + in_page, chunk.size));
+      return {};
+    }));
+    TRY(sink.write(bounce.bytes(chunk.size)));
+  } else if (chunk.address == 0) {
+    TRY(sink.write_zeroes(chunk.size));
+  } else {
+    TRY(sink.write(memory_at(chunk.address, chunk.size)));
+  }
+  return chunk.size;
+}
+
+Result<size_t> MemoryObject::read(uint64_t offset, DataSink& sink) {
+  const size_t before = sink.transferred();
+  ObjectCopy copy(*this);
+  for (uint64_t count = 1; sink.remaining() != 0; ++count) {
+    const Result<size_t> moved = read_chunk(offset, sink);
+    if (moved.is_error()) {
+      if (sink.transferred() == before) return moved.error();
+      break;
+    }
+    if (moved.value() == 0) break;
+    offset += moved.value();
+    if (count % 64 == 0) preemption_point();
+  }
+  return sink.transferred() - before;
+}
+
+Result<size_t> MemoryObject::write_chunk(uint64_t offset, DataSource& source) {
+  const uint64_t index = offset / kPageSize;
+  const size_t in_page = offset % kPageSize;
+  const size_t size = std::min(kPageSize - in_page, source.remaining());
+  const Chunk chunk = TRY(state_.with([&](State& state) -> Result<Chunk> {
+    const uint64_t page_start = index * kPageSize;
+    const bool whole = in_page == 0 && (size == kPageSize || offset + size >= state.size);
+    const bool beyond = page_start >= state.size;
+    const Page* page = TRY(get_page(state, index, whole || beyond ? Content::kZero : Content::kFill));
+    return Chunk{page->address + in_page, size, !is_accessible(state, index, *page)};
+  }));
+  const size_t before = source.transferred();
+  Result<void> copied;
+  if (chunk.locked_only) {
+    BouncePage bounce = TRY(BouncePage::create());
+    TRY(source.read(bounce.bytes(size)));
+    copied = state_.with([&](State& state) -> Result<void> {
+      const Page* page = TRY(get_page(state, index, Content::kFill));
+      return with_access(state, index, *page, [&](uint64_t address) -> Result<void> {
+        copy_bytes(memory_at(address + in_page, size), bounce.bytes(size));
+        return {};
+      });
+    });
+  } else {
+    copied = source.read(memory_at(chunk.address, size));
+  }
+  const size_t moved = source.transferred() - before;
+  state_.with([&](State& state) {
+    if (Page* page = state.pages.find(index)) page->dirty = true;
+    if (moved != 0) state.size = std::max(state.size, offset + moved);
+  });
+  TRY(std::move(copied));
+  return moved;
+}
+
+Result<size_t> MemoryObject::write(uint64_t offset, DataSource& source) {
+  const size_t before = source.transferred();
+  constexpr uint64_t kLargest = uint64_t{1} << 62;
+  if (offset >= kLargest || source.remaining() > kLargest - offset) return Errno::kFBig;
+  ObjectCopy copy(*this);
+  for (uint64_t count = 1; source.remaining() != 0; ++count) {
+    const Result<size_t> moved = write_chunk(offset, source);
+    if (moved.is_error()) {
+      if (source.transferred() == before) return moved.error();
+      break;
+    }
+    offset += moved.value();
+    if (count % 64 == 0) preemption_point();
+  }
+  return source.transferred() - before;
+}
+
+Result<void> MemoryObject::write_back() {
+  return state_.with([&](State& state) -> Result<void> {
+    if (state.source == nullptr || !state.source->has_store()) return {};
+    const bool shared_writable = shared_writable_.load(std::memory_order_relaxed);
+    const uint64_t end = ceil_div(state.size, kPageSize);
+    for (auto it = state.pages.begin(); it && it->key < end; ++it) {
+      Page& page = it->value;
+      if (!page.dirty && !(shared_writable && state.at_home(it->key))) continue;
+      page.dirty = false;
+      const Result<void> written =
+          with_access(state, it->key, page, [&](uint64_t address) -> Result<void> {
+            return state.source->write_page(it->key, page_at(address), state.size);
+          });
+      if (written.is_error()) {
+        page.dirty = true;
+        return written;
+      }
+    }
+    for (const Mapping& mapping : state.mappings) {
+      if (has(mapping.prot, Prot::kWrite)) return {};
+    }
+    shared_writable_.store(false, std::memory_order_relaxed);
+    return {};
+  });
+}
+
+}  // namespace occlum

@@ -1,0 +1,175 @@
+// New threads and processes (clone(2); kernel/fork.c's copy_process gives the rules and their order).
+//
+// Everything that can fail is made first; then, under the process table's lock, the child is linked; then it starts.
+#include "libos/process/clone.h"
+
+#include "libos/lib/log.h"
+#include "libos/process/pid_file.h"
+#include "libos/process/process.h"
+#include "libos/process/process_table.h"
+
+namespace occlum {
+namespace {
+
+bool has_flag(const CloneRequest& request, uint64_t flag) { return (request.flags & flag) != 0; }
+
+Result<void> refuse_fork() {
+  static constinit std::atomic<bool> is_logged = false;
+  if (!is_logged.exchange(true)) {
+    log_warn("fork without sharing memory is not implemented yet: ENOSYS (vfork and posix_spawn work)");
+  }
+  return Errno::kNoSys;
+}
+
+template <typename T>
+Result<RefPtr<T>> share_or_copy(RefPtr<T> object, bool share) {
+  if (share) return object;
+  return object->clone();
+}
+
+Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& request) {
+  Thread::Resources resources;
+  resources.memory = self.share_memory();
+  resources.credentials = self.share_credentials();
+  resources.files = TRY(share_or_copy(self.share_files(), has_flag(request, kCloneFiles)));
+  resources.fs = TRY(share_or_copy(self.share_fs(), has_flag(request, kCloneFs)));
+  return resources;
+}
+
+Result<RefPtr<Process>> make_process(Thread& self, Pid pid, const CloneRequest& request) {
+  Process& parent = self.process();
+  RefPtr<SignalActions> actions =
+      TRY(share_or_copy(parent.share_actions(), has_flag(request, kCloneSigHand)));
+  if (has_flag(request, kCloneClearSigHand)) actions->reset_for_exec();
+  RefPtr<Process> child = TRY(make_ref<Process>(pid, std::move(actions), Process::Kind::kProgram));
+  child->set_limits(parent.limits());
+  child->set_program(TRY(parent.program()));
+  child->set_dumpable(parent.dumpable());
+  return child;
+}
+
+// The machine state, and what a thread inherits from the one that made it.
+void copy_thread_state(Thread& self, Thread& child, const CloneRequest& request) {
+  UserRegisters& registers = child.context().user_registers();
+  registers = self.context().user_registers();
+  registers.rax = 0;
+  registers.original_rax = UINT64_MAX;
+  if (request.stack_pointer != 0) registers.rsp = request.stack_pointer;
+  if (has_flag(request, kCloneSetTls)) registers.fs_base = request.tls;
+  child.context().copy_xstate_from(self.context());
+
+  child.set_signal_mask(self.signal_mask());
+  if ((request.flags & (kCloneVm | kCloneVfork)) != kCloneVm) child.signal_stack = self.signal_stack;
+  if (has_flag(request, kCloneChildSetTid)) child.set_child_tid = request.child_tid;
+  if (has_flag(request, kCloneChildClearTid)) child.clear_child_tid = request.child_tid;
+  child.set_name(self.name().view());
+  child.no_new_privileges = self.no_new_privileges;
+  child.timer_slack = self.timer_slack;
+  child.nice = self.nice;
+  child.policy = self.policy;
+  child.realtime_priority = self.realtime_priority;
+  child.personality = self.personality;
+  child.set_affinity(self.affinity());
+}
+
+void link_process(ProcessTree& tree, Thread& self, Process& child, const CloneRequest& request) {
+  Process& caller = self.process();
+  Process::Links& links = child.links(tree);
+  const Process::Links& callers = caller.links(tree);
+  const bool is_sibling = has_flag(request, kCloneParent);
+  links.parent = is_sibling ? callers.parent : ref_to(caller);
+  links.exit_signal = is_sibling ? callers.exit_signal : request.exit_signal;
+  links.group = callers.group;
+  links.session = callers.session;
+  links.parent->links(tree).children.push_back(child);
+}
+
+void link_thread(ProcessTree& tree, Thread& child) {
+  Process::Links& links = child.process().links(tree);
+  links.threads.push_back(child);
+  ++links.live_threads;
+  if (!links.is_stopped) return;
+  ++links.stopping_threads;
+  child.must_count_stop = true;
+  child.set_work(Thread::kStop);
+}
+
+// Makes the child visible to others. kIntr: the caller is being killed. kAgain: its number was taken meanwhile.
+Result<void> link(Thread& self, RefPtr<Thread> child, const CloneRequest& request) {
+  const Pid tid = child->tid();
+  RefPtr<Process> process = ref_to(child->process());
+  const bool is_thread = has_flag(request, kCloneThread);
+  auto thread_entry = TRY(decltype(ProcessTree::threads)::prepare(tid, child));
+  OwnPtr<decltype(ProcessTree::processes)::Node> process_entry;
+  if (!is_thread) process_entry = TRY(decltype(ProcessTree::processes)::prepare(tid, process));
+  return process_tree().with([&](ProcessTree& tree) -> Result<void> {
+    if (self.must_die()) return Errno::kIntr;
+    if (tree.threads.contains(tid) || tree.processes.contains(tid)) return Errno::kAgain;
+    tree.threads.insert(std::move(thread_entry));
+    if (!is_thread) {
+      tree.processes.insert(std::move(process_entry));
+      link_process(tree, self, *process, request);
+    }
+    link_thread(tree, *child);
+    return {};
+  });
+}
+
+Result<void> check_process_limit(Thread& self) {
+  const UserCredentials& user = self.user();
+  if (user.has(kCapSysResource) || user.has(kCapSysAdmin)) return {};
+  if (thread_count() >= self.process().limit(Resource::kProcesses).soft) return Errno::kAgain;
+  return {};
+}
+
+void wait_for_vfork(Thread& self, Process& child) {
+  const Thread::OnlyFatalInterrupts only_fatal(self);
+  (void)wait_until(child.vfork_queue(), kNever, Interruptible::kYes, [&] { return child.vfork_done.load(); });
+}
+
+}  // namespace
+
+Result<void> check_clone_flags(uint64_t flags) {
+  const auto all = [&](uint64_t bits) { return (flags & bits) == bits; };
+  if (all(kCloneNewNs | kCloneFs) || all(kCloneNewUser | kCloneFs)) return Errno::kInval;
+  if ((flags & kCloneThread) != 0 && (flags & kCloneSigHand) == 0) return Errno::kInval;
+  if ((flags & kCloneSigHand) != 0 && (flags & kCloneVm) == 0) return Errno::kInval;
+  if ((flags & kCloneThread) != 0 && (flags & (kCloneNewUser | kCloneNewPid)) != 0) return Errno::kInval;
+  if (all(kCloneClearSigHand | kCloneSigHand)) return Errno::kInval;
+  if ((flags & kClonePidFd) != 0 && (flags & (kCloneDetached | kCloneThread)) != 0) return Errno::kInval;
+  if ((flags & (kCloneNamespaces | kCloneIntoCgroup)) != 0) return Errno::kPerm;
+  return {};
+}
+
+Result<Pid> clone_thread(Thread& self, const CloneRequest& request) {
+  TRY(check_clone_flags(request.flags));
+  if (!has_flag(request, kCloneVm)) TRY(refuse_fork());
+  TRY(check_process_limit(self));
+
+  const bool is_thread = has_flag(request, kCloneThread);
+  const Pid tid = TRY(process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); }));
+  RefPtr<Process> process =
+      is_thread ? ref_to(self.process()) : TRY(make_process(self, tid, request));
+  RefPtr<Thread> child = TRY(Thread::create(process, tid, TRY(make_resources(self, request))));
+  copy_thread_state(self, *child, request);
+  process->vfork_done = !has_flag(request, kCloneVfork) || is_thread;
+
+  if (has_flag(request, kClonePidFd)) {
+    FdReservation descriptor = TRY(self.files().reserve(1, CloseOnExec::kYes));
+    RefPtr<File> file = TRY(PidFile::create(process, 0));
+    const int number = descriptor[0];
+    TRY(copy_to_user(self.memory(), UserAddress(request.pidfd), bytes_of(number)));
+    TRY(link(self, child, request));
+    descriptor.commit(std::move(file));
+  } else {
+    TRY(link(self, child, request));
+  }
+  if (has_flag(request, kCloneParentSetTid)) {
+    (void)copy_to_user(self.memory(), UserAddress(request.parent_tid), bytes_of(tid));
+  }
+  start_task(std::move(child));
+  if (!process->vfork_done) wait_for_vfork(self, *process);
+  return tid;
+}
+
+}  // namespace occlum

@@ -1,0 +1,203 @@
+// The end of threads and processes. In order: what the thread owes to its program (robust futexes, CLEARTID), what it
+// holds (files, memory), then its place in the process table; a process whose last thread is gone becomes a zombie,
+// gives its children to the reaper and tells its parent.
+#include "libos/process/exit.h"
+
+#include "libos/arch/arch.h"
+#include "libos/ipc/futex.h"
+#include "libos/lib/log.h"
+#include "libos/process/process_table.h"
+#include "libos/process/signals/send.h"
+#include "libos/process/signals/send_locked.h"
+
+namespace occlum {
+namespace {
+
+constinit std::atomic<Pid> main_process = 0;
+
+Process* reaper_for(ProcessTree& tree, Process& process) {
+  for (Process* ancestor = process.links(tree).parent.get(); ancestor != nullptr;
+       ancestor = ancestor->links(tree).parent.get()) {
+    const Process::Links& links = ancestor->links(tree);
+    if (links.is_subreaper && !links.is_exiting && !links.is_zombie) return ancestor;
+  }
+  return tree.processes.find(kReaperPid)->get();
+}
+
+// The parent's reference in the table goes: the process vanishes when the last pointer to it does.
+void reap(ProcessTree& tree, Process& process, RefPtr<Process>& last) {
+  Process::Links& links = process.links(tree);
+  links.is_reaped = true;
+  if (links.parent) links.parent->links(tree).children.remove(process);
+  links.parent = nullptr;
+  if (std::optional<RefPtr<Process>> entry = tree.processes.take(process.pid())) last = std::move(*entry);
+}
+
+bool is_reaped_at_once(Process& parent, int exit_signal) {
+  if (parent.is_kernel()) return true;
+  if (exit_signal != kSigChld) return false;
+  const SignalAction action = parent.actions().get(kSigChld);
+  return action.handler == kSigIgn || (action.flags & kSaNoCldWait) != 0;
+}
+
+SignalInfo exit_info(ProcessTree& tree, Process& process, int signal) {
+  const int status = process.links(tree).exit_status;
+  const int code = (status & 0x7f) == 0 ? kCldExited : (status & kCoreDumpedBit) != 0 ? kCldDumped : kCldKilled;
+  return child_info(tree, process, signal, code, code == kCldExited ? status >> 8 : status & 0x7f);
+}
+
+// Tells the parent; true when nobody will wait for the process.
+bool notify_parent(ProcessTree& tree, Process& process) {
+  Process::Links& links = process.links(tree);
+  Process& parent = *links.parent;
+  const bool vanishes = is_reaped_at_once(parent, links.exit_signal);
+  const bool wants_signal = links.exit_signal != 0 && !parent.is_kernel() &&
+                            !(links.exit_signal == kSigChld && parent.actions().get(kSigChld).handler == kSigIgn);
+  if (wants_signal) (void)send_locked(tree, parent, nullptr, exit_info(tree, process, links.exit_signal));
+  parent.child_queue().wake_all();
+  return vanishes;
+}
+
+// credentials(7): a group that becomes orphaned while a member is stopped gets SIGHUP and SIGCONT.
+void wake_orphaned_group(ProcessTree& tree, Pid group, const Process* leaving) {
+  if (!tree.is_orphaned(group, leaving)) return;
+  bool has_stopped = false;
+  for (auto& [pid, member] : tree.processes) {
+    if (member->links(tree).group == group && member->links(tree).is_stopped) has_stopped = true;
+  }
+  if (!has_stopped) return;
+  for (auto& [pid, member] : tree.processes) {
+    if (member->links(tree).group != group) continue;
+    (void)send_locked(tree, *member, nullptr, SignalInfo::from_kernel(kSigHup));
+    (void)send_locked(tree, *member, nullptr, SignalInfo::from_kernel(kSigCont));
+  }
+}
+
+void send_death_signal(ProcessTree& tree, Process& child, Process& parent) {
+  for (Thread& thread : child.links(tree).threads) {
+    if (thread.parent_death_signal == 0) continue;
+    (void)send_locked(tree, child, nullptr,
+                      SignalInfo::from_user(thread.parent_death_signal, parent.pid(), 0));
+    return;
+  }
+}
+
+// `gone` collects references that must be dropped without the lock.
+void hand_over_children(ProcessTree& tree, Process& process, RefPtr<Process>& gone) {
+  Process* reaper = reaper_for(tree, process);
+  auto& children = process.links(tree).children;
+  while (Process* child = children.pop_front()) {
+    send_death_signal(tree, *child, process);
+    Process::Links& links = child->links(tree);
+    const Pid group = links.group;
+    links.parent = ref_to(*reaper);
+    reaper->links(tree).children.push_back(*child);
+    if (group != process.links(tree).group) wake_orphaned_group(tree, group, nullptr);
+    if (!links.is_zombie) continue;
+    links.exit_signal = kSigChld;
+    if (!notify_parent(tree, *child)) continue;
+    RefPtr<Process> last;
+    reap(tree, *child, last);
+    // Chained through its own parent pointer, so that any number is dropped later.
+    last->links(tree).parent = std::move(gone);
+    gone = std::move(last);
+  }
+}
+
+// The last thread is gone.
+void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Process>& gone) {
+  Process::Links& links = process.links(tree);
+  links.exit_status = links.is_exiting ? links.group_status : exited_status(exit_code);
+  links.is_exiting = true;
+  links.is_zombie = true;
+  links.is_stopped = false;
+  hand_over_children(tree, process, gone);
+  wake_orphaned_group(tree, links.group, &process);
+  if (!notify_parent(tree, process)) return;
+  RefPtr<Process> last;
+  reap(tree, process, last);
+  last->links(tree).parent = std::move(gone);
+  gone = std::move(last);
+}
+
+// Takes the thread out of the process table. True: it was the last one.
+bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thread>& entry) {
+  Process& process = self.process();
+  return process_tree().with([&](ProcessTree& tree) {
+    Process::Links& links = process.links(tree);
+    note_stopped(tree, self);
+    links.ended_threads.user_time += self.cpu_time();
+    links.last_credentials = self.share_credentials();
+    if (self.is_leader() || links.live_threads == 1) links.last_name = self.name();
+    links.threads.remove(self);
+    --links.live_threads;
+    self.set_ended();
+    if (std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid())) entry = std::move(*taken);
+    const bool was_last = links.live_threads == 0;
+    if (was_last) become_zombie(tree, process, exit_code, gone);
+    return was_last;
+  });
+}
+
+// wait status as the shell shows it: a code, or 128 + signal.
+int shell_status(int wait_status) {
+  return (wait_status & 0x7f) != 0 ? 128 + (wait_status & 0x7f) : (wait_status >> 8) & 0xff;
+}
+
+[[noreturn]] void end_enclave(Process& process) {
+  const int status =
+      process_tree().with([&](ProcessTree& tree) { return process.links(tree).exit_status; });
+  shut_down(shell_status(status));
+}
+
+void release_vfork_parent(Process& process) {
+  if (process.vfork_done.exchange(true)) return;
+  process.vfork_queue().wake_all();
+}
+
+// What only the last thread does, after the process is a zombie for others.
+void end_process(Process& process) {
+  if (ProcessTimers* timers = process.timers()) timers->stop_all();
+  process.set_program({});
+  release_vfork_parent(process);
+  const RefPtr<Session> session = process.session();
+  if (session && session->id() == process.pid()) session->leader_has_ended();
+  process.set_ended();
+  process.exit_queue().wake_all();
+  if (process.pid() == main_process.load(std::memory_order_relaxed)) end_enclave(process);
+}
+
+void leave(Thread& self, int exit_code) {
+  Process& process = self.process();
+  leave_futexes(self);
+  self.replace_files(nullptr);
+  self.replace_fs(nullptr);
+  self.replace_memory(nullptr);
+
+  const RefPtr<Process> keep = ref_to(process);
+  RefPtr<Process> gone;
+  RefPtr<Thread> entry;
+  const bool was_last = leave_table(self, exit_code, gone, entry);
+  process.exit_queue().wake_all();
+  if (was_last) end_process(process);
+  // One by one, outside of the lock: see hand_over_children.
+  while (gone) {
+    gone = process_tree().with(
+        [&](ProcessTree& tree) { return std::exchange(gone->links(tree).parent, nullptr); });
+  }
+}
+
+}  // namespace
+
+void set_main_process(Pid pid) { main_process.store(pid, std::memory_order_relaxed); }
+
+void exit_thread(Thread& self, int exit_code) {
+  leave(self, exit_code);
+  exit_task();
+}
+
+void exit_process(Thread& self, int wait_status) {
+  process_tree().with([&](ProcessTree& tree) { begin_group_exit(tree, self.process(), wait_status); });
+}
+
+}  // namespace occlum

@@ -1,0 +1,25 @@
+// PidFile: a descriptor that means a process (pidfd_open(2)): readable once it has ended.
+#pragma once
+
+#include "libos/fs/vfs/file.h"
+#include "libos/process/process.h"
+
+namespace occlum {
+
+class PidFile final : public File {
+ public:
+  // `flags`: 0 or O_NONBLOCK (waitid on it then does not block).
+  static Result<RefPtr<File>> create(RefPtr<Process> process, uint32_t flags);
+  PidFile(RefPtr<Process> process, uint32_t flags);
+
+  // The process of a descriptor; kBadFd when it is none of these.
+  static Result<RefPtr<Process>> process_of(const RefPtr<File>& file);
+
+  PollEvents poll(Poller* poller) override;
+  Result<String> describe() override;
+
+ private:
+  const RefPtr<Process> process_;
+};
+
+}  // namespace occlum

@@ -1,0 +1,217 @@
+// Processes: see process.h. What reads links takes the process table's lock itself, so call these without it.
+#include "libos/process/process.h"
+
+#include <algorithm>
+
+#include "libos/process/process_table.h"
+#include "libos/process/timers.h"
+
+namespace occlum {
+
+void ResourceUsage::add(const ResourceUsage& other) {
+  user_time += other.user_time;
+  system_time += other.system_time;
+  minor_faults += other.minor_faults;
+  major_faults += other.major_faults;
+  voluntary_switches += other.voluntary_switches;
+  involuntary_switches += other.involuntary_switches;
+  max_resident = std::max(max_resident, other.max_resident);
+}
+
+Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
+    : pid_(pid),
+      start_time_(monotonic_now()),
+      is_kernel_(kind == Kind::kReaper),
+      actions_(std::move(actions)) {}
+
+Process::~Process() = default;
+
+Pid Process::parent_pid() const {
+  return process_tree().with([&](ProcessTree& tree) {
+    const RefPtr<Process>& parent = links(tree).parent;
+    return parent ? parent->pid() : 0;
+  });
+}
+
+Pid Process::group_id() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).group; });
+}
+
+Pid Process::session_id() const {
+  return process_tree().with([&](ProcessTree& tree) {
+    const RefPtr<Session>& session = links(tree).session;
+    return session ? session->id() : 0;
+  });
+}
+
+RefPtr<Session> Process::session() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).session; });
+}
+
+ProcessState Process::state() const {
+  return process_tree().with([&](ProcessTree& tree) {
+    const Links& links = this->links(tree);
+    if (links.is_zombie) return ProcessState::kZombie;
+    if (links.is_stopped) return ProcessState::kStopped;
+    for (const Thread& thread : links.threads) {
+      if (&thread == &current_task()) return ProcessState::kRunning;
+    }
+    return ProcessState::kSleeping;
+  });
+}
+
+RefPtr<Thread> Process::any_thread() const {
+  return process_tree().with([&](ProcessTree& tree) {
+    const Links& links = this->links(tree);
+    for (Thread& thread : links.threads) {
+      if (thread.is_leader()) return ref_to(thread);
+    }
+    return RefPtr<Thread>(links.threads.first());
+  });
+}
+
+uint32_t Process::thread_count() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).live_threads; });
+}
+
+Result<Vec<RefPtr<Thread>>> Process::threads() const {
+  Vec<RefPtr<Thread>> all;
+  for (bool complete = false; !complete;) {
+    TRY(all.reserve(thread_count() + 8));
+    complete = process_tree().with([&](ProcessTree& tree) {
+      const Links& links = this->links(tree);
+      if (links.live_threads > all.capacity()) return false;
+      for (Thread& thread : links.threads) all.push_reserved(ref_to(thread));
+      return true;
+    });
+  }
+  return all;
+}
+
+RefPtr<AddressSpace> Process::memory() const {
+  const RefPtr<Thread> thread = any_thread();
+  return thread ? thread->share_memory() : nullptr;
+}
+
+RefPtr<FileTable> Process::files() const {
+  const RefPtr<Thread> thread = any_thread();
+  return thread ? thread->share_files() : nullptr;
+}
+
+RefPtr<FsContext> Process::fs() const {
+  const RefPtr<Thread> thread = any_thread();
+  return thread ? thread->share_fs() : nullptr;
+}
+
+RefPtr<SharedCredentials> Process::credentials() const {
+  const RefPtr<Thread> thread = any_thread();
+  if (thread) return thread->share_credentials();
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).last_credentials; });
+}
+
+Thread::Name Process::name() const {
+  const RefPtr<Thread> thread = any_thread();
+  if (thread) return thread->name();
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).last_name; });
+}
+
+Result<Process::Program> Process::program() const {
+  Program copy;
+  // The path is copied under a spin lock: its room is made before.
+  TRY(copy.path.reserve(4096));
+  properties_.with([&](const Properties& properties) {
+    copy.file = properties.program.file;
+    (void)copy.path.append(properties.program.path.view());
+  });
+  return copy;
+}
+
+void Process::set_program(Program program) {
+  properties_.with([&](Properties& properties) { std::swap(properties.program, program); });
+}
+
+namespace {
+
+// At most a megabyte: what /proc shows.
+Result<String> read_text(AddressSpace& memory, uint64_t start, uint64_t end) {
+  String text;
+  const size_t size = end > start ? std::min<uint64_t>(end - start, 1 << 20) : 0;
+  TRY(text.reserve(size));
+  for (size_t i = 0; i < size; ++i) TRY(text.append('\0'));
+  TRY(copy_from_user(memory, std::as_writable_bytes(text.span()), UserAddress(start)));
+  return text;
+}
+
+}  // namespace
+
+Result<String> Process::command_line() const {
+  const RefPtr<AddressSpace> memory = this->memory();
+  if (!memory) return String();
+  return read_text(*memory, memory->layout.args_start, memory->layout.args_end);
+}
+
+Result<String> Process::environment() const {
+  const RefPtr<AddressSpace> memory = this->memory();
+  if (!memory) return String();
+  return read_text(*memory, memory->layout.env_start, memory->layout.env_end);
+}
+
+ResourceLimit Process::limit(Resource resource) const {
+  return properties_.with([&](const Properties& properties) { return properties.limits[resource]; });
+}
+
+ResourceLimits Process::limits() const {
+  return properties_.with([](const Properties& properties) { return properties.limits; });
+}
+
+ResourceLimit Process::set_limit(Resource resource, ResourceLimit limit) {
+  return properties_.with([&](Properties& properties) {
+    return std::exchange(properties.limits[resource], limit);
+  });
+}
+
+void Process::set_limits(const ResourceLimits& limits) {
+  properties_.with([&](Properties& properties) { properties.limits = limits; });
+}
+
+// The time inside the LibOS is not told apart: all of it counts as the program's.
+ResourceUsage Process::usage() const {
+  ResourceUsage usage = process_tree().with([&](ProcessTree& tree) {
+    const Links& links = this->links(tree);
+    ResourceUsage sum = links.ended_threads;
+    for (const Thread& thread : links.threads) sum.user_time += thread.cpu_time();
+    return sum;
+  });
+  if (const RefPtr<AddressSpace> memory = this->memory()) {
+    usage.max_resident = std::max(usage.max_resident, memory->committed_bytes());
+  }
+  return usage;
+}
+
+ResourceUsage Process::children_usage() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).waited_children; });
+}
+
+uint64_t Process::cpu_time() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).cpu_time(); });
+}
+
+uint64_t Process::Links::cpu_time() const {
+  uint64_t sum = ended_threads.user_time;
+  for (const Thread& thread : threads) sum += thread.cpu_time();
+  return sum;
+}
+
+Result<ProcessTimers*> Process::make_timers() {
+  OwnPtr<ProcessTimers> fresh = TRY(make_own<ProcessTimers>(*this));
+  timers_lock_.with([&](OwnPtr<ProcessTimers>& timers) {
+    if (!timers) std::swap(timers, fresh);
+  });
+  return timers();
+}
+
+ProcessTimers* Process::timers() const {
+  return timers_lock_.with([](const OwnPtr<ProcessTimers>& timers) { return timers.get(); });
+}
+
+}  // namespace occlum

@@ -1,0 +1,177 @@
+// Process: a running program: a group of threads with one number, one parent, one set of signal handlers and limits.
+//
+// Who is whose child, thread, group and session lies under the one lock of the process table (process_table.h), as
+// under Linux's tasklist_lock; `links(tree)` needs that lock's data as proof. A process lives until its parent has
+// waited for it.
+#pragma once
+
+#include <atomic>
+#include <optional>
+
+#include "libos/lib/function_ref.h"
+#include "libos/lib/list.h"
+#include "libos/lib/lock.h"
+#include "libos/lib/ptr.h"
+#include "libos/lib/result.h"
+#include "libos/lib/string.h"
+#include "libos/process/pid.h"
+#include "libos/process/rlimit.h"
+#include "libos/process/session.h"
+#include "libos/process/signals/actions.h"
+#include "libos/process/signals/pending.h"
+#include "libos/process/thread.h"
+#include "libos/process/timers.h"
+#include "libos/sched/wait_queue.h"
+
+namespace occlum {
+
+struct ProcessTree;
+
+// CPU time in ns, and the counts of getrusage(2).
+struct ResourceUsage {
+  uint64_t user_time = 0, system_time = 0;
+  uint64_t minor_faults = 0, major_faults = 0;
+  uint64_t voluntary_switches = 0, involuntary_switches = 0;
+  uint64_t max_resident = 0;  // bytes
+  void add(const ResourceUsage& other);
+};
+
+// How the process stands, as /proc/<pid>/stat says it.
+enum class ProcessState : char {
+  kRunning = 'R',
+  kSleeping = 'S',
+  kStopped = 'T',
+  kZombie = 'Z',
+};
+
+class Process : public RefCounted<Process> {
+  ListNode sibling_node_;  // among its parent's children
+
+ public:
+  enum class Kind { kProgram, kReaper };
+  Process(Pid pid, RefPtr<SignalActions> actions, Kind kind);  // use make_ref
+  ~Process();
+
+  Pid pid() const { return pid_; }
+  Pid parent_pid() const;      // 0: none
+  Pid group_id() const;
+  Pid session_id() const;
+  RefPtr<Session> session() const;
+  ProcessState state() const;
+  bool is_kernel() const { return is_kernel_; }  // the reaper
+  // The leader when it is alive, else any thread that is; null for a zombie.
+  RefPtr<Thread> any_thread() const;
+  uint32_t thread_count() const;
+  Result<Vec<RefPtr<Thread>>> threads() const;   // a snapshot, for /proc/<pid>/task
+
+  // --- what its threads share; null when it has ended (taken from any_thread()) ---
+  RefPtr<AddressSpace> memory() const;
+  RefPtr<FileTable> files() const;
+  RefPtr<FsContext> fs() const;
+  RefPtr<SharedCredentials> credentials() const;  // of the last thread when it has ended
+  Thread::Name name() const;                      // of the leader; kept when it has ended
+
+  // --- the program (exec) ---
+  struct Program {
+    String path;        // absolute, as resolved: /proc/<pid>/exe
+    RefPtr<File> file;  // null for the reaper and zombies
+  };
+  Result<Program> program() const;
+  void set_program(Program program);
+  // argv as it lies in the program's memory, NULs between (/proc/<pid>/cmdline); likewise the environment.
+  Result<String> command_line() const;
+  Result<String> environment() const;
+  bool dumpable() const { return dumpable_.load(std::memory_order_relaxed); }
+  void set_dumpable(bool on) { dumpable_.store(on, std::memory_order_relaxed); }
+  bool has_executed() const { return has_executed_.load(std::memory_order_relaxed); }
+  void set_has_executed() { has_executed_.store(true, std::memory_order_relaxed); }
+
+  // --- limits and accounts ---
+  ResourceLimit limit(Resource resource) const;
+  ResourceLimits limits() const;
+  ResourceLimit set_limit(Resource resource, ResourceLimit limit);  // returns the old one
+  void set_limits(const ResourceLimits& limits);
+  ResourceUsage usage() const;           // of all its threads, ended ones too
+  ResourceUsage children_usage() const;  // of the children that were waited for
+  uint64_t cpu_time() const;             // ns
+  Nanoseconds start_time() const { return start_time_; }
+
+  // --- signals: sending is in signals/send.h ---
+  SignalActions& actions() { return *actions_; }
+  const RefPtr<SignalActions>& share_actions() const { return actions_; }
+  void replace_actions(RefPtr<SignalActions> actions) { actions_ = std::move(actions); }
+  SpinLocked<PendingSignals>& shared_pending() { return pending_; }
+  // Woken whenever a signal is sent to the process or one of its threads (signalfd's poll).
+  WaitQueue& signal_queue() { return signal_queue_; }
+  // Woken when a child changes state (wait4(2)).
+  WaitQueue& child_queue() { return child_queue_; }
+  // Woken when the process has ended (pidfd), and when one of its threads has ended (exec, exit).
+  WaitQueue& exit_queue() { return exit_queue_; }
+  bool has_ended() const { return ended_.load(std::memory_order_acquire); }
+  void set_ended() { ended_.store(true, std::memory_order_release); }
+
+  // --- the process table's part ---
+  struct Links {
+    RefPtr<Process> parent;
+    IntrusiveList<Process, &Process::sibling_node_> children;
+    IntrusiveList<Thread, &Thread::sibling_node_> threads;
+    uint32_t live_threads = 0;
+    Pid group = 0;
+    RefPtr<Session> session;
+    int exit_signal = kSigChld;
+    int exit_status = 0;           // wait status, when is_zombie
+    bool is_zombie = false;
+    bool is_reaped = false;
+    bool is_subreaper = false;     // PR_SET_CHILD_SUBREAPER
+    // The whole process is going: exit_group(2), a fatal signal.
+    bool is_exiting = false;
+    int group_status = 0;          // wait status that they end with
+    Thread* sole_survivor = nullptr;  // the thread in exec that the others make room for
+    // Job control.
+    bool is_stopped = false;
+    int stop_signal = 0;
+    uint32_t stopping_threads = 0; // still to notice the stop
+    bool report_stop = false;      // a parent may wait for it (WUNTRACED)
+    bool report_continue = false;  // (WCONTINUED)
+    ResourceUsage ended_threads;   // of threads that are gone
+    ResourceUsage waited_children;
+    RefPtr<SharedCredentials> last_credentials;
+    Thread::Name last_name;
+
+    uint64_t cpu_time() const;  // ns, of all threads
+  };
+  Links& links(ProcessTree&) { return links_; }
+  const Links& links(const ProcessTree&) const { return links_; }
+
+  // vfork(2): the parent sleeps here until the child has executed a program or ended.
+  WaitQueue& vfork_queue() { return vfork_queue_; }
+  std::atomic<bool> vfork_done{true};
+  // Timers of the process (alarm, setitimer, timer_create); made on first use.
+  ProcessTimers* timers() const;  // null: none yet
+  Result<ProcessTimers*> make_timers();
+  // Threads of a stopped process sleep here.
+  WaitQueue& stop_queue() { return stop_queue_; }
+  // How often SIGCONT came: a stop signal that was taken before is void.
+  std::atomic<uint32_t> continues{0};
+
+ private:
+  struct Properties {
+    Program program;
+    ResourceLimits limits;
+  };
+
+  const Pid pid_;
+  const Nanoseconds start_time_;
+  const bool is_kernel_;
+  std::atomic<bool> dumpable_{true};
+  std::atomic<bool> has_executed_{false};
+  std::atomic<bool> ended_{false};
+  RefPtr<SignalActions> actions_;
+  mutable SpinLocked<PendingSignals> pending_{LockRank::kSignal};
+  mutable SpinLocked<Properties> properties_{LockRank::kProcess};
+  SpinLocked<OwnPtr<ProcessTimers>> timers_lock_{LockRank::kProcess};
+  WaitQueue signal_queue_, child_queue_, exit_queue_, vfork_queue_, stop_queue_;
+  Links links_;
+};
+
+}  // namespace occlum

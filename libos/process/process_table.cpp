@@ -1,0 +1,98 @@
+// The process table: see process_table.h.
+#include "libos/process/process_table.h"
+
+namespace occlum {
+namespace {
+
+constinit SpinLocked<ProcessTree> the_tree{LockRank::kProcessTable};
+constinit std::atomic<uint64_t> created = 0;
+
+}  // namespace
+
+SpinLocked<ProcessTree>& process_tree() { return the_tree; }
+
+// Numbers go up and start over behind the reaper's; a group or session keeps its number while it has members.
+Result<Pid> ProcessTree::allocate_pid() {
+  const auto is_used = [&](Pid pid) {
+    if (processes.contains(pid) || threads.contains(pid)) return true;
+    for (auto& [number, process] : processes) {
+      const Process::Links& links = process->links(*this);
+      if (links.group == pid || (links.session && links.session->id() == pid)) return true;
+    }
+    return false;
+  };
+  for (Pid tries = 0; tries < kPidLimit; ++tries) {
+    last_pid = last_pid + 1 < kPidLimit ? last_pid + 1 : kReaperPid + 1;
+    if (is_used(last_pid)) continue;
+    created.fetch_add(1, std::memory_order_relaxed);
+    return last_pid;
+  }
+  return Errno::kAgain;
+}
+
+RefPtr<Process> find_process(Pid pid) {
+  return the_tree.with([&](ProcessTree& tree) -> RefPtr<Process> {
+    RefPtr<Process>* found = tree.processes.find(pid);
+    return found != nullptr ? *found : nullptr;
+  });
+}
+
+RefPtr<Thread> find_thread(Pid tid) {
+  return the_tree.with([&](ProcessTree& tree) -> RefPtr<Thread> {
+    RefPtr<Thread>* found = tree.threads.find(tid);
+    return found != nullptr ? *found : nullptr;
+  });
+}
+
+// The snapshot is allocated without the lock; more processes may have come until it is filled: try again.
+Result<void> for_each_process(FunctionRef<void(Process&)> visit) {
+  Vec<RefPtr<Process>> all;
+  for (bool complete = false; !complete;) {
+    TRY(all.reserve(process_count() + 16));
+    complete = the_tree.with([&](ProcessTree& tree) {
+      if (tree.processes.size() > all.capacity()) return false;
+      for (auto& [pid, process] : tree.processes) all.push_reserved(process);
+      return true;
+    });
+  }
+  for (RefPtr<Process>& process : all) visit(*process);
+  return {};
+}
+
+size_t process_count() {
+  return the_tree.with([](ProcessTree& tree) { return tree.processes.size(); });
+}
+size_t thread_count() {
+  return the_tree.with([](ProcessTree& tree) { return tree.threads.size(); });
+}
+Pid last_pid() {
+  return the_tree.with([](ProcessTree& tree) { return tree.last_pid; });
+}
+uint64_t processes_created() { return created.load(std::memory_order_relaxed); }
+
+Pid session_of_group(Pid group) {
+  return the_tree.with([&](ProcessTree& tree) -> Pid {
+    for (auto& [pid, process] : tree.processes) {
+      const Process::Links& links = process->links(tree);
+      if (links.group == group && links.session) return links.session->id();
+    }
+    return 0;
+  });
+}
+
+bool ProcessTree::is_orphaned(Pid group, const Process* leaving) const {
+  for (auto& [pid, process] : processes) {
+    const Process::Links& links = process->links(*this);
+    if (links.group != group || process.get() == leaving || links.is_zombie) continue;
+    if (!links.parent || links.parent->is_kernel()) continue;
+    const Process::Links& parent = links.parent->links(*this);
+    if (parent.group != group && parent.session == links.session) return false;
+  }
+  return true;
+}
+
+bool is_orphaned_group(Pid group) {
+  return the_tree.with([&](ProcessTree& tree) { return tree.is_orphaned(group, nullptr); });
+}
+
+}  // namespace occlum

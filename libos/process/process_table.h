@@ -1,0 +1,47 @@
+// The process table: every process and thread by number, and the one lock over how they are related.
+//
+//     process_tree().with([&](ProcessTree& tree) { ... process.links(tree).children ... });
+//
+// Number 1 is the reaper, a process without threads or memory that the LibOS itself plays: orphans become its
+// children and vanish when they end, as under a container's init. So the first program is number 2 with parent 1: it
+// has none of the special protection from signals that pid 1 has on Linux, and no program mistakes being its child for
+// being orphaned. When the first program ends, the enclave ends, and with it whoever is left, as in a container.
+#pragma once
+
+#include "libos/lib/function_ref.h"
+#include "libos/lib/tree.h"
+#include "libos/process/process.h"
+
+namespace occlum {
+
+struct ProcessTree {
+  Tree<Pid, RefPtr<Process>> processes;  // until they are reaped
+  Tree<Pid, RefPtr<Thread>> threads;     // until they have ended
+  Pid last_pid = kReaperPid;
+
+  // A number that nobody uses as pid, tid, group or session. kAgain when there is none.
+  Result<Pid> allocate_pid();
+
+  // setpgid(2): no member (but `leaving`) has a parent in another group of the same session.
+  bool is_orphaned(Pid group, const Process* leaving) const;
+};
+
+SpinLocked<ProcessTree>& process_tree();
+
+RefPtr<Process> find_process(Pid pid);  // zombies too
+RefPtr<Thread> find_thread(Pid tid);    // any thread that has not ended
+
+// Calls back for a snapshot of the processes, in order of their numbers, without locks. Errors: kNoMem.
+Result<void> for_each_process(FunctionRef<void(Process&)> visit);
+size_t process_count();
+size_t thread_count();
+// For /proc/loadavg and /proc/sys/kernel: the number that was given last, and how many were ever made.
+Pid last_pid();
+uint64_t processes_created();
+
+// getpgid(2) and friends look these up for a terminal: the session that a group is in, 0 when there is no such group;
+// and whether no member has a parent in another group of the same session (its stops are then pointless: EIO).
+Pid session_of_group(Pid group);
+bool is_orphaned_group(Pid group);
+
+}  // namespace occlum

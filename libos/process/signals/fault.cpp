@@ -1,0 +1,122 @@
+// Faults of programs: resolved by the address space, emulated, or turned into signals (arch/x86/kernel/traps.c and
+// mm/fault.c say which signal and si_code each vector gives).
+#include "libos/arch/arch.h"
+#include "libos/arch/task_context.h"
+#include "libos/lib/log.h"
+#include "libos/lib/memory.h"
+#include "libos/process/exit.h"
+#include "libos/process/process.h"
+#include "libos/process/signals/fault.h"
+#include "libos/process/signals/frame.h"
+#include "libos/process/signals/send.h"
+
+namespace occlum {
+namespace {
+
+enum Vector : uint8_t {
+  kDivide = 0, kDebug = 1, kBreakpoint = 3, kOverflow = 4, kBound = 5, kInvalidOpcode = 6, kGeneralProtection = 13,
+  kPageFault = 14, kX87 = 16, kAlignment = 17, kSimd = 19,
+};
+
+void page_fault(Thread& self, const FaultInfo& fault) {
+  constexpr uint32_t kWriteBit = 2, kFetchBit = 16;
+  const Access access = (fault.error_code & kFetchBit) != 0   ? Access::kExecute
+                        : (fault.error_code & kWriteBit) != 0 ? Access::kWrite
+                                                              : Access::kRead;
+  switch (self.memory().handle_fault(fault.address, access)) {
+    case FaultResult::kResolved: return;
+    case FaultResult::kNoMapping:
+      return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvMapErr, fault.address));
+    case FaultResult::kNoPermission:
+      return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvAccErr, fault.address));
+    case FaultResult::kBusError:
+      return force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrErr, fault.address));
+    case FaultResult::kOutOfMemory:
+      log_error("out of memory: process {} ({}) is killed", self.pid(), self.name().view());
+      return exit_process(self, kSigKill);
+  }
+}
+
+// cpuid is illegal in an enclave.
+bool emulate_cpuid(Thread& self, UserRegisters& registers) {
+  constexpr std::array<std::byte, 2> kCpuid = {std::byte{0x0f}, std::byte{0xa2}};
+  std::array<std::byte, 2> bytes = {};
+  if (copy_from_user(self.memory(), bytes, UserAddress(registers.rip)).is_error()) return false;
+  if (bytes != kCpuid) return false;
+  const CpuidResult result = cpuid(static_cast<uint32_t>(registers.rax), static_cast<uint32_t>(registers.rcx));
+  registers.rax = result.eax;
+  registers.rbx = result.ebx;
+  registers.rcx = result.ecx;
+  registers.rdx = result.edx;
+  registers.rip += kCpuid.size();
+  return true;
+}
+
+// In an enclave int3 reports its own address; elsewhere it is the next one.
+void breakpoint(Thread& self, UserRegisters& registers) {
+  std::byte instruction = {};
+  if (!copy_from_user(self.memory(), bytes_of(instruction), UserAddress(registers.rip)).is_error() &&
+      instruction == std::byte{0xcc}) {
+    registers.rip += 1;
+  }
+  force_signal(self, SignalInfo::from_kernel(kSigTrap));
+}
+
+// The unmasked exceptions of the legacy XSAVE area: x87's control and status words, MXCSR.
+uint32_t pending_float_exceptions(Thread& self, uint8_t vector) {
+  const std::span<const std::byte> area = self.context().xstate();
+  if (vector == kSimd) {
+    const uint32_t mxcsr = MUST(read_object<uint32_t>(area.subspan(24)));
+    return mxcsr & ~(mxcsr >> 7);
+  }
+  const uint16_t control = MUST(read_object<uint16_t>(area));
+  const uint16_t status = MUST(read_object<uint16_t>(area.subspan(2)));
+  return status & ~uint32_t{control};
+}
+
+void trap_signal(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
+  const auto at_rip = [&](int signal, int code) {
+    force_signal(self, SignalInfo::of_fault(signal, code, registers.rip));
+  };
+  switch (fault.vector) {
+    case kDivide: return at_rip(kSigFpe, kFpeIntDiv);
+    case kDebug: return at_rip(kSigTrap, kTrapTrace);
+    case kInvalidOpcode: return at_rip(kSigIll, kIllOpn);
+    case kX87:
+    case kSimd: return at_rip(kSigFpe, float_exception_code(pending_float_exceptions(self, fault.vector)));
+    case kAlignment: return force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrAln, 0));
+    case kOverflow:
+    case kBound:
+    case kGeneralProtection:
+    default: return force_signal(self, SignalInfo::from_kernel(kSigSegv));
+  }
+}
+
+}  // namespace
+
+int float_exception_code(uint32_t exceptions) {
+  if ((exceptions & 0x01) != 0) return kFpeFltInv;
+  if ((exceptions & 0x04) != 0) return kFpeFltDiv;
+  if ((exceptions & 0x08) != 0) return kFpeFltOvf;
+  if ((exceptions & 0x12) != 0) return kFpeFltUnd;  // underflow, denormal
+  if ((exceptions & 0x20) != 0) return kFpeFltRes;
+  return 0;
+}
+
+void on_fault(UserRegisters& registers, const FaultInfo& fault) {
+  Thread& self = current_thread();
+  registers.original_rax = UINT64_MAX;
+  if (fault.vector == kInvalidOpcode && emulate_cpuid(self, registers)) return;
+  self.last_trap = Thread::Trap{.number = fault.vector,
+                                .error_code = fault.error_code,
+                                .address = fault.vector == kPageFault ? fault.address : 0};
+  if (fault.vector == kPageFault) {
+    page_fault(self, fault);
+  } else if (fault.vector == kBreakpoint) {
+    breakpoint(self, registers);
+  } else {
+    trap_signal(self, registers, fault);
+  }
+}
+
+}  // namespace occlum

@@ -1,0 +1,55 @@
+// PendingSignals: the signals sent to a thread or a process and not yet delivered (signal(7), "Queueing").
+//
+// A standard signal is pending once, however often it is sent; real-time ones queue, in order. Each has a node with its
+// siginfo; when there is no memory for one, a standard signal is still recorded, with a bare siginfo, as on Linux.
+// Not locked: the owner holds it in a SpinLocked of rank kSignal.
+#pragma once
+
+#include <optional>
+
+#include "libos/lib/list.h"
+#include "libos/lib/ptr.h"
+#include "libos/process/signals/signal.h"
+
+namespace occlum {
+
+// One pending signal's node. A POSIX timer keeps its own, so that its expiry never allocates.
+class QueuedSignal : public RefCounted<QueuedSignal> {
+ public:
+  QueuedSignal() = default;
+  explicit QueuedSignal(const SignalInfo& info) : info_(info) {}
+  SignalInfo& info() { return info_; }
+  bool is_queued() const { return node_.is_linked(); }
+
+ private:
+  friend class PendingSignals;
+  ListNode node_;
+  SignalInfo info_;
+};
+
+class PendingSignals {
+ public:
+  PendingSignals() = default;
+  ~PendingSignals() { discard(SignalSet::all()); }
+  PendingSignals(const PendingSignals&) = delete;
+  PendingSignals& operator=(const PendingSignals&) = delete;
+
+  SignalSet set() const { return set_; }
+  size_t size() const { return queue_.size(); }  // nodes
+
+  // Records the signal in `node`. False: a standard signal that is pending already; nothing was done.
+  bool add(RefPtr<QueuedSignal> node);
+  // Without a node.
+  void add_bare(int signal) { set_.add(signal); }
+
+  // Takes the next signal of `wanted`: faults first, then the lowest number; the oldest of its kind.
+  std::optional<SignalInfo> take(SignalSet wanted);
+
+  void discard(SignalSet unwanted);
+
+ private:
+  SignalSet set_;
+  IntrusiveList<QueuedSignal, &QueuedSignal::node_> queue_;
+};
+
+}  // namespace occlum

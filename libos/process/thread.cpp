@@ -1,0 +1,144 @@
+// Threads: see thread.h. What runs here runs for the thread itself unless it is called share_*.
+#include "libos/process/thread.h"
+
+#include <algorithm>
+
+#include "libos/arch/arch.h"
+#include "libos/lib/memory.h"
+#include "libos/process/process.h"
+
+namespace occlum {
+
+Thread::Thread(RefPtr<Process> process, Pid tid, Resources resources)
+    : process_(std::move(process)),
+      tid_(tid),
+      memory_(resources.memory),
+      files_(resources.files),
+      fs_(resources.fs),
+      credentials_(resources.credentials),
+      shared_(LockRank::kThreadGroup,
+              Shared{.memory = std::move(resources.memory),
+                     .files = std::move(resources.files),
+                     .fs = std::move(resources.fs),
+                     .credentials = std::move(resources.credentials),
+                     .name = {}}),
+      start_time_(monotonic_now()) {}
+
+Thread::~Thread() = default;
+
+Result<RefPtr<Thread>> Thread::create(RefPtr<Process> process, Pid tid, Resources resources) {
+  RefPtr<Thread> thread = TRY(make_ref<Thread>(std::move(process), tid, std::move(resources)));
+  TRY(thread->context().create());
+  return thread;
+}
+
+void Thread::run() {
+  if (set_child_tid != 0) {
+    const Pid number = tid();
+    (void)copy_to_user(memory(), UserAddress(set_child_tid), bytes_of(number));
+  }
+  enter_user();
+}
+
+bool Thread::has_interrupt() const {
+  const uint32_t reasons = only_fatal_.load(std::memory_order_relaxed)
+                               ? uint32_t{kDie}
+                               : uint32_t{kSignal} | kDie | kStop;
+  return (work() & reasons) != 0;
+}
+
+Pid Thread::pid() const { return process_->pid(); }
+
+Result<void> Thread::set_credentials(UserCredentials credentials) {
+  credentials.derive_file_part();
+  RefPtr<SharedCredentials> next = TRY(make_ref<SharedCredentials>(std::move(credentials)));
+  shared_.with([&](Shared& shared) { std::swap(shared.credentials, next); });
+  credentials_ = share_credentials();
+  return {};
+}
+
+RefPtr<AddressSpace> Thread::share_memory() const {
+  return shared_.with([](const Shared& shared) { return shared.memory; });
+}
+RefPtr<FileTable> Thread::share_files() const {
+  return shared_.with([](const Shared& shared) { return shared.files; });
+}
+RefPtr<FsContext> Thread::share_fs() const {
+  return shared_.with([](const Shared& shared) { return shared.fs; });
+}
+RefPtr<SharedCredentials> Thread::share_credentials() const {
+  return shared_.with([](const Shared& shared) { return shared.credentials; });
+}
+
+// The old object goes after the lock is released: its destructor may sleep.
+void Thread::replace_memory(RefPtr<AddressSpace> memory) {
+  RefPtr<AddressSpace> old = std::exchange(memory_, memory);
+  shared_.with([&](Shared& shared) { std::swap(shared.memory, memory); });
+}
+void Thread::replace_files(RefPtr<FileTable> files) {
+  RefPtr<FileTable> old = std::exchange(files_, files);
+  shared_.with([&](Shared& shared) { std::swap(shared.files, files); });
+}
+void Thread::replace_fs(RefPtr<FsContext> fs) {
+  RefPtr<FsContext> old = std::exchange(fs_, fs);
+  shared_.with([&](Shared& shared) { std::swap(shared.fs, fs); });
+}
+
+std::string_view Thread::Name::view() const {
+  return std::string_view(text.begin(), std::ranges::find(text, '\0'));
+}
+
+Thread::Name Thread::name() const {
+  return shared_.with([](const Shared& shared) { return shared.name; });
+}
+
+void Thread::set_name(std::string_view name) {
+  Name next;
+  copy_text(next.text, name.substr(0, next.text.size() - 1));
+  shared_.with([&](Shared& shared) { shared.name = next; });
+}
+
+void Thread::set_signal_mask(SignalSet mask) {
+  mask_.store((mask & ~kUnblockable).bits(), std::memory_order_release);
+  update_signal_work();
+}
+
+void Thread::set_temporary_signal_mask(SignalSet mask) {
+  if (!saved_mask_) saved_mask_ = signal_mask();
+  set_signal_mask(mask);
+  set_work(kRestoreMask);
+}
+
+std::optional<SignalSet> Thread::take_saved_mask() {
+  clear_work(kRestoreMask);
+  return std::exchange(saved_mask_, std::nullopt);
+}
+
+SignalSet Thread::pending_signals() const {
+  const SignalSet own = pending_.with([](const PendingSignals& pending) { return pending.set(); });
+  return own | process_->shared_pending().with([](PendingSignals& pending) { return pending.set(); });
+}
+
+std::optional<SignalInfo> Thread::take_signal(SignalSet wanted) {
+  std::optional<SignalInfo> info =
+      pending_.with([&](PendingSignals& pending) { return pending.take(wanted); });
+  if (!info) {
+    info = process_->shared_pending().with([&](PendingSignals& pending) { return pending.take(wanted); });
+  }
+  update_signal_work();
+  return info;
+}
+
+// Clears first and then looks: a sender that queues meanwhile sets the bit again.
+void Thread::update_signal_work() {
+  clear_work(kSignal);
+  if (!(pending_signals() & ~signal_mask()).is_empty()) set_work(kSignal);
+}
+
+Thread& current_thread() { return static_cast<Thread&>(current_task()); }
+
+AddressSpace& current_memory() { return current_thread().memory(); }
+
+bool has_return_work(const Task& task) { return static_cast<const Thread&>(task).work() != 0; }
+
+}  // namespace occlum

@@ -1,0 +1,170 @@
+#include "libos/process/timers.h"
+
+#include <algorithm>
+
+#include "libos/process/process.h"
+#include "libos/process/process_table.h"
+#include "libos/process/signals/send_locked.h"
+
+namespace occlum {
+namespace {
+
+constexpr Nanoseconds kShortestCpuWait = 1'000'000;  // CPU time is looked at this often at most
+
+Nanoseconds add_time(Nanoseconds a, uint64_t b) { return b > kNever - a ? kNever : a + b; }
+
+}  // namespace
+
+Nanoseconds IntervalTimer::clock_now() const {
+  switch (source_) {
+    case TimeSource::kMonotonic: return monotonic_now();
+    case TimeSource::kRealtime: return realtime_now();
+    case TimeSource::kProcessCpu: return process_.cpu_time();
+    case TimeSource::kThreadCpu: {
+      const RefPtr<Thread> thread = find_thread(thread_);
+      return thread ? thread->cpu_time() : 0;
+    }
+  }
+  return 0;
+}
+
+Nanoseconds IntervalTimer::alarm_time(Nanoseconds when) const {
+  if (when == kNever) return kNever;
+  const Nanoseconds now = clock_now();
+  const uint64_t left = when > now ? when - now : 0;
+  switch (source_) {
+    case TimeSource::kMonotonic: return when;
+    case TimeSource::kRealtime: return add_time(monotonic_now(), left);
+    case TimeSource::kProcessCpu:
+    case TimeSource::kThreadCpu:
+      if (left == 0) return monotonic_now();
+      return add_time(monotonic_now(), std::max(left / vcpu_count(), kShortestCpuWait));
+  }
+  return kNever;
+}
+
+TimerSetting IntervalTimer::get() const {
+  const State state = state_.with([](const State& current) { return current; });
+  if (state.next == kNever) return {.remaining = 0, .interval = state.interval};
+  const Nanoseconds now = clock_now();
+  return {.remaining = state.next > now ? state.next - now : 1, .interval = state.interval};
+}
+
+TimerSetting IntervalTimer::set(Nanoseconds first, uint64_t interval) {
+  cancel();
+  const TimerSetting old = get();
+  state_.with([&](State& state) { state = State{.next = first, .interval = interval}; });
+  if (first != kNever) arm(alarm_time(first));
+  return old;
+}
+
+void IntervalTimer::expired() {
+  const Nanoseconds now = clock_now();
+  uint64_t times = 0;
+  const Nanoseconds next = state_.with([&](State& state) {
+    if (state.next == kNever || now < state.next) return state.next;
+    times = 1;
+    if (state.interval == 0) {
+      state.next = kNever;
+    } else {
+      times += (now - state.next) / state.interval;
+      state.next = add_time(state.next, times * state.interval);
+    }
+    return state.next;
+  });
+  if (times != 0) fire(times);
+  if (next != kNever) arm(alarm_time(next));
+}
+
+void ItimerTimer::fire(uint64_t) {
+  process_tree().with([&](ProcessTree& tree) {
+    (void)send_locked(tree, process_, nullptr, SignalInfo::from_kernel(signal_));
+  });
+}
+
+void PosixTimer::fire(uint64_t times) {
+  if (event_.notify == Notify::kNone) return;
+  process_tree().with([&](ProcessTree& tree) {
+    const uint64_t missed = times - 1;
+    if (node_->is_queued()) {
+      overruns_.fetch_add(static_cast<uint32_t>(std::min<uint64_t>(times, INT32_MAX)), std::memory_order_relaxed);
+      node_->info().timer.overrun = static_cast<int32_t>(overruns());
+      return;
+    }
+    overruns_.store(static_cast<uint32_t>(std::min<uint64_t>(missed, INT32_MAX)), std::memory_order_relaxed);
+    SignalInfo info;
+    info.signal = event_.signal;
+    info.code = kSiTimer;
+    info.timer = {.id = id_, .overrun = static_cast<int32_t>(overruns()), .value = event_.value};
+    node_->info() = info;
+    Thread* target = nullptr;
+    if (event_.notify == Notify::kThread) {
+      RefPtr<Thread>* found = tree.threads.find(event_.thread);
+      if (found == nullptr) return;
+      target = found->get();
+    }
+    (void)send_locked(tree, process_, target, info, node_);
+  });
+}
+
+ProcessTimers::ProcessTimers(Process& process)
+    : process_(process),
+      real_(process, TimeSource::kMonotonic, kSigAlrm),
+      virtual_(process, TimeSource::kProcessCpu, kSigVtAlrm),
+      profile_(process, TimeSource::kProcessCpu, kSigProf) {}
+
+IntervalTimer& ProcessTimers::itimer(uint32_t which) {
+  if (which == 0) return real_;
+  return which == 1 ? virtual_ : profile_;
+}
+
+Result<int> ProcessTimers::add(TimeSource source, int clock, PosixTimer::Event event) {
+  RefPtr<QueuedSignal> node = TRY(make_ref<QueuedSignal>());
+  const int id = posix_.with([](const Posix& timers) {
+    int free = 0;
+    for (const auto& [used, timer] : timers) {
+      if (used != free) break;
+      ++free;
+    }
+    return free;
+  });
+  if (event.signal == 0) event.signal = kSigAlrm;
+  RefPtr<PosixTimer> timer = TRY(make_ref<PosixTimer>(process_, source, clock, id, event, std::move(node)));
+  auto entry = TRY(Posix::prepare(id, std::move(timer)));
+  // Two threads at once may have chosen the same number.
+  const bool added = posix_.with([&](Posix& timers) {
+    if (timers.contains(id)) return false;
+    timers.insert(std::move(entry));
+    return true;
+  });
+  if (!added) return Errno::kAgain;
+  return id;
+}
+
+RefPtr<PosixTimer> ProcessTimers::find(int id) const {
+  return posix_.with([&](const Posix& timers) -> RefPtr<PosixTimer> {
+    const RefPtr<PosixTimer>* found = timers.find(id);
+    return found != nullptr ? *found : nullptr;
+  });
+}
+
+bool ProcessTimers::remove(int id) {
+  std::optional<RefPtr<PosixTimer>> timer = posix_.with([&](Posix& timers) { return timers.take(id); });
+  if (!timer) return false;
+  (*timer)->cancel();
+  return true;
+}
+
+void ProcessTimers::remove_posix_timers() {
+  Posix all = posix_.with([](Posix& timers) { return std::move(timers); });
+  for (auto& [id, timer] : all) timer->cancel();
+}
+
+void ProcessTimers::stop_all() {
+  real_.cancel();
+  virtual_.cancel();
+  profile_.cancel();
+  remove_posix_timers();
+}
+
+}  // namespace occlum

@@ -1,0 +1,122 @@
+// Timers of a process: alarm(2) and setitimer(2), timer_create(2).
+//
+// A timer that measures real time arms a scheduler timer for its expiry. One that measures CPU time does the same for
+// the earliest moment at which that much can have been used, looks at the CPU clock then, and tries again if it is not
+// there yet. Expiry sends a signal under the process table's lock and never allocates (a POSIX timer owns its queue
+// node); an expiry whose signal is still pending counts as an overrun.
+#pragma once
+
+#include <array>
+
+#include "libos/lib/lock.h"
+#include "libos/lib/ptr.h"
+#include "libos/lib/result.h"
+#include "libos/lib/tree.h"
+#include "libos/process/pid.h"
+#include "libos/process/signals/pending.h"
+#include "libos/sched/timer.h"
+
+namespace occlum {
+
+class Process;
+
+// What a timer or clock measures.
+enum class TimeSource : uint8_t { kMonotonic, kRealtime, kProcessCpu, kThreadCpu };
+
+// Time left until the next expiry and the period; ns, 0: disarmed / once.
+struct TimerSetting {
+  uint64_t remaining = 0;
+  uint64_t interval = 0;
+};
+
+// The common part: when it goes off next, and again and again.
+class IntervalTimer : public Timer {
+ public:
+  IntervalTimer(Process& process, TimeSource source, Pid thread)
+      : process_(process), source_(source), thread_(thread) {}
+  ~IntervalTimer() override { cancel(); }
+
+  TimerSetting get() const;
+  // `first` is absolute on the timer's clock, kNever disarms. Returns the old setting.
+  TimerSetting set(Nanoseconds first, uint64_t interval);
+  Nanoseconds clock_now() const;
+  TimeSource source() const { return source_; }
+
+ protected:
+  // `times` periods have passed, at least one.
+  virtual void fire(uint64_t times) = 0;
+  Process& process_;
+
+ private:
+  void expired() override;
+  // When the clock can first show `when`, in monotonic time.
+  Nanoseconds alarm_time(Nanoseconds when) const;
+
+  struct State {
+    Nanoseconds next = kNever;  // on its clock
+    uint64_t interval = 0;
+  };
+  const TimeSource source_;
+  const Pid thread_;  // whose CPU time, for kThreadCpu
+  mutable SpinLocked<State> state_{LockRank::kSignal};
+};
+
+// setitimer(2)'s.
+class ItimerTimer final : public IntervalTimer {
+ public:
+  ItimerTimer(Process& process, TimeSource source, int signal)
+      : IntervalTimer(process, source, 0), signal_(signal) {}
+
+ private:
+  void fire(uint64_t times) override;
+  const int signal_;
+};
+
+// timer_create(2)'s.
+class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
+ public:
+  enum class Notify { kNone, kSignal, kThread };
+  struct Event {
+    Notify notify = Notify::kSignal;
+    int signal = 0;
+    uint64_t value = 0;
+    Pid thread = 0;  // kThread
+  };
+  PosixTimer(Process& process, TimeSource source, int clock, int id, Event event, RefPtr<QueuedSignal> node)
+      : IntervalTimer(process, source, 0), clock_(clock), id_(id), event_(event), node_(std::move(node)) {}
+
+  int clock() const { return clock_; }
+  int id() const { return id_; }
+  uint32_t overruns() const { return overruns_.load(std::memory_order_relaxed); }
+
+ private:
+  void fire(uint64_t times) override;
+  const int clock_;
+  const int id_;
+  const Event event_;
+  const RefPtr<QueuedSignal> node_;
+  std::atomic<uint32_t> overruns_{0};
+};
+
+class ProcessTimers {
+ public:
+  explicit ProcessTimers(Process& process);
+
+  static constexpr uint32_t kItimers = 3;  // ITIMER_REAL, _VIRTUAL, _PROF
+  IntervalTimer& itimer(uint32_t which);
+
+  // kNoMem, kAgain.
+  Result<int> add(TimeSource source, int clock, PosixTimer::Event event);
+  RefPtr<PosixTimer> find(int id) const;
+  bool remove(int id);
+  void remove_posix_timers();  // exec
+  void stop_all();             // exit
+
+ private:
+  using Posix = Tree<int, RefPtr<PosixTimer>>;
+  Process& process_;
+  ItimerTimer real_, virtual_, profile_;
+  mutable SpinLocked<Posix> posix_{LockRank::kProcess};
+};
+
+}  // namespace occlum

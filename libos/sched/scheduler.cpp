@@ -1,0 +1,334 @@
+// The scheduler: tasks onto vCPUs. See sched/task.h for what blocking means.
+//
+// One run queue, first in first out. A vCPU with nothing to run idles on its own stack: it expires timers, spins for a
+// moment and then sleeps in one host call that ends on a kick, a timer or a host event. A switch goes straight from
+// task to task; what must be done with the task that was left (queue it again, publish it as parked, bury it) is done
+// after its stack is no longer in use, by whoever runs next on that vCPU (finish_switch).
+//
+// Wake-up protocol: unpark() sets the permit, then queues the task if it is parked; finish_switch() publishes
+// "parked", then looks at the permit. One of the two sees the other, so exactly one of them queues the task.
+//
+// A vCPU asks for ticks (1 ms, tick_wanted in shared memory) while something may need them: tasks wait in the queue,
+// timers are armed, or host watches exist and no vCPU sleeps on them. On a tick it also wakes a sleeping vCPU, or
+// starts one more, when work waits: so short hand-overs stay on one vCPU and long work spreads.
+#include "libos/sched/scheduler.h"
+
+#include "abi/host_call.h"
+#include "libos/arch/enclave/host_exit.h"
+#include "libos/arch/enclave/vcpu.h"
+#include "libos/arch/enclave/xstate.h"
+#include "libos/host/event_collector.h"
+#include "libos/lib/lock.h"
+#include "libos/lib/log.h"
+#include "libos/sched/timer.h"
+#include "libos/sched/timer_queue.h"
+#include "libos/sched/vcpus.h"
+
+namespace occlum {
+namespace {
+
+extern "C" void switch_stack(uint64_t* save_here, uint64_t new_stack);
+
+constexpr Nanoseconds kIdleSpin = 50'000;   // ns; a sleep and a wake cost about as much
+
+enum class After : uint8_t { kNothing, kPark, kYield, kBury };
+
+// What the vCPU's next finish_switch() does, and what others read about it.
+struct VcpuState {
+  RefPtr<Task> buried;
+  Task* left = nullptr;
+  After after = After::kNothing;
+  bool tick_on = false;
+  std::atomic<bool> sleeping{false};
+};
+constinit std::array<VcpuState, abi::kMaxVcpus> states;
+constinit std::atomic<uint32_t> queued{0};
+constinit std::atomic<bool> poller_sleeps{false};
+constinit std::atomic<int> host_watches{0};
+constinit std::atomic<uint64_t> trapped_syscalls{0};
+constinit std::atomic<uint64_t> context_switches{0};
+
+VcpuState& this_state() { return states[this_vcpu().index]; }
+
+}  // namespace
+
+// The part of Task that only the scheduler touches.
+class Scheduler {
+ public:
+  using RunQueue = IntrusiveList<Task, &Task::run_node_>;
+  static SpinLocked<RunQueue> run_queue;
+
+  static void enqueue(Task& task) {
+    task.state_.store(Task::State::kRunnable, std::memory_order_release);
+    queued.fetch_add(1, std::memory_order_seq_cst);
+    run_queue.with([&](RunQueue& queue) { queue.push_back(task); });
+    want_tick();
+  }
+
+  static Task* pick() {
+    if (queued.load(std::memory_order_seq_cst) == 0) return nullptr;
+    const uint64_t me = uint64_t{1} << (this_vcpu().index % 64);
+    Task* task = run_queue.with([&](RunQueue& queue) -> Task* {
+      for (Task& candidate : queue) {
+        if ((candidate.affinity_ & me) == 0) continue;
+        queue.remove(candidate);
+        return &candidate;
+      }
+      return nullptr;
+    });
+    if (task != nullptr) queued.fetch_sub(1, std::memory_order_relaxed);
+    return task;
+  }
+
+  static void unpark(Task& task) {
+    task.permit_.store(1, std::memory_order_seq_cst);
+    wake_if_parked(task);
+  }
+
+  static void wake_if_parked(Task& task) {
+    Task::State expected = Task::State::kParked;
+    if (task.state_.compare_exchange_strong(expected, Task::State::kRunnable, std::memory_order_seq_cst)) {
+      enqueue(task);
+    }
+  }
+
+  // A running task on another vCPU notices at its next way back to user mode, which a tick brings about.
+  static void interrupt(Task& task) {
+    unpark(task);
+    VcpuBlock* vcpu = vcpu_block(task.vcpu_);
+    if (task.state_.load(std::memory_order_seq_cst) != Task::State::kRunning || vcpu == nullptr) return;
+    vcpu->work.fetch_or(kWorkInterrupt, std::memory_order_release);
+    if (vcpu != &this_vcpu()) request_tick(*vcpu);
+  }
+
+  static void request_tick(VcpuBlock& vcpu) {
+    (void)store_untrusted(vcpu.shared + offsetof(abi::VcpuShared, tick_wanted), 1);
+  }
+
+  static void set_tick(bool on) {
+    VcpuState& state = this_state();
+    if (state.tick_on == on) return;
+    state.tick_on = on;
+    (void)store_untrusted(vcpu_shared() + offsetof(abi::VcpuShared, tick_wanted), on ? 1 : 0);
+  }
+  static void want_tick() { set_tick(true); }
+
+  static bool needs_tick() {
+    return queued.load(std::memory_order_relaxed) != 0 || timer_queue().next_deadline() != kNever ||
+           (host_watches.load(std::memory_order_relaxed) != 0 && !poller_sleeps.load(std::memory_order_relaxed));
+  }
+
+  static void install(VcpuBlock& vcpu, Task& task) {
+    task.state_.store(Task::State::kRunning, std::memory_order_seq_cst);
+    task.vcpu_ = vcpu.index;
+    task.slice_start_ = machine_monotonic_ns();
+    vcpu.current = &task;
+    vcpu.kernel_stack_top = task.context_.kernel_stack_top();
+    context_switches.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // Leaves the current task. Comes back, perhaps on another vCPU, when it is picked again.
+  static void leave(After after, RefPtr<Task> buried = {}) {
+    VcpuBlock& vcpu = this_vcpu();
+    Task& task = *vcpu.current;
+    Task* next = pick();
+    if (next == nullptr && after == After::kYield) return;
+    VcpuState& state = this_state();
+    stash_xstate(task.context_);
+    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() - task.slice_start_,
+                         std::memory_order_relaxed);
+    state.left = &task;
+    state.after = after;
+    state.buried = std::move(buried);
+    uint64_t stack = vcpu.idle_stack_pointer;
+    if (next != nullptr) {
+      install(vcpu, *next);
+      stack = next->context_.saved_stack_pointer;
+    } else {
+      vcpu.current = nullptr;
+    }
+    switch_stack(&task.context_.saved_stack_pointer, stack);
+    finish_switch();
+  }
+
+  static void finish_switch() {
+    VcpuState& state = this_state();
+    Task* left = std::exchange(state.left, nullptr);
+    if (left == nullptr) return;
+    switch (std::exchange(state.after, After::kNothing)) {
+      case After::kNothing:
+        break;
+      case After::kPark:
+        left->state_.store(Task::State::kParked, std::memory_order_seq_cst);
+        if (left->permit_.load(std::memory_order_seq_cst) != 0) wake_if_parked(*left);
+        break;
+      case After::kYield:
+        enqueue(*left);
+        break;
+      case After::kBury:
+        left->state_.store(Task::State::kDead, std::memory_order_relaxed);
+        reap(std::move(state.buried));
+        break;
+    }
+  }
+
+  static ParkResult park(Nanoseconds deadline, Interruptible interruptible) {
+    class Alarm final : public Timer {
+     public:
+      explicit Alarm(Task& task) : task_(task) {}
+      std::atomic<bool> rang{false};
+
+     private:
+      void expired() override {
+        rang.store(true, std::memory_order_release);
+        task_.unpark();
+      }
+      Task& task_;
+    };
+    assert_may_sleep();
+    Task& task = current_task();
+    const auto interrupted = [&] { return interruptible == Interruptible::kYes && task.has_interrupt(); };
+    if (task.permit_.exchange(0, std::memory_order_seq_cst) != 0) {
+      return interrupted() ? ParkResult::kInterrupted : ParkResult::kUnparked;
+    }
+    if (interrupted()) return ParkResult::kInterrupted;
+    Alarm alarm(task);
+    if (deadline != kNever) {
+      if (deadline <= monotonic_now()) return ParkResult::kTimedOut;
+      alarm.arm(deadline);
+    }
+    leave(After::kPark);
+    if (deadline != kNever) alarm.cancel();
+    task.permit_.store(0, std::memory_order_seq_cst);
+    if (interrupted()) return ParkResult::kInterrupted;
+    return alarm.rang.load(std::memory_order_acquire) ? ParkResult::kTimedOut : ParkResult::kUnparked;
+  }
+
+  // A dead task's last reference may free much: not on the way between two tasks, but in idle().
+  static void reap(RefPtr<Task> task) {
+    graveyard.with([&](RunQueue& dead) { dead.push_back(*task.leak()); });
+  }
+  static SpinLocked<RunQueue> graveyard;
+  static void bury_dead() {
+    while (Task* task = graveyard.with([](RunQueue& dead) { return dead.pop_front(); })) {
+      (void)RefPtr<Task>::adopt(*task);
+    }
+  }
+
+  // Wakes one sleeping vCPU, or starts one more, because work waits or nobody listens to the host.
+  static void spread_work() {
+    const bool waiting = queued.load(std::memory_order_relaxed) != 0;
+    const bool deaf = host_watches.load(std::memory_order_relaxed) != 0 &&
+                      !poller_sleeps.load(std::memory_order_relaxed);
+    if (!waiting && !deaf) return;
+    for (uint32_t index = 0; index < started_vcpus(); ++index) {
+      if (states[index].sleeping.load(std::memory_order_seq_cst)) {
+        (void)make_host_call(abi::HostCallNumber::kKick, index);
+        return;
+      }
+    }
+    if (waiting) start_one_more_vcpu();
+  }
+
+  static void reschedule() {
+    timer_queue().expire(machine_monotonic_ns());
+    if (host_watches.load(std::memory_order_relaxed) != 0 && !poller_sleeps.exchange(true)) {
+      collect_host_events(0);
+      poller_sleeps.store(false);
+    }
+    deliver_host_signals();
+    bury_dead();
+    spread_work();
+    if (queued.load(std::memory_order_relaxed) != 0) leave(After::kYield);
+    set_tick(needs_tick());
+  }
+
+  static bool spin_for_work() {
+    const Nanoseconds until = machine_monotonic_ns() + kIdleSpin;
+    do {
+      if (queued.load(std::memory_order_relaxed) != 0) return true;
+      if (timer_queue().next_deadline() <= machine_monotonic_ns()) return true;
+      for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
+    } while (machine_monotonic_ns() < until);
+    return false;
+  }
+
+  static void sleep() {
+    VcpuState& state = this_state();
+    state.sleeping.store(true, std::memory_order_seq_cst);
+    if (queued.load(std::memory_order_seq_cst) == 0) {
+      const Nanoseconds deadline = timer_queue().next_deadline();
+      const Nanoseconds now = machine_monotonic_ns();
+      const Nanoseconds timeout = deadline == kNever ? kNever : deadline > now ? deadline - now : 0;
+      const bool polls = !poller_sleeps.exchange(true);
+      set_tick(false);
+      wait_for_host(timeout, polls);
+      if (polls) poller_sleeps.store(false);
+    }
+    state.sleeping.store(false, std::memory_order_seq_cst);
+  }
+
+  [[noreturn]] static void idle() {
+    while (true) {
+      timer_queue().expire(machine_monotonic_ns());
+      deliver_host_signals();
+      bury_dead();
+      VcpuBlock& vcpu = this_vcpu();
+      if (Task* next = pick(); next != nullptr) {
+        set_tick(needs_tick());
+        install(vcpu, *next);
+        switch_stack(&vcpu.idle_stack_pointer, next->context_.saved_stack_pointer);
+        finish_switch();
+      } else if (!spin_for_work()) {
+        sleep();
+      }
+    }
+  }
+};
+
+constinit SpinLocked<Scheduler::RunQueue> Scheduler::run_queue{LockRank::kScheduler};
+constinit SpinLocked<Scheduler::RunQueue> Scheduler::graveyard{LockRank::kScheduler};
+
+void Task::unpark() { Scheduler::unpark(*this); }
+void Task::interrupt() { Scheduler::interrupt(*this); }
+
+Task& current_task() { return *this_vcpu().current; }
+
+void start_task(RefPtr<Task> task) { Scheduler::enqueue(*task.leak()); }
+
+ParkResult park(Nanoseconds deadline, Interruptible interruptible) { return Scheduler::park(deadline, interruptible); }
+
+void yield_task() {
+  timer_queue().expire(machine_monotonic_ns());
+  Scheduler::leave(After::kYield);
+}
+
+void exit_task() {
+  // The scheduler's own reference, given by start_task().
+  Scheduler::leave(After::kBury, RefPtr<Task>::adopt(current_task()));
+  panic("a dead task was resumed");
+}
+
+void preemption_point() {
+  VcpuBlock& vcpu = this_vcpu();
+  if (vcpu.current == nullptr) return;
+  if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) == 0) return;
+  vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
+  reschedule();
+}
+
+void task_first_run() {
+  Scheduler::finish_switch();
+  current_task().run();
+}
+
+void reschedule() { Scheduler::reschedule(); }
+void vcpu_main() { Scheduler::idle(); }
+uint32_t current_vcpu() { return this_vcpu().index; }
+void count_trapped_syscall() { trapped_syscalls.fetch_add(1, std::memory_order_relaxed); }
+void note_host_watch(int change) {
+  host_watches.fetch_add(change, std::memory_order_relaxed);
+  Scheduler::want_tick();
+}
+
+}  // namespace occlum

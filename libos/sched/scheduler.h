@@ -1,0 +1,21 @@
+// The scheduler as arch/ uses it. Tasks use sched/task.h.
+#pragma once
+
+#include "libos/sched/task.h"
+
+namespace occlum {
+
+// At the way back to user mode after a tick: expires timers, collects host events, and lets another task run when one
+// waits. May return on another vCPU.
+void reschedule();
+
+// First code of a task on its own stack.
+extern "C" [[noreturn]] void task_first_run();
+
+// A `syscall` instruction came by a trap.
+void count_trapped_syscall();
+
+// Host watches exist (libos/host/host_events): somebody must ask the host for events when no vCPU sleeps.
+void note_host_watch(int change);
+
+}  // namespace occlum

@@ -1,0 +1,136 @@
+// sendfile(2) and copy_file_range(2): data from file to file through a buffer of the LibOS.
+#include <algorithm>
+#include <optional>
+
+#include "libos/fs/vfs/regular_file.h"
+#include "libos/process/signals/send.h"
+#include "libos/syscall/files_common.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr size_t kChunk = 64 * 1024;
+
+// Where one side of a copy reads or writes: an explicit offset, or the file's position.
+class Place {
+ public:
+  Place(File& file, std::optional<uint64_t> offset) : file_(file), offset_(offset) {}
+
+  Result<size_t> read(std::span<std::byte> buffer) {
+    DataSink sink(buffer);
+    if (!offset_) return file_.read(sink);
+    const size_t count = TRY(file_.read_at(*offset_, sink));
+    *offset_ += count;
+    return count;
+  }
+  Result<size_t> write(std::span<const std::byte> data) {
+    DataSource source(data);
+    if (!offset_) return file_.write(source);
+    const size_t count = TRY(file_.write_at(*offset_, source));
+    *offset_ += count;
+    return count;
+  }
+  // Gives back what was read and could not be written.
+  Result<void> rewind(size_t bytes) {
+    if (bytes == 0) return {};
+    if (offset_) {
+      *offset_ -= bytes;
+      return {};
+    }
+    TRY(file_.seek(-static_cast<int64_t>(bytes), Whence::kCur));
+    return {};
+  }
+  std::optional<uint64_t> offset() const { return offset_; }
+
+ private:
+  File& file_;
+  std::optional<uint64_t> offset_;
+};
+
+Result<size_t> copy(Place& from, Place& to, size_t count) {
+  count = std::min(count, kMaxTransfer);
+  Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min(count, kChunk)));
+  size_t total = 0;
+  while (total < count) {
+    const Result<size_t> got = from.read(buffer.span().first(std::min(buffer.size(), count - total)));
+    if (got.is_error()) {
+      if (total != 0) break;
+      return got.error();
+    }
+    if (got.value() == 0) break;
+    const Result<size_t> put = to.write(buffer.span().first(got.value()));
+    const size_t written = put.is_error() ? 0 : put.value();
+    TRY(from.rewind(got.value() - written));
+    total += written;
+    if (put.is_error()) {
+      if (total != 0) break;
+      return put.error();
+    }
+    if (written < got.value()) break;
+  }
+  return total;
+}
+
+Result<std::optional<uint64_t>> read_offset(UserInOut<int64_t> at) {
+  if (at.is_null()) return std::optional<uint64_t>();
+  const int64_t offset = TRY(at.read());
+  if (offset < 0) return Errno::kInval;
+  return std::optional<uint64_t>(static_cast<uint64_t>(offset));
+}
+
+Result<void> write_offset(UserInOut<int64_t> at, const Place& place) {
+  if (at.is_null()) return {};
+  return at.write(static_cast<int64_t>(*place.offset()));
+}
+
+}  // namespace
+
+Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset, size_t count) {
+  const RefPtr<File> from = TRY(io_file(self, in));
+  if (!from->can_read()) return Errno::kBadFd;
+  const RefPtr<File> to = TRY(io_file(self, out));
+  if (!to->can_write()) return Errno::kBadFd;
+  // The source must be something with pages (sendfile(2)).
+  if (from->inode() != nullptr && from->inode()->is_directory()) return Errno::kInval;
+  if (from->kind() != FileKind::kMemory && (from->inode() == nullptr || from->kind() != FileKind::kOther)) {
+    return Errno::kInval;
+  }
+  if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
+  Place source(*from, TRY(read_offset(offset)));
+  Place target(*to, std::nullopt);
+  const Result<size_t> copied = copy(source, target, count);
+  if (copied.is_error()) {
+    if (copied.error() == Errno::kPipe) send_signal_to_self(13);
+    return copied.error();
+  }
+  TRY(write_offset(offset, source));
+  return static_cast<long>(copied.value());
+}
+
+Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offset, Fd out,
+                                 UserInOut<int64_t> out_offset, size_t count, Flags flags) {
+  if (bits(flags) != 0) return Errno::kInval;
+  const RefPtr<File> from = TRY(io_file(self, in));
+  const RefPtr<File> to = TRY(io_file(self, out));
+  if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0) return Errno::kBadFd;
+  for (Inode* inode : {from->inode(), to->inode()}) {
+    if (inode == nullptr) return Errno::kInval;
+    if (inode->is_directory()) return Errno::kIsDir;
+    if (!inode->is_regular()) return Errno::kInval;
+  }
+  Place source(*from, TRY(read_offset(in_offset)));
+  Place target(*to, TRY(read_offset(out_offset)));
+  if (from->inode() == to->inode()) {
+    const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));
+    const uint64_t b = target.offset() ? *target.offset() : TRY(to->seek(0, Whence::kCur));
+    const uint64_t distance = a < b ? b - a : a - b;
+    if (distance < count) return Errno::kInval;
+  }
+  const size_t copied = TRY(copy(source, target, count));
+  TRY(write_offset(in_offset, source));
+  TRY(write_offset(out_offset, target));
+  return static_cast<long>(copied);
+}
+
+}  // namespace occlum

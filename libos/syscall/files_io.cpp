@@ -1,0 +1,187 @@
+// read(2), write(2) and their relatives: decode, make a sink or a source, call the file.
+#include <algorithm>
+
+#include "libos/fs/vfs/regular_file.h"
+#include "libos/process/process.h"
+#include "libos/process/signals/send.h"
+#include "libos/syscall/files_common.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr int kSigPipe_ = 13, kSigXfsz_ = 25;
+// RWF_*: HIPRI, DSYNC, SYNC, NOWAIT, APPEND.
+constexpr uint32_t kRwfDsync = 2, kRwfSync = 4, kRwfAppend = 16, kRwfKnown = 31;
+
+Result<RefPtr<File>> readable(Thread& self, Fd fd) {
+  RefPtr<File> file = TRY(io_file(self, fd));
+  if (!file->can_read()) return Errno::kBadFd;
+  return file;
+}
+
+Result<RefPtr<File>> writable(Thread& self, Fd fd) {
+  RefPtr<File> file = TRY(io_file(self, fd));
+  if (!file->can_write()) return Errno::kBadFd;
+  return file;
+}
+
+// RLIMIT_FSIZE. `offset` is null for the file's position.
+Result<void> limit_size(Thread& self, File& file, const uint64_t* offset, DataSource& source) {
+  const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
+  if (limit == kRlimInfinity || file.inode() == nullptr || !file.inode()->is_regular()) return {};
+  uint64_t start = 0;
+  if ((file.flags() & kOpenAppend) != 0) {
+    start = TRY(file.inode()->stat()).size;
+  } else {
+    start = offset != nullptr ? *offset : TRY(file.seek(0, Whence::kCur));
+  }
+  if (start >= limit) {
+    send_signal_to_self(kSigXfsz_);
+    return Errno::kFBig;
+  }
+  source.truncate(limit - start);
+  return {};
+}
+
+// What moved before a failure counts (read(2), write(2)).
+template <typename Transfer>
+Result<long> finish(Result<size_t> result, const Transfer& transfer) {
+  if (!result.is_error()) return static_cast<long>(result.value());
+  if (transfer.transferred() != 0 && result.error() == Errno::kFault) return static_cast<long>(transfer.transferred());
+  return result.error();
+}
+
+Result<long> write_source(Thread& self, File& file, const uint64_t* offset, DataSource source) {
+  source.truncate(kMaxTransfer);
+  if (self.process().limit(Resource::kFileSize).soft != kRlimInfinity) {
+    TRY(limit_size(self, file, offset, source));
+  }
+  Result<size_t> result = offset != nullptr ? file.write_at(*offset, source) : file.write(source);
+  if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe_);
+  return finish(std::move(result), source);
+}
+
+Result<long> read_sink(File& file, const uint64_t* offset, DataSink sink) {
+  sink.truncate(kMaxTransfer);
+  return finish(offset != nullptr ? file.read_at(*offset, sink) : file.read(sink), sink);
+}
+
+Result<uint64_t> checked_offset(int64_t offset) {
+  if (offset < 0) return Errno::kInval;
+  return static_cast<uint64_t>(offset);
+}
+
+}  // namespace
+
+Result<long> sys_read(Thread& self, Fd fd, UserAddress buffer, size_t count) {
+  const RefPtr<File> file = TRY(readable(self, fd));
+  return read_sink(*file, nullptr, DataSink(buffer, std::min(count, kMaxTransfer)));
+}
+
+Result<long> sys_write(Thread& self, Fd fd, UserAddress buffer, size_t count) {
+  const RefPtr<File> file = TRY(writable(self, fd));
+  return write_source(self, *file, nullptr, DataSource(buffer, std::min(count, kMaxTransfer)));
+}
+
+Result<long> sys_pread64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
+  const uint64_t start = TRY(checked_offset(offset));
+  const RefPtr<File> file = TRY(readable(self, fd));
+  return read_sink(*file, &start, DataSink(buffer, std::min(count, kMaxTransfer)));
+}
+
+Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
+  const uint64_t start = TRY(checked_offset(offset));
+  const RefPtr<File> file = TRY(writable(self, fd));
+  return write_source(self, *file, &start, DataSource(buffer, std::min(count, kMaxTransfer)));
+}
+
+Result<long> sys_readv(Thread& self, Fd fd, UserAddress iov, size_t count) {
+  const RefPtr<File> file = TRY(readable(self, fd));
+  return read_sink(*file, nullptr, DataSink(TRY(read_iovec(iov, count))));
+}
+
+Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
+  const RefPtr<File> file = TRY(writable(self, fd));
+  return write_source(self, *file, nullptr, DataSource(TRY(read_iovec(iov, count))));
+}
+
+Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
+  const uint64_t start = TRY(checked_offset(offset));
+  const RefPtr<File> file = TRY(readable(self, fd));
+  return read_sink(*file, &start, DataSink(TRY(read_iovec(iov, count))));
+}
+
+Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
+  const uint64_t start = TRY(checked_offset(offset));
+  const RefPtr<File> file = TRY(writable(self, fd));
+  return write_source(self, *file, &start, DataSource(TRY(read_iovec(iov, count))));
+}
+
+Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset, uint64_t, Flags flags) {
+  if ((bits(flags) & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
+  if (offset == -1) return sys_readv(self, fd, iov, count);
+  return sys_preadv(self, fd, iov, count, offset);
+}
+
+Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset, uint64_t, Flags flags) {
+  if ((bits(flags) & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
+  const RefPtr<File> file = TRY(writable(self, fd));
+  // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
+  if ((bits(flags) & kRwfAppend) != 0 && file->inode() != nullptr) {
+    offset = static_cast<int64_t>(TRY(file->stat()).size);
+  }
+  const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
+                                    : TRY(sys_pwritev(self, fd, iov, count, offset));
+  if ((bits(flags) & (kRwfDsync | kRwfSync)) != 0) TRY(file->sync((bits(flags) & kRwfSync) == 0));
+  return written;
+}
+
+Result<long> sys_lseek(Thread& self, Fd fd, int64_t offset, int whence) {
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  if (whence < 0 || whence > static_cast<int>(Whence::kHole)) return Errno::kInval;
+  return static_cast<long>(TRY(file->seek(offset, static_cast<Whence>(whence))));
+}
+
+Result<long> sys_fsync(Thread& self, Fd fd) { return done(TRY(io_file(self, fd))->sync(false)); }
+Result<long> sys_fdatasync(Thread& self, Fd fd) { return done(TRY(io_file(self, fd))->sync(true)); }
+
+Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t length, Flags flags) {
+  if (offset < 0 || length < 0 || (bits(flags) & ~7u) != 0) return Errno::kInval;
+  return sys_fdatasync(self, fd);
+}
+
+Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
+  if (length < 0) return Errno::kInval;
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
+  if (static_cast<uint64_t>(length) > limit) {
+    send_signal_to_self(kSigXfsz_);
+    return Errno::kFBig;
+  }
+  return done(file->truncate(static_cast<uint64_t>(length)));
+}
+
+Result<long> sys_fallocate(Thread& self, Fd fd, int mode, int64_t offset, int64_t length) {
+  if (offset < 0 || length <= 0) return Errno::kInval;
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  if (!file->can_write()) return Errno::kBadFd;
+  if (file->inode() != nullptr && file->inode()->type() == FileType::kFifo) return Errno::kSPipe;
+  return done(file->allocate(mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+}
+
+Result<long> sys_fadvise64(Thread& self, Fd fd, int64_t, int64_t length, int advice) {
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  if (file->kind() == FileKind::kPipe) return Errno::kSPipe;
+  if (length < 0 || advice < 0 || advice > 5) return Errno::kInval;
+  return 0;
+}
+
+Result<long> sys_readahead(Thread& self, Fd fd, int64_t, size_t) {
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  if (!file->can_read()) return Errno::kBadFd;
+  if (file->inode() == nullptr || !file->inode()->is_regular()) return Errno::kInval;
+  return 0;
+}
+
+}  // namespace occlum

@@ -1,0 +1,234 @@
+// open(2), close(2), dup(2), fcntl(2), flock(2).
+#include <algorithm>
+
+#include "libos/fs/vfs/file_locks.h"
+#include "libos/process/process.h"
+#include "libos/syscall/files_common.h"
+
+namespace occlum {
+
+namespace {
+
+Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t flags, uint32_t mode,
+                     uint32_t walk) {
+  const WalkContext context = TRY(walk_at(self, directory, path));
+  FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
+  RefPtr<File> file = TRY(open_file(context, path, flags, mode, self.fs().umask(), walk));
+  const int fd = reservation[0];
+  reservation.commit(std::move(file));
+  return fd;
+}
+
+}  // namespace
+
+Result<long> sys_openat(Thread& self, Fd directory, UserString path, Flags flags, Mode mode) {
+  const String text = TRY(path.read_path());
+  return open_at(self, directory, text.view(), bits(flags) | kOpenLargeFile, bits(mode) & kModePermissions, 0);
+}
+
+Result<long> sys_open(Thread& self, UserString path, Flags flags, Mode mode) {
+  return sys_openat(self, kAtCwd, path, flags, mode);
+}
+
+Result<long> sys_creat(Thread& self, UserString path, Mode mode) {
+  return sys_openat(self, kAtCwd, path, Flags{kOpenCreate | kOpenWriteOnly | kOpenTruncate}, mode);
+}
+
+Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<OpenHow> how, size_t size) {
+  if (size < sizeof(OpenHow)) return Errno::kInval;
+  if (size > 4096) return Errno::kTooBig;
+  const OpenHow wanted = TRY(how.read());
+  for (size_t at = sizeof(OpenHow); at < size; ++at) {
+    if (TRY(UserIn<uint8_t>(how.address() + at).read()) != 0) return Errno::kTooBig;
+  }
+  constexpr uint64_t kKnownFlags = kOpenAccessMode | kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate |
+                                   kOpenAppend | kOpenNonblock | kOpenSync | kOpenAsync | kOpenDirect |
+                                   kOpenLargeFile | kOpenDirectory | kOpenNoFollow | kOpenNoAtime |
+                                   kOpenCloseOnExec | kOpenPath | kOpenTmpFile;
+  if ((wanted.flags & ~kKnownFlags) != 0) return Errno::kInval;
+  const bool creates = (wanted.flags & kOpenCreate) != 0 || (wanted.flags & kOpenTmpFile) == kOpenTmpFile;
+  if (creates ? (wanted.mode & ~uint64_t{kModePermissions}) != 0 : wanted.mode != 0) return Errno::kInval;
+  constexpr uint64_t kNoXDev = 1, kNoMagicLinks = 2, kNoSymlinks = 4, kBeneath = 8, kInRoot = 16, kCached = 32;
+  if ((wanted.resolve & ~uint64_t{63}) != 0) return Errno::kInval;
+  if ((wanted.resolve & kBeneath) != 0 && (wanted.resolve & kInRoot) != 0) return Errno::kInval;
+  if ((wanted.resolve & kCached) != 0) return Errno::kAgain;  // we never promise to stay in the cache
+  uint32_t walk = 0;
+  if ((wanted.resolve & kNoXDev) != 0) walk |= kWalkNoXDev;
+  if ((wanted.resolve & kNoMagicLinks) != 0) walk |= kWalkNoMagicLinks;
+  if ((wanted.resolve & kNoSymlinks) != 0) walk |= kWalkNoSymlinks | kWalkNoMagicLinks;
+  if ((wanted.resolve & kBeneath) != 0) walk |= kWalkBeneath;
+  if ((wanted.resolve & kInRoot) != 0) walk |= kWalkInRoot;
+  const String text = TRY(path.read_path());
+  // With RESOLVE_IN_ROOT an absolute path starts at the directory, too.
+  WalkContext context = self.fs().walk(self.credentials());
+  if (directory != kAtCwd) context.start = TRY(path_of_fd(self, directory));
+  const uint32_t flags = static_cast<uint32_t>(wanted.flags);
+  FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
+  RefPtr<File> file = TRY(
+      open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode), self.fs().umask(), walk));
+  const int fd = reservation[0];
+  reservation.commit(std::move(file));
+  return fd;
+}
+
+Result<long> sys_close(Thread& self, Fd fd) { return done(self.files().close(number(fd))); }
+
+Result<long> sys_close_range(Thread& self, uint32_t first, uint32_t last, Flags flags) {
+  constexpr uint32_t kUnshare = 2, kCloseOnExec = 4;
+  if (first > last || (bits(flags) & ~(kUnshare | kCloseOnExec)) != 0) return Errno::kInval;
+  if ((bits(flags) & kUnshare) != 0) self.replace_files(TRY(self.files().clone()));
+  if ((bits(flags) & kCloseOnExec) != 0) {
+    self.files().mark_range(first, last);
+  } else {
+    self.files().close_range(first, last);
+  }
+  return 0;
+}
+
+Result<long> sys_dup(Thread& self, Fd fd) {
+  return TRY(self.files().install(TRY(self.files().get(number(fd)))));
+}
+
+Result<long> sys_dup2(Thread& self, Fd from, Fd to) {
+  if (from == to) {
+    TRY(self.files().get(number(from)));
+    return number(to);
+  }
+  return TRY(self.files().duplicate(number(from), number(to), CloseOnExec::kNo));
+}
+
+Result<long> sys_dup3(Thread& self, Fd from, Fd to, Flags flags) {
+  if (from == to || (bits(flags) & ~kOpenCloseOnExec) != 0) return Errno::kInval;
+  return TRY(self.files().duplicate(number(from), number(to), close_on_exec_of(bits(flags))));
+}
+
+namespace {
+
+enum class LockOwner { kProcess, kDescription };
+
+constexpr int16_t kRdLock = 0, kWrLock = 1, kUnLock = 2;
+
+// struct flock as a range of bytes (fcntl(2), "Advisory record locking").
+Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const LinuxFlock& wanted, LockOwner owner) {
+  int64_t base = 0;
+  switch (wanted.whence) {
+    case 0: break;
+    case 1: base = static_cast<int64_t>(TRY(file->seek(0, Whence::kCur))); break;
+    case 2: base = static_cast<int64_t>(TRY(file->inode()->stat()).size); break;
+    default: return Errno::kInval;
+  }
+  const std::optional<int64_t> start = checked_add(base, wanted.start);
+  if (!start) return Errno::kOverflow;
+  RecordLock lock;
+  lock.start = static_cast<uint64_t>(*start);
+  if (wanted.length > 0) {
+    const std::optional<int64_t> end = checked_add(*start, wanted.length - 1);
+    if (!end) return Errno::kOverflow;
+    lock.end = static_cast<uint64_t>(*end);
+  } else if (wanted.length < 0) {
+    const std::optional<int64_t> first = checked_add(*start, wanted.length);
+    if (!first || *first < 0) return Errno::kInval;
+    lock.start = static_cast<uint64_t>(*first);
+    lock.end = static_cast<uint64_t>(*start - 1);
+  } else if (*start < 0) {
+    return Errno::kInval;
+  }
+  if (*start < 0) return Errno::kInval;
+  switch (wanted.type) {
+    case kRdLock: lock.type = LockType::kRead; break;
+    case kWrLock: lock.type = LockType::kWrite; break;
+    case kUnLock: lock.type = LockType::kUnlock; break;
+    default: return Errno::kInval;
+  }
+  if (owner == LockOwner::kDescription) {
+    if (wanted.pid != 0) return Errno::kInval;
+    lock.owner = file.get();
+  } else {
+    lock.owner = &self.files();
+    lock.pid = self.pid();
+  }
+  return lock;
+}
+
+Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at, LockOwner owner) {
+  LinuxFlock answer = TRY(at.read());
+  if (file->inode() == nullptr) return Errno::kBadFd;
+  if (answer.type != kRdLock && answer.type != kWrLock) return Errno::kInval;
+  const RecordLock lock = TRY(decode_lock(self, file, answer, owner));
+  const RecordLock other = TRY(file->inode()->locks())->test(lock);
+  if (other.type == LockType::kUnlock) {
+    answer.type = kUnLock;
+  } else {
+    answer.type = other.type == LockType::kRead ? kRdLock : kWrLock;
+    answer.whence = 0;
+    answer.start = static_cast<int64_t>(other.start);
+    answer.length = other.end == UINT64_MAX ? 0 : static_cast<int64_t>(other.end - other.start + 1);
+    answer.pid = other.pid;
+  }
+  TRY(at.write(answer));
+  return 0;
+}
+
+Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at, LockOwner owner,
+                      LockWait wait) {
+  const LinuxFlock wanted = TRY(at.read());
+  if (file->inode() == nullptr) return Errno::kBadFd;
+  const RecordLock lock = TRY(decode_lock(self, file, wanted, owner));
+  if (lock.type == LockType::kRead && !file->can_read()) return Errno::kBadFd;
+  if (lock.type == LockType::kWrite && !file->can_write()) return Errno::kBadFd;
+  return done(TRY(file->inode()->locks())->set(lock, wait));
+}
+
+constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6, kSetLkW = 7,
+              kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36, kOfdSetLk = 37,
+              kOfdSetLkW = 38, kDupFdCloexec = 1030;
+constexpr uint64_t kFdCloexec = 1;
+
+}  // namespace
+
+Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
+  FileTable& files = self.files();
+  const RefPtr<File> file = TRY(files.get(number(fd)));
+  switch (command) {
+    case kDupFd: return TRY(files.install_at_least(static_cast<int>(argument), file, CloseOnExec::kNo));
+    case kDupFdCloexec: return TRY(files.install_at_least(static_cast<int>(argument), file, CloseOnExec::kYes));
+    case kGetFd: return TRY(files.close_on_exec(number(fd))) == CloseOnExec::kYes ? 1 : 0;
+    case kSetFd:
+      return done(files.set_close_on_exec(
+          number(fd), (argument & kFdCloexec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo));
+    case kGetFl: return file->flags();
+    default: break;
+  }
+  if ((file->flags() & kOpenPath) != 0) return Errno::kBadFd;
+  const UserInOut<LinuxFlock> lock{UserAddress(argument)};
+  switch (command) {
+    case kSetFl: return done(file->set_flags(static_cast<uint32_t>(argument)));
+    case kGetLk: return get_lock(self, file, lock, LockOwner::kProcess);
+    case kSetLk: return set_lock(self, file, lock, LockOwner::kProcess, LockWait::kNo);
+    case kSetLkW: return set_lock(self, file, lock, LockOwner::kProcess, LockWait::kYes);
+    case kOfdGetLk: return get_lock(self, file, lock, LockOwner::kDescription);
+    case kOfdSetLk: return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kNo);
+    case kOfdSetLkW: return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kYes);
+    case kSetOwn:
+    case kSetSig: return 0;  // there is no SIGIO
+    case kGetOwn:
+    case kGetSig: return 0;
+    default: return file->fcntl(command, argument);
+  }
+}
+
+Result<long> sys_flock(Thread& self, Fd fd, int operation) {
+  constexpr int kShared = 1, kExclusive = 2, kNonblock = 4, kUnlock = 8;
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  const LockWait wait = (operation & kNonblock) != 0 ? LockWait::kNo : LockWait::kYes;
+  if (file->inode() == nullptr) return Errno::kBadFd;
+  FileLocks* locks = TRY(file->inode()->locks());
+  switch (operation & ~kNonblock) {
+    case kShared: return done(locks->flock(*file, LockType::kRead, wait));
+    case kExclusive: return done(locks->flock(*file, LockType::kWrite, wait));
+    case kUnlock: return done(locks->flock(*file, LockType::kUnlock, wait));
+    default: return Errno::kInval;
+  }
+}
+
+}  // namespace occlum
