@@ -21,9 +21,7 @@ namespace {
 
 constexpr uint64_t kMaxConfigFile = 1 << 20;
 
-void warn(std::string_view text) {
-  fmt::print(stderr, "occlum build: warning: {}\n", text);
-}
+void warn(std::string_view text) { fmt::print(stderr, "occlum build: warning: {}\n", text); }
 
 std::string joined(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, ", "));

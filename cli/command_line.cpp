@@ -82,6 +82,17 @@ class CommandLine {
   }
 
   int run(int argc, char** argv) {
+    int status = parse_and_act(argc, argv);
+    if (fflush(stdout) != 0 && status == 0) {
+      return complain(fmt::format("cannot write to stdout: {}", strerror(errno)));
+    }
+    return status;
+  }
+
+ private:
+  using Action = std::function<Result<int>()>;
+
+  int parse_and_act(int argc, char** argv) {
     std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
     if (auto split = split_program(words); !split) return complain(split.error());
     // CLI11 takes the words from the back.
@@ -97,15 +108,8 @@ class CommandLine {
       return complain(fmt::format("cannot enter {}: {}", directory_, strerror(errno)));
     }
     auto status = action_();
-    if (!status) return complain(status.error());
-    if (fflush(stdout) != 0) {
-      return complain(fmt::format("cannot write to stdout: {}", strerror(errno)));
-    }
-    return *status;
+    return status ? *status : complain(status.error());
   }
-
- private:
-  using Action = std::function<Result<int>()>;
 
   static void version_flag(CLI::App& app) {
     app.set_version_flag("--version", "occlum " OCCLUM_VERSION, "Print the version and exit");
@@ -241,8 +245,6 @@ class CommandLine {
 
 }  // namespace
 
-int run_command_line(int argc, char** argv) {
-  return CommandLine().run(argc, argv);
-}
+int run_command_line(int argc, char** argv) { return CommandLine().run(argc, argv); }
 
 }  // namespace cli

@@ -25,3 +25,4 @@ need() {
     "dev_$name"
   done
 }
+export PYTHONDONTWRITEBYTECODE=1  # No __pycache__ in the source tree.

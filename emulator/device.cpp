@@ -61,9 +61,16 @@ void changed_vmas(Enclave& enclave) {
   enclave.vma_generation.store(generations.fetch_add(1) + 1, std::memory_order_release);
 }
 
-// After a change that takes away: EENTER must look again.
-void invalidate(Enclave& enclave) {
-  for (const auto& tcs : enclave.tcss) tcs->validated.store(0);
+// After a change of [start, end) that may take away from a TCS or its SSA frames: EENTER must look again.
+void invalidate(Enclave& enclave, Address start, Address end) {
+  const auto meets = [&](Address low, std::uint64_t bytes) {
+    return low < end && start < low + bytes;
+  };
+  for (const auto& tcs : enclave.tcss) {
+    if (meets(tcs->address, kPageSize) || meets(tcs->ossa, tcs->nssa * enclave.frame_size)) {
+      tcs->validated.store(0);
+    }
+  }
 }
 
 // The driver's check of a mapping: no rights beyond those a present page was vetted for. Lock held.
@@ -84,17 +91,38 @@ bool may_map(Enclave& enclave, Address start, Address end, Rights rights) {
 }
 
 bool back(Enclave& enclave, Address start, Address end, int extra_flags) {
-  void* got = ::mmap(at<void>(start), end - start, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | extra_flags, -1, 0);
+  void* got = sys::mmap(at<void>(start), end - start, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | extra_flags, -1, 0);
   if (got == MAP_FAILED) return false;
   if (got != at<void>(start)) {
-    ::munmap(got, end - start);
+    sys::munmap(got, end - start);
     errno = EEXIST;
     return false;
   }
-  if (options().huge_pages && end - start >= kHugeFrom) ::madvise(got, end - start, MADV_HUGEPAGE);
+  if (options().huge_pages && end - start >= kHugeFrom)
+    sys::madvise(got, end - start, MADV_HUGEPAGE);
   enclave.backed.add(start, end, 0);
   return true;
+}
+
+// Moves what waits for [start, end) into place: the range has just been mapped, closed.
+void unstash(Enclave& enclave, Address start, Address end) {
+  for (auto stash = enclave.stashes.begin(); stash != enclave.stashes.end();) {
+    const Address low = std::max(start, stash->start), high = std::min(end, stash->end);
+    if (low >= high) {
+      ++stash;
+      continue;
+    }
+    raw::mprotect(low, high - low, PROT_READ | PROT_WRITE);
+    std::memcpy(at<void>(low), at<void>(stash->contents + (low - stash->start)), high - low);
+    raw::mprotect(low, high - low, PROT_NONE);
+    if (low != stash->start || high != stash->end) {  // the rest goes on waiting
+      ++stash;
+      continue;
+    }
+    sys::munmap(at<void>(stash->contents), stash->end - stash->start);
+    stash = enclave.stashes.erase(stash);
+  }
 }
 
 // Maps what of [start, end) is not yet the enclave's.
@@ -109,6 +137,7 @@ bool back_gaps(Enclave& enclave, Address start, Address end, int extra_flags) {
       if (v.start > start) gap_end = std::min(gap_end, v.start);
     }
     if (!back(enclave, start, gap_end, extra_flags)) return false;
+    unstash(enclave, start, gap_end);
     start = gap_end;
   }
   return true;
@@ -119,7 +148,8 @@ void* map_device(Enclave& enclave, void* address, std::size_t size, int prot, in
     errno = error;
     return MAP_FAILED;
   };
-  if ((flags & MAP_TYPE) != MAP_SHARED && (flags & MAP_TYPE) != MAP_SHARED_VALIDATE) return fail(EINVAL);
+  if ((flags & MAP_TYPE) != MAP_SHARED && (flags & MAP_TYPE) != MAP_SHARED_VALIDATE)
+    return fail(EINVAL);
   auto start = reinterpret_cast<Address>(address);
   const std::uint64_t bytes = round_up(size);
   const bool fixed = (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != 0;
@@ -128,11 +158,12 @@ void* map_device(Enclave& enclave, void* address, std::size_t size, int prot, in
 
   const Locked locked(enclave.lock);
   if (!fixed) {
-    void* got = ::mmap(address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* got =
+        sys::mmap(address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (got == MAP_FAILED) return MAP_FAILED;
     start = reinterpret_cast<Address>(got);
     if (!may_map(enclave, start, start + bytes, rights)) {
-      ::munmap(got, bytes);
+      sys::munmap(got, bytes);
       return fail(EACCES);
     }
     enclave.backed.add(start, start + bytes, 0);
@@ -146,7 +177,7 @@ void* map_device(Enclave& enclave, void* address, std::size_t size, int prot, in
   }
   enclave.vmas.add(start, start + bytes, rights);
   changed_vmas(enclave);
-  invalidate(enclave);
+  invalidate(enclave, start, start + bytes);
   apply_rights(enclave, start, start + bytes, bytes <= kEagerLimit);
   return at<void>(start);
 }
@@ -160,12 +191,14 @@ void destroy(Enclave& enclave) {
     tcs->validated.store(0);
     tcs->address = ~Address{0};
   }
-  for (const Vma& v : enclave.backed.all()) ::munmap(at<void>(v.start), v.end - v.start);
+  for (const Vma& v : enclave.backed.all()) sys::munmap(at<void>(v.start), v.end - v.start);
+  for (const Stash& s : enclave.stashes) sys::munmap(at<void>(s.contents), s.end - s.start);
+  enclave.stashes.clear();
   if (enclave.epcm != nullptr) {
-    ::munmap(enclave.epcm, round_up(enclave.size / kPageSize * sizeof(Epcm)));
-    ::munmap(enclave.chunks, round_up(enclave.size / kChunk + 1));
+    sys::munmap(enclave.epcm, round_up(enclave.size / kPageSize * sizeof(Epcm)));
+    sys::munmap(enclave.chunks, round_up(enclave.size / kChunk + 1));
   }
-  if (enclave.stubs.size != 0) ::munmap(at<void>(enclave.stubs.start), enclave.stubs.size);
+  if (enclave.stubs.size != 0) sys::munmap(at<void>(enclave.stubs.start), enclave.stubs.size);
   enclave.backed = {};
   enclave.stubs = {};
 }
@@ -178,7 +211,7 @@ void destroy_if_unused(Enclave& enclave) {
 void unmap_enclave(Enclave& enclave, Address start, Address end) {
   enclave.vmas.remove(start, end);
   changed_vmas(enclave);
-  invalidate(enclave);
+  invalidate(enclave, start, end);
   const bool keeps = enclave.created;
   apply_rights(enclave, start, end, false);
   std::vector<Vma> gone;
@@ -193,7 +226,7 @@ void unmap_enclave(Enclave& enclave, Address start, Address end) {
     if (high > enclave.end()) gone.push_back({std::max(low, enclave.end()), high, 0});
   }
   for (const Vma& v : gone) {
-    ::munmap(at<void>(v.start), v.end - v.start);
+    sys::munmap(at<void>(v.start), v.end - v.start);
     enclave.backed.remove(v.start, v.end);
   }
 }
@@ -228,8 +261,8 @@ int create(Enclave& enclave, const sgx_enclave_create& argument) {
   if (secs.size == 0 || (secs.size & (secs.size - 1)) != 0) return -EINVAL;
   if (!secs_is_legal(secs)) return -EIO;
   const auto sparse = [](std::uint64_t bytes) {
-    return ::mmap(nullptr, round_up(bytes), PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return sys::mmap(nullptr, round_up(bytes), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   };
   void* epcm = sparse(secs.size / kPageSize * sizeof(Epcm));
   void* chunks = sparse(secs.size / kChunk + 1);
@@ -267,6 +300,19 @@ bool secinfo_is_legal(const sgx::Secinfo& secinfo) {
   return std::ranges::all_of(secinfo.reserved, [](std::uint8_t b) { return b == 0; });
 }
 
+// A page stops being a TCS. A thread may still have the object cached, so it is kept, but no address finds it.
+void retire_tcs(Enclave& enclave, Address address) {
+  for (auto& tcs : enclave.tcss) {
+    if (tcs->address != address) continue;
+    tcs->validated.store(0);
+    tcs->address = ~Address{0};
+    enclave.retired.push_back(std::move(tcs));
+    std::swap(tcs, enclave.tcss.back());
+    enclave.tcss.pop_back();
+    return;
+  }
+}
+
 // From the contents of a TCS page. False if they are not legal.
 bool add_tcs(Enclave& enclave, Address address, const sgx::Tcs& contents) {
   if ((contents.flags & ~(sgx::tcs_flags::kDbgOptIn)) != 0 || contents.cssa != 0 ||
@@ -274,13 +320,7 @@ bool add_tcs(Enclave& enclave, Address address, const sgx::Tcs& contents) {
       !aligned(contents.ogsbase, kPageSize)) {
     return false;
   }
-  std::erase_if(enclave.tcss, [&](const auto& old) {
-    if (old->address != address) return false;
-    old->address = ~Address{0};
-    old->validated.store(0);
-    (void)const_cast<std::unique_ptr<Tcs>&>(old).release();  // a thread may still have it cached
-    return true;
-  });
+  retire_tcs(enclave, address);
   auto tcs = std::make_unique<Tcs>();
   tcs->address = address;
   tcs->enclave = &enclave;
@@ -295,12 +335,22 @@ bool add_tcs(Enclave& enclave, Address address, const sgx::Tcs& contents) {
   return true;
 }
 
-// Copies pages in behind closed page tables. Lock held.
+// Copies pages in, behind closed page tables; or aside, where the device is not mapped. Lock held.
 int fill(Enclave& enclave, Address to, Address from, std::uint64_t bytes) {
-  if (!back_gaps(enclave, to, to + bytes, MAP_FIXED_NOREPLACE)) return -ENOMEM;
-  if (raw::mprotect(to, bytes, PROT_READ | PROT_WRITE) != 0) return -ENOMEM;
-  std::memcpy(at<void>(to), at<void>(from), bytes);
-  raw::mprotect(to, bytes, PROT_NONE);
+  const Vma* v = enclave.backed.find(to);
+  if (v != nullptr && to + bytes <= v->end) {
+    if (raw::mprotect(to, bytes, PROT_READ | PROT_WRITE) != 0) return -ENOMEM;
+    std::memcpy(at<void>(to), at<void>(from), bytes);
+    raw::mprotect(to, bytes, PROT_NONE);
+    return 0;
+  }
+  void* aside =
+      sys::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (aside == MAP_FAILED) return -ENOMEM;
+  std::memcpy(aside, at<void>(from), bytes);
+  enclave.stashes.push_back({to, to + bytes, reinterpret_cast<Address>(aside)});
+  for (const Vma& mapped : std::vector(enclave.backed.all()))
+    unstash(enclave, mapped.start, mapped.end);
   return 0;
 }
 
@@ -384,7 +434,8 @@ int init(Enclave& enclave, const sgx_enclave_init& argument) {
   if (injected(enclave, 4)) return -EINTR;
 
   const Locked locked(enclave.lock);
-  if (sgx::verify(sigstruct) != sgx::Error::kSuccess || !attributes_match(sigstruct, enclave.secs)) {
+  if (sgx::verify(sigstruct) != sgx::Error::kSuccess ||
+      !attributes_match(sigstruct, enclave.secs)) {
     return -EPERM;
   }
   sgx::Measurement measured = enclave.measurement;
@@ -414,20 +465,21 @@ int ready_for_sgx2(const Enclave& enclave, std::uint64_t offset, std::uint64_t l
 
 // Runs `change` for each page, under the lock; its error ends the loop. Sets `count`.
 template <typename Change>
-int for_each_page(Enclave& enclave, std::uint64_t offset, std::uint64_t length, __u64& count, Change change) {
+int for_each_page(Enclave& enclave, std::uint64_t offset, std::uint64_t length, __u64& count,
+                  Change change) {
   const Address start = enclave.base + offset;
   const Locked locked(enclave.lock);
   int error = 0;
   std::uint64_t done = 0;
   for (; done < length && error == 0; done += kPageSize) {
-    error = injected(enclave, 128) ? -EAGAIN
+    error = injected(enclave, 128)                ? -EAGAIN
             : !enclave.page(start + done).valid() ? -EFAULT
                                                   : change(start + done);
     if (error != 0) break;
     spend(options().cost.emodpr);
   }
   count = done;
-  invalidate(enclave);
+  invalidate(enclave, start, start + done);
   if (done != 0) apply_rights(enclave, start, start + done, false);
   return error;
 }
@@ -438,22 +490,25 @@ int restrict_permissions(Enclave& enclave, sgx_enclave_restrict_permissions& arg
     return -EINVAL;
   }
   if (argument.result != 0 || argument.count != 0) return -EINVAL;
-  return for_each_page(enclave, argument.offset, argument.length, argument.count, [&](Address page) {
-    for (;;) {
-      const Epcm e = enclave.page(page);
-      if (e.type() != sgx::PageType::kReg) return -EINVAL;
-      if (e.pending() || e.modified()) {
-        argument.result = static_cast<std::uint64_t>(sgx::Error::kPageNotModifiable);
-        return -EFAULT;
-      }
-      const auto rights = e.rights() & static_cast<Rights>(argument.permissions);
-      if (enclave.exchange(page, e, e.with_rights(rights).with_pr(true))) return 0;
-    }
-  });
+  return for_each_page(
+      enclave, argument.offset, argument.length, argument.count, [&](Address page) {
+        for (;;) {
+          const Epcm e = enclave.page(page);
+          if (e.type() != sgx::PageType::kReg) return -EINVAL;
+          if (e.pending() || e.modified()) {
+            argument.result = static_cast<std::uint64_t>(sgx::Error::kPageNotModifiable);
+            return -EFAULT;
+          }
+          const auto rights = e.rights() & static_cast<Rights>(argument.permissions);
+          if (enclave.exchange(page, e, e.with_rights(rights).with_pr(true))) return 0;
+        }
+      });
 }
 
 // The page's contents, read behind closed page tables. Lock held.
 void read_page(Enclave& enclave, Address page, sgx::Tcs& contents) {
+  contents = {};
+  if (enclave.backed.find(page) == nullptr) return;
   raw::mprotect(page, kPageSize, PROT_READ);
   std::memcpy(&contents, at<void>(page), sizeof contents);
   raw::mprotect(page, kPageSize, PROT_NONE);
@@ -463,33 +518,36 @@ void read_page(Enclave& enclave, Address page, sgx::Tcs& contents) {
 
 int modify_types(Enclave& enclave, sgx_enclave_modify_types& argument) {
   if (const int error = ready_for_sgx2(enclave, argument.offset, argument.length)) return error;
-  if ((argument.page_type & ~0xffull) != 0 || argument.result != 0 || argument.count != 0) return -EINVAL;
+  if ((argument.page_type & ~0xffull) != 0 || argument.result != 0 || argument.count != 0)
+    return -EINVAL;
   const auto type = static_cast<sgx::PageType>(argument.page_type);
   if (type != sgx::PageType::kTcs && type != sgx::PageType::kTrim) return -EINVAL;
-  return for_each_page(enclave, argument.offset, argument.length, argument.count, [&](Address page) {
-    for (;;) {
-      Epcm e = enclave.page(page);
-      const bool trims = type == sgx::PageType::kTrim;
-      if (e.type() != sgx::PageType::kReg && !(e.type() == sgx::PageType::kTcs && trims)) return -EINVAL;
-      Epcm wanted = e.with_type(type).with_rights(0).with_modified(true);
-      if (type == sgx::PageType::kTcs) {
-        if ((e.max() & (kRead | kWrite)) != (kRead | kWrite)) return -EPERM;
-        wanted = wanted.with_max(kRead | kWrite);
-      }
-      if (e.pending() || e.modified()) {
-        argument.result = static_cast<std::uint64_t>(sgx::Error::kPageNotModifiable);
-        return -EFAULT;
-      }
-      if (!enclave.exchange(page, e, wanted)) continue;
-      if (type == sgx::PageType::kTcs) {
-        sgx::Tcs contents;
-        read_page(enclave, page, contents);
-        // Hardware finds an illegal TCS at EACCEPT or EENTER. Here it is never made, and EENTER refuses.
-        add_tcs(enclave, page, contents);
-      }
-      return 0;
-    }
-  });
+  return for_each_page(
+      enclave, argument.offset, argument.length, argument.count, [&](Address page) {
+        for (;;) {
+          Epcm e = enclave.page(page);
+          const bool trims = type == sgx::PageType::kTrim;
+          if (e.type() != sgx::PageType::kReg && !(e.type() == sgx::PageType::kTcs && trims))
+            return -EINVAL;
+          Epcm wanted = e.with_type(type).with_rights(0).with_modified(true);
+          if (type == sgx::PageType::kTcs) {
+            if ((e.max() & (kRead | kWrite)) != (kRead | kWrite)) return -EPERM;
+            wanted = wanted.with_max(kRead | kWrite);
+          }
+          if (e.pending() || e.modified()) {
+            argument.result = static_cast<std::uint64_t>(sgx::Error::kPageNotModifiable);
+            return -EFAULT;
+          }
+          if (!enclave.exchange(page, e, wanted)) continue;
+          if (type == sgx::PageType::kTcs) {
+            sgx::Tcs contents;
+            read_page(enclave, page, contents);
+            // Hardware finds an illegal TCS at EACCEPT or EENTER. Here it is never made, and EENTER refuses.
+            add_tcs(enclave, page, contents);
+          }
+          return 0;
+        }
+      });
 }
 
 int remove_pages(Enclave& enclave, sgx_enclave_remove_pages& argument) {
@@ -498,32 +556,45 @@ int remove_pages(Enclave& enclave, sgx_enclave_remove_pages& argument) {
   const int error =
       for_each_page(enclave, argument.offset, argument.length, argument.count, [&](Address page) {
         const Epcm e = enclave.page(page);
-        if (e.type() != sgx::PageType::kTrim || e.modified()) return -EPERM;
-        enclave.entry(page).store(0);
-        return 0;
+        return e.type() == sgx::PageType::kTrim && !e.modified() ? 0 : -EPERM;
       });
-  // The next EAUG there gives zeros.
-  if (argument.count != 0) {
-    ::madvise(at<void>(enclave.base + argument.offset), argument.count, MADV_DONTNEED);
+  // Zero first, then gone: the next EAUG, which takes no lock, gives zeros.
+  const Address start = enclave.base + argument.offset, end = start + argument.count;
+  const Locked locked(enclave.lock);
+  for (const Vma& v : enclave.backed.all()) {
+    const Address low = std::max(start, v.start), high = std::min(end, v.end);
+    if (low < high) sys::madvise(at<void>(low), high - low, MADV_DONTNEED);
+  }
+  for (Stash& s : enclave.stashes) {
+    const Address low = std::max(start, s.start), high = std::min(end, s.end);
+    if (low < high) std::memset(at<void>(s.contents + (low - s.start)), 0, high - low);
+  }
+  for (Address page = start; page < end; page += kPageSize) {
+    retire_tcs(enclave, page);
+    enclave.entry(page).store(0);
   }
   return error;
 }
 
 int dispatch(Enclave& enclave, unsigned long request, void* argument) {
   switch (request) {
-    case SGX_IOC_ENCLAVE_CREATE: return create(enclave, *static_cast<sgx_enclave_create*>(argument));
+    case SGX_IOC_ENCLAVE_CREATE:
+      return create(enclave, *static_cast<sgx_enclave_create*>(argument));
     case SGX_IOC_ENCLAVE_ADD_PAGES:
       return add_pages(enclave, *static_cast<sgx_enclave_add_pages*>(argument));
-    case SGX_IOC_ENCLAVE_INIT: return init(enclave, *static_cast<sgx_enclave_init*>(argument));
+    case SGX_IOC_ENCLAVE_INIT:
+      return init(enclave, *static_cast<sgx_enclave_init*>(argument));
     case SGX_IOC_ENCLAVE_PROVISION:
       return provision(enclave, *static_cast<sgx_enclave_provision*>(argument));
     case SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS:
-      return restrict_permissions(enclave, *static_cast<sgx_enclave_restrict_permissions*>(argument));
+      return restrict_permissions(enclave,
+                                  *static_cast<sgx_enclave_restrict_permissions*>(argument));
     case SGX_IOC_ENCLAVE_MODIFY_TYPES:
       return modify_types(enclave, *static_cast<sgx_enclave_modify_types*>(argument));
     case SGX_IOC_ENCLAVE_REMOVE_PAGES:
       return remove_pages(enclave, *static_cast<sgx_enclave_remove_pages*>(argument));
-    default: return -ENOTTY;
+    default:
+      return -ENOTTY;
   }
 }
 
@@ -533,7 +604,8 @@ bool machine_is_fit() {
     return false;
   }
   if ((::getauxval(AT_HWCAP2) & 2) == 0) {
-    reason = "the kernel does not allow FSGSBASE (Linux 5.9 or newer on a processor of 2013 or later)";
+    reason =
+        "the kernel does not allow FSGSBASE (Linux 5.9 or newer on a processor of 2013 or later)";
     return false;
   }
   if (!prepare_threads()) {
@@ -544,7 +616,7 @@ bool machine_is_fit() {
     reason = "signal handlers cannot be set";
     return false;
   }
-  if (self_memory < 0) self_memory = ::open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  if (self_memory < 0) self_memory = sys::open("/proc/self/mem", O_RDWR | O_CLOEXEC);
   if (self_memory < 0) {
     reason = "/proc/self/mem cannot be opened";
     return false;
@@ -571,6 +643,7 @@ int open_device() {
   }
   const int fd = ::memfd_create("sgx_enclave", MFD_CLOEXEC);
   if (fd < 0) return -1;
+  freeze_options();
   const std::lock_guard guard(table_lock);
   static std::uint64_t ids = 0;
   for (auto& slot : table) {
@@ -582,7 +655,7 @@ int open_device() {
     slot.store(enclave, std::memory_order_release);
     return fd;
   }
-  ::close(fd);
+  sys::close(fd);
   errno = ENFILE;
   return -1;
 }
@@ -594,7 +667,8 @@ bool in_elrange(const void* address, std::size_t size) {
   for (auto& slot : table) {
     const Enclave* enclave = slot.load(std::memory_order_acquire);
     if (enclave == nullptr || !enclave->created) continue;
-    if (start < enclave->end() && (start >= enclave->base || enclave->base - start < size)) return true;
+    if (start < enclave->end() && (start >= enclave->base || enclave->base - start < size))
+      return true;
   }
   return false;
 }
@@ -610,17 +684,17 @@ void* mmap(void* address, std::size_t size, int prot, int flags, int fd, off_t o
       under->vmas.remove(start, end);
       under->backed.remove(start, end);
       changed_vmas(*under);
-      invalidate(*under);
+      invalidate(*under, start, end);
     }
   }
-  return ::mmap(address, size, prot, flags, fd, offset);
+  return sys::mmap(address, size, prot, flags, fd, offset);
 }
 
 int munmap(void* address, std::size_t size) {
   const auto start = reinterpret_cast<Address>(address);
   const Address end = start + round_up(size);
   Enclave* enclave = backing_owner(start, end);
-  if (enclave == nullptr) return ::munmap(address, size);
+  if (enclave == nullptr) return sys::munmap(address, size);
   // What is not the enclave's goes to the kernel.
   std::vector<Vma> others;
   {
@@ -649,7 +723,7 @@ int mprotect(void* address, std::size_t size, int prot) {
   const auto start = reinterpret_cast<Address>(address);
   const Address end = start + round_up(size);
   Enclave* enclave = size == 0 ? nullptr : backing_owner(start, end);
-  if (enclave == nullptr) return ::mprotect(address, size, prot);
+  if (enclave == nullptr) return sys::mprotect(address, size, prot);
   const auto rights = static_cast<Rights>(prot) & kAllRights;
   const auto fail = [](int error) {
     errno = error;
@@ -665,19 +739,19 @@ int mprotect(void* address, std::size_t size, int prot) {
   if (!may_map(*enclave, start, end, rights)) return fail(EACCES);
   enclave->vmas.add(start, end, rights);
   changed_vmas(*enclave);
-  if ((rights & (kRead | kWrite)) != (kRead | kWrite)) invalidate(*enclave);
+  invalidate(*enclave, start, end);
   apply_rights(*enclave, start, end, end - start <= kEagerLimit);
   return 0;
 }
 
 int ioctl(int fd, unsigned long request, void* argument) {
   Enclave* enclave = enclave_of(fd);
-  if (enclave == nullptr) return static_cast<int>(::syscall(SYS_ioctl, fd, request, argument));
+  if (enclave == nullptr) return sys::ioctl(fd, request, argument);
   if (enclave->in_ioctl.exchange(true)) {
     errno = EBUSY;
     return -1;
   }
-  const int result = argument == nullptr ? -EFAULT
+  const int result = argument == nullptr      ? -EFAULT
                      : injected(*enclave, 64) ? -EBUSY
                                               : dispatch(*enclave, request, argument);
   enclave->in_ioctl.store(false);
@@ -692,7 +766,7 @@ int close(int fd) {
     enclave->fd = -1;
     destroy_if_unused(*enclave);
   }
-  return ::close(fd);
+  return sys::close(fd);
 }
 
 }  // namespace emulator

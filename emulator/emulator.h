@@ -38,8 +38,14 @@ struct CostModel {
 
   static constexpr CostModel off() { return {}; }
   static constexpr CostModel sgx2() {
-    return {.enter = 1750, .exit = 1750, .aex = 3000, .eaug = 8000, .emodpr = 10000,
-            .eadd = 2000, .eextend = 8000, .leaf = 300};
+    return {.enter = 1750,
+            .exit = 1750,
+            .aex = 3000,
+            .eaug = 8000,
+            .emodpr = 10000,
+            .eadd = 2000,
+            .eextend = 8000,
+            .leaf = 300};
   }
 };
 
@@ -88,21 +94,30 @@ int mprotect(void* address, std::size_t size, int prot);
 int ioctl(int fd, unsigned long request, void* argument);
 int close(int fd);
 
-// __vdso_sgx_enter_enclave(): the kernel's semantics, user handler included. Preserves RBX, RBP, R12-R15 only as far as
-// the enclave does, like the original.
+// __vdso_sgx_enter_enclave(): the kernel's semantics, user handler included, and so the kernel's traps for its callers:
+//   * RBX, RBP and RSP come back; R12-R15 come back as the enclave leaves them, and as 0 after an exception. A caller in
+//     C++ goes through assembly that saves them.
+//   * An enclave that leaves with the RSP it came with must be resumed at the stack depth at which it was entered.
+//   * DF and AC may be set on return. Vector registers are the enclave's, or the initial state after an exception.
 vdso_sgx_enter_enclave_t enter_function();
 
-// Readies the calling thread. 0, or -1 and errno. Idempotent. detach_thread() gives its resources back; it must not be
+// Readies the calling thread. 0, or -1 and errno. Idempotent. A thread that enters without is attached then, at the price
+// of its vector registers. detach_thread() gives its resources back; it must not be
 // in an enclave, nor have one interrupted.
 int attach_thread();
 void detach_thread();
 
 // As sigaction(2), for signals that may arrive while the thread is in an enclave. The handler sees what it would on
 // hardware: the asynchronous exit has happened, RIP is at the AEP (whose bytes are ENCLU), RAX=3 (ERESUME), RBX=TCS,
-// RCX=AEP; it runs on the host stack that the thread entered from (SA_ONSTACK is ignored), with the signals of sa_mask
-// and the signal itself blocked; it may enter the enclave again on the same TCS. When it returns, the enclave
-// continues. For the emulator's own six signals this sets who gets faults that are not the enclave's.
+// RCX=AEP; it runs on the host stack that the thread entered from (SA_ONSTACK is ignored), with all signals but the
+// emulator's six blocked; it may enter the enclave again on the same TCS. When it returns, the enclave continues. For the emulator's own six signals this sets who gets faults that are not the enclave's.
 int sigaction(int signal, const struct ::sigaction* action, struct ::sigaction* old);
+
+// For tests of restartable sequences: while `signal` is not 0, enclaves are single-stepped, and at each instruction in
+// [start, start+size) `signal`'s handler (set by emulator::sigaction) is called once, as if the signal had come there; once
+// per address, so that a sequence which restarts gets through. Needs fast_path off, and slows all enclaves; one at a time.
+// Returns how many addresses the former setting had ticked.
+std::size_t step_ticks(const void* start, std::size_t size, int signal);
 
 // Whether CPUID inside the enclave raises #UD as on hardware. False where the kernel or hypervisor has no CPUID faulting
 // (arch_prctl(ARCH_SET_CPUID) gives ENODEV): there CPUID runs natively, and only a scan of the image finds it.

@@ -81,28 +81,32 @@ const Vma* Ranges::find(Address address) const {
 }
 
 bool Ranges::overlaps(Address start, Address end) const {
-  return std::ranges::any_of(list_, [&](const Vma& v) { return v.start < end && start < v.end; });
+  const auto first = std::ranges::upper_bound(list_, start, {}, &Vma::end);
+  return first != list_.end() && first->start < end;
 }
 
 void Ranges::remove(Address start, Address end) {
-  std::vector<Vma> kept;
-  kept.reserve(list_.size() + 2);
-  for (const Vma& v : list_) {
-    if (v.end <= start || end <= v.start) {
-      kept.push_back(v);
-      continue;
-    }
-    if (v.start < start) kept.push_back({v.start, start, v.rights});
-    if (end < v.end) kept.push_back({end, v.end, v.rights});
+  auto first =
+      std::ranges::upper_bound(list_, start, {}, &Vma::end);  // the first that ends after `start`
+  if (first == list_.end() || first->start >= end) return;
+  if (first->start < start) {
+    const Vma head{first->start, start, first->rights};
+    first->start = start;
+    first = list_.insert(first, head) + 1;
   }
-  list_ = std::move(kept);
+  auto last = first;
+  while (last != list_.end() && last->end <= end) ++last;
+  if (last != list_.end() && last->start < end) last->start = end;
+  list_.erase(first, last);
 }
 
 void Ranges::add(Address start, Address end, Rights rights) {
   remove(start, end);
   const auto place = std::ranges::lower_bound(list_, start, {}, &Vma::start);
   auto here = list_.insert(place, {start, end, rights});
-  const auto joins = [](const Vma& a, const Vma& b) { return a.end == b.start && a.rights == b.rights; };
+  const auto joins = [](const Vma& a, const Vma& b) {
+    return a.end == b.start && a.rights == b.rights;
+  };
   if (const auto next = here + 1; next != list_.end() && joins(*here, *next)) {
     here->end = next->end;
     list_.erase(next);
@@ -127,7 +131,8 @@ Access resolve(Enclave& enclave, Address address, Rights access, ThreadBlock* th
   const Vma* vma = enclave.vmas.find(address);
   Epcm page = enclave.page(address);
   if (vma == nullptr || (access & ~vma->rights) != 0) {
-    return {false, fault_error(access, vma != nullptr && page.valid() ? sgx::pf_error::kPresent : 0)};
+    return {false,
+            fault_error(access, vma != nullptr && page.valid() ? sgx::pf_error::kPresent : 0)};
   }
   if (!page.valid()) {
     if (!augment(enclave, address, thread)) return {false, fault_error(access, 0)};
@@ -167,6 +172,7 @@ void apply_rights(Enclave& enclave, Address start, Address end, bool eager) {
   Address run_start = 0;
   Rights run_rights = 0;
   bool in_run = false;
+  const Vma* vma = nullptr;  // the last one met
   const auto flush = [&](Address upto) {
     if (in_run) set_real(enclave, run_start, upto, run_rights);
     in_run = false;
@@ -182,7 +188,7 @@ void apply_rights(Enclave& enclave, Address start, Address end, bool eager) {
     if (eager) enclave.chunk(chunk).fetch_or(kChunkOpened);
     for (Address page = chunk; page < next; page += kPageSize) {
       const Epcm e = enclave.page(page);
-      const Vma* vma = enclave.vmas.find(page);
+      if (vma == nullptr || page < vma->start || page >= vma->end) vma = enclave.vmas.find(page);
       const Rights allowed = vma == nullptr ? 0 : allowed_rights(e, vma->rights);
       const Rights want = eager ? allowed : allowed & e.opened();
       if (want == e.opened()) {

@@ -11,6 +11,7 @@
 #include "emulator/offsets.h"
 
   .text
+  .hidden emu_eenter_tried, emu_restorer
   .hidden emu_attach, emu_costs, emu_delivered, emu_fast_path, emu_leaf, emu_resume_prepare, emu_slots
   .hidden emu_spend_crossing, emu_thread
   .hidden emu_aep
@@ -105,18 +106,20 @@ emu_enter_enclave:
   cmpb $0, emu_costs(%rip)
   jne .Lspend
 .Lenter:
+  mov emu_thread@gottpoff(%rip), %rcx
+  cmpq $0, %fs:(%rcx)
+  je .Lattach
+.Lattached:
   cmpb $0, emu_fast_path(%rip)
   je .Ltrap
   cmp $2, %eax
   jne .Lresume
 
   // EENTER. RBX = TCS. RAX and RCX are scratch.
-  .globl emu_eenter_begin, emu_eenter_claimed, emu_eenter_committed, emu_eenter_end
+  .globl emu_eenter_begin, emu_eenter_tried, emu_eenter_claimed, emu_eenter_committed, emu_eenter_end
 emu_eenter_begin:
   mov emu_thread@gottpoff(%rip), %rcx
   mov %fs:(%rcx), %rcx
-  test %rcx, %rcx
-  jz .Lattach
   mov TB_CACHED(%rcx), %rax
   cmp TCS_ADDRESS(%rax), %rbx
   jne .Ltrap_eenter
@@ -125,6 +128,7 @@ emu_eenter_begin:
   cmpl $0, TCS_SSA_FREE(%rax)
   je .Ltrap_eenter
   lock btsl $0, TCS_BUSY(%rax)
+emu_eenter_tried:                 // claimed if CF=0
   jc .Ltrap_eenter
 emu_eenter_claimed:               // undone by clearing BUSY; RAX = the Tcs
   mov TCS_GPR(%rax), %rbx
@@ -203,6 +207,7 @@ emu_handle_exception:
   jmp .Lagain
 
 .Lattach:                         // the thread's first entry
+  push %rax
   push %rdi
   push %rsi
   push %rdx
@@ -224,8 +229,9 @@ emu_handle_exception:
   pop %rsi
   pop %rdi
   test %eax, %eax
-  jz emu_eenter_begin
-  jmp .Ltrap_eenter
+  pop %rax
+  jz .Lattached
+  jmp .Ltrap
 
 .Lspend:                          // the cost model
   push %rax
@@ -257,8 +263,6 @@ emu_handle_exception:
 .Lresume:
   mov emu_thread@gottpoff(%rip), %rcx
   mov %fs:(%rcx), %rdi
-  test %rdi, %rdi
-  jz .Ltrap_resume
   mov TB_CACHED(%rdi), %rax
   cmp TCS_ADDRESS(%rax), %rbx
   jne .Ltrap_resume
@@ -442,6 +446,7 @@ emu_leaf_end:
 .Lblock_rdx\leaf:
   lea .Lstub(%rip), %rdx
   jmp *.Lleaf(%rip)
+.Lblock_recovery\leaf:
 2:
   mov $\leaf, %eax
   jmp .Lstub_trap
@@ -482,13 +487,14 @@ emu_stub_literals:
   .quad 0
 .Lslots:
   .quad 0
+  .quad 0                         // the site
 emu_stub_end:
   .section .rodata
   .p2align 2
 emu_stub_blocks:
 .macro BLOCK_ROW leaf
   .long \leaf, .Lblock\leaf - emu_stub, .Lblock_rcx\leaf - emu_stub, .Lblock_rdx\leaf - emu_stub
-  .long .Lblock_end\leaf - emu_stub
+  .long .Lblock_recovery\leaf - emu_stub, .Lblock_end\leaf - emu_stub
 .endm
   BLOCK_ROW 5
   BLOCK_ROW 7
@@ -525,5 +531,10 @@ emu_deliver:
   ud2
   .cfi_endproc
   .size emu_deliver, .-emu_deliver
+
+  .globl emu_restorer
+emu_restorer:
+  mov $15, %eax                   // rt_sigreturn
+  syscall
 
   .section .note.GNU-stack, "", @progbits

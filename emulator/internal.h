@@ -83,7 +83,9 @@ struct Epcm {
   }
 
   constexpr Epcm with_rights(Rights r) const { return put(kRights, 7, r); }
-  constexpr Epcm with_type(sgx::PageType t) const { return put(kType, 7, static_cast<unsigned>(t)); }
+  constexpr Epcm with_type(sgx::PageType t) const {
+    return put(kType, 7, static_cast<unsigned>(t));
+  }
   constexpr Epcm with_pending(bool on) const { return put(kPending, 1, on); }
   constexpr Epcm with_modified(bool on) const { return put(kModified, 1, on); }
   constexpr Epcm with_pr(bool on) const { return put(kPr, 1, on); }
@@ -108,17 +110,18 @@ struct Enclave;
 
 // A TCS: the fields that EENTER and AEX use, in linear addresses. fast.S knows the first ones by offset.
 struct Tcs {
-  Address address = ~Address{0};           // 0x00
-  std::atomic<std::uint32_t> busy{0};      // 0x08: a logical processor is on it
-  std::atomic<std::uint32_t> validated{0}; // 0x0c: TCS and all SSA frames passed EENTER's checks; cleared by ioctls
-  std::uint32_t ssa_free = 0;              // 0x10: CSSA < NSSA
+  Address address = ~Address{0};       // 0x00
+  std::atomic<std::uint32_t> busy{0};  // 0x08: a logical processor is on it
+  std::atomic<std::uint32_t> validated{
+      0};  // 0x0c: TCS and all SSA frames passed EENTER's checks; cleared by ioctls
+  std::uint32_t ssa_free = 0;  // 0x10: CSSA < NSSA
   std::uint32_t reserved = 0;
-  Address gpr = 0;                         // 0x18: GPRSGX of SSA[CSSA]
-  Address entry = 0;                       // 0x20
-  Address fsbase = 0;                      // 0x28
-  Address gsbase = 0;                      // 0x30
-  Address aep = 0;                         // 0x38
-  std::uint64_t cssa = 0;                  // 0x40
+  Address gpr = 0;         // 0x18: GPRSGX of SSA[CSSA]
+  Address entry = 0;       // 0x20
+  Address fsbase = 0;      // 0x28
+  Address gsbase = 0;      // 0x30
+  Address aep = 0;         // 0x38
+  std::uint64_t cssa = 0;  // 0x40
   std::uint64_t nssa = 0;
   Address ossa = 0;
   std::uint64_t flags = 0;
@@ -161,10 +164,17 @@ struct Access {
   std::uint32_t error = 0;  // of the #PF, if not
 };
 
-// An ENCLU site that was patched, or rather its stub. See patch.cpp.
-struct StubPage {
+// Where the stubs of patched sites are. See patch.cpp.
+struct StubRegion {
   Address start = 0;
   std::size_t size = 0;
+};
+
+// Pages that were added where the device is not mapped yet: their contents wait here.
+struct Stash {
+  Address start = 0;
+  Address end = 0;
+  Address contents = 0;
 };
 
 struct Enclave {
@@ -182,17 +192,20 @@ struct Enclave {
   sgx::Sigstruct sigstruct{};
   sgx::Measurement measurement;
   std::uint64_t attributes_allowed = 0;
-  std::uint32_t frame_size = 0;   // bytes of an SSA frame
-  std::uint64_t xsave_size = 0;   // bytes of XFRM's XSAVE area
+  std::uint32_t frame_size = 0;  // bytes of an SSA frame
+  std::uint64_t xsave_size = 0;  // bytes of XFRM's XSAVE area
 
-  Ranges vmas;    // under lock
-  Ranges backed;  // really mapped; under lock
+  Ranges vmas;                 // under lock
+  Ranges backed;               // really mapped; under lock
+  std::vector<Stash> stashes;  // under lock
   std::atomic<std::uint64_t> vma_generation{1};
 
-  std::atomic<std::uint16_t>* epcm = nullptr;    // one per page of ELRANGE
-  std::atomic<std::uint8_t>* chunks = nullptr;   // one per 2 MiB: bit 0 any page there, bit 1 any page ever opened
-  std::vector<std::unique_ptr<Tcs>> tcss;        // under lock
-  StubPage stubs;
+  std::atomic<std::uint16_t>* epcm = nullptr;  // one per page of ELRANGE
+  std::atomic<std::uint8_t>* chunks =
+      nullptr;  // one per 2 MiB: bit 0 any page there, bit 1 any page ever opened
+  std::vector<std::unique_ptr<Tcs>> tcss;     // under lock
+  std::vector<std::unique_ptr<Tcs>> retired;  // under lock
+  StubRegion stubs;
 
   Address end() const { return base + size; }
   bool contains(Address address) const { return address - base < size; }
@@ -222,8 +235,6 @@ struct IretFrame {
   std::uint64_t rip, cs, rflags, rsp, ss;
 };
 
-struct Site;
-
 // A host thread. It sits at the start of a 64 KiB slot, whose rest is the leaf stack and the alternate signal stack, so
 // that a handler finds it from RSP; and the slot's number is in ES, so that code with the enclave's FS finds it too.
 struct ThreadBlock {
@@ -245,30 +256,36 @@ struct ThreadBlock {
   std::uint64_t new_fs, new_gs;
   int pid, tid;
   siginfo_t deferred_info;
+  std::uint64_t deferred_more;  // further signals that wait: bit n-1 for signal n
 
   std::uint64_t leaf_count[sgx::kEncluLeaves];
   std::uint64_t aex_count, eaug_count, open_count, trap_count, injected_count, deferred_count;
   std::uint32_t slot;
   std::uint32_t in_handler;
-  Tcs* resuming;           // fast ERESUME: the TCS claimed
+  Tcs* resuming;  // fast ERESUME: the TCS claimed
   std::uint64_t vma_generation;
   Enclave* vma_enclave;
-  Vma vma;                 // a copy of the VMA last looked up, good while the generation is the enclave's
-  Enclave* dispatch;       // whose ELRANGE Syscall User Dispatch covers
+  Vma vma;  // a copy of the VMA last looked up, good while the generation is the enclave's
+  Enclave* dispatch;  // whose ELRANGE Syscall User Dispatch covers
   stack_t old_stack;
   std::uint64_t random;
 };
-static_assert(offsetof(ThreadBlock, current) == TB_CURRENT && offsetof(ThreadBlock, cached) == TB_CACHED);
-static_assert(offsetof(ThreadBlock, host_fs) == TB_HOST_FS && offsetof(ThreadBlock, host_gs) == TB_HOST_GS);
-static_assert(offsetof(ThreadBlock, in_leaf) == TB_IN_LEAF && offsetof(ThreadBlock, deferred) == TB_DEFERRED);
-static_assert(offsetof(ThreadBlock, site_tail) == TB_SITE_TAIL && offsetof(ThreadBlock, site) == TB_SITE);
+static_assert(offsetof(ThreadBlock, current) == TB_CURRENT &&
+              offsetof(ThreadBlock, cached) == TB_CACHED);
+static_assert(offsetof(ThreadBlock, host_fs) == TB_HOST_FS &&
+              offsetof(ThreadBlock, host_gs) == TB_HOST_GS);
+static_assert(offsetof(ThreadBlock, in_leaf) == TB_IN_LEAF &&
+              offsetof(ThreadBlock, deferred) == TB_DEFERRED);
+static_assert(offsetof(ThreadBlock, site_tail) == TB_SITE_TAIL &&
+              offsetof(ThreadBlock, site) == TB_SITE);
 static_assert(offsetof(ThreadBlock, regs) == TB_REGS && offsetof(ThreadBlock, iret) == TB_IRET);
 static_assert(offsetof(ThreadBlock, resume_rsp) == TB_RESUME_RSP);
 static_assert(offsetof(ThreadBlock, resume_rbp) == TB_RESUME_RBP);
 static_assert(offsetof(ThreadBlock, count_eenter) == TB_COUNT_EENTER);
 static_assert(offsetof(ThreadBlock, count_eexit) == TB_COUNT_EEXIT);
 static_assert(offsetof(ThreadBlock, xsave) == TB_XSAVE && offsetof(ThreadBlock, xfrm) == TB_XFRM);
-static_assert(offsetof(ThreadBlock, new_fs) == TB_NEW_FS && offsetof(ThreadBlock, new_gs) == TB_NEW_GS);
+static_assert(offsetof(ThreadBlock, new_fs) == TB_NEW_FS &&
+              offsetof(ThreadBlock, new_gs) == TB_NEW_GS);
 static_assert(offsetof(ThreadBlock, pid) == TB_PID && offsetof(ThreadBlock, tid) == TB_TID);
 static_assert(offsetof(ThreadBlock, deferred_info) == TB_DEFERRED_INFO);
 static_assert(sizeof(ThreadBlock) < 0x1000);
@@ -304,11 +321,11 @@ enum class LeafResult : std::uint32_t {
 
 // options.cpp
 const Options& options();
+void freeze_options();
 void spend(std::uint32_t nanoseconds);  // the cost model's delay
 bool inject(ThreadBlock& thread, std::uint32_t one_in);
 std::uint64_t next_random(std::uint64_t& state);
 [[noreturn]] void die(const char* what, std::uint64_t a = 0, std::uint64_t b = 0);
-Statistics& departed_statistics();
 
 // enclave.cpp: memory.
 inline constexpr std::size_t kMaxEnclaves = 64;
@@ -332,7 +349,8 @@ struct Xstate {
 };
 const Xstate& xstate();
 std::uint64_t xsave_area_size(std::uint64_t xfrm);
-void save_xstate(Context& context, Address area, std::uint64_t xfrm);  // frame -> SSA, synthetic state -> frame
+void save_xstate(Context& context, Address area,
+                 std::uint64_t xfrm);  // frame -> SSA, synthetic state -> frame
 bool load_xstate(Context& context, Address area, std::uint64_t xfrm);  // SSA -> frame; false: #GP
 bool valid_xstate(Address area, std::uint64_t xfrm);
 
@@ -352,13 +370,18 @@ LeafResult egetkey(ThreadBlock& thread, Registers& regs, Event& fault);
 
 // patch.cpp
 void patch_sites(Enclave& enclave);
-bool in_stubs(const Enclave& enclave, Address rip);
+// The stub that holds `rip`, or 0.
+Address stub_of(const Enclave& enclave, Address rip);
+Address site_of_stub(Address stub);
+inline constexpr Address kSiteSize = 6;  // ENCLU and the NOP, or the jump and its NOP
 
 // signals.cpp
 bool install_handlers();
+bool stepping();  // step_ticks() is on: enclaves run with TF
 // thread.cpp
 ThreadBlock* block_of(Address stack);  // the thread whose slot holds the address, or null
 bool prepare_threads();
+void allow_cpuid(bool allow);  // of this thread; only where faulting works
 void follow_enclave(ThreadBlock& thread, Enclave& enclave);
 extern bool syscall_dispatch_works;
 extern bool cpuid_faulting_works;
@@ -372,19 +395,22 @@ extern std::uint8_t emu_fast_path;
 extern std::uint8_t emu_costs;
 extern std::uint64_t emu_slots;
 
-int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
-                      unsigned long r8, unsigned long r9, struct sgx_enclave_run* run);
+int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx,
+                      unsigned int function, unsigned long r8, unsigned long r9,
+                      struct sgx_enclave_run* run);
+extern const char emu_restorer[];
 extern const char emu_aep[], emu_after_enclu[], emu_handle_exception[];
-extern const char emu_eenter_begin[], emu_eenter_claimed[], emu_eenter_committed[], emu_eenter_end[];
+extern const char emu_eenter_begin[], emu_eenter_tried[], emu_eenter_claimed[],
+    emu_eenter_committed[], emu_eenter_end[];
 extern const char emu_resume_begin[], emu_resume_end[];
-extern const char emu_eexit_begin[], emu_eexit_cleared[], emu_eexit_committed[], emu_eexit_released[],
-    emu_eexit_end[], emu_eexit_enclu[];
+extern const char emu_eexit_begin[], emu_eexit_cleared[], emu_eexit_committed[],
+    emu_eexit_released[], emu_eexit_end[], emu_eexit_enclu[];
 extern const char emu_leaf_begin[], emu_leaf_saved[], emu_leaf_done[], emu_leaf_end[];
 extern const char emu_leaf_r15[], emu_leaf_r15_end[];
-extern const char emu_stub[], emu_stub_trap[], emu_stub_tail[], emu_stub_tail_fault[], emu_stub_jump[],
-    emu_stub_literals[], emu_stub_end[];
+extern const char emu_stub[], emu_stub_trap[], emu_stub_tail[], emu_stub_tail_fault[],
+    emu_stub_jump[], emu_stub_literals[], emu_stub_end[];  // literals: EEXIT, leaf, slots, site
 struct EmuStubBlock {
-  std::uint32_t leaf, begin, rcx_saved, rdx_saved, end;
+  std::uint32_t leaf, begin, rcx_saved, rdx_saved, recovery, end;
 };
 extern const EmuStubBlock emu_stub_blocks[4];
 

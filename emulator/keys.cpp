@@ -18,7 +18,8 @@ namespace {
 
 using Key = sgx::Bytes<sgx::kKeySize>;
 
-constexpr Key kRootKey = {'E', 'M', 'U', 'L', 'A', 'T', 'E', 'D', ' ', 'S', 'G', 'X', ' ', 'K', 'E', 'Y'};
+constexpr Key kRootKey = {'E', 'M', 'U', 'L', 'A', 'T', 'E', 'D',
+                          ' ', 'S', 'G', 'X', ' ', 'K', 'E', 'Y'};
 // The emulated machine's CPUSVN: a quote or report shows at a glance that no processor made it.
 constexpr sgx::Bytes<16> kCpusvn = {'E', 'M', 'U', 'L', 'A', 'T', 'E', 'D'};
 
@@ -80,14 +81,16 @@ struct Dependencies {
   sgx::Bytes<16> isvfamilyid;
   sgx::Bytes<16> isvextprodid;
 };
-static_assert(sizeof(Dependencies) == 272 && std::has_unique_object_representations_v<Dependencies>);
+static_assert(sizeof(Dependencies) == 256 &&
+              std::has_unique_object_representations_v<Dependencies>);
 
 Key derive(const Dependencies& dependencies) {
   return cmac(kRootKey, &dependencies, sizeof dependencies);
 }
 
-Key report_key(const sgx::Hash& measurement, const sgx::Attributes& attributes, std::uint32_t miscselect,
-               const sgx::Bytes<64>& configid, std::uint16_t configsvn, const sgx::Bytes<32>& keyid) {
+Key report_key(const sgx::Hash& measurement, const sgx::Attributes& attributes,
+               std::uint32_t miscselect, const sgx::Bytes<64>& configid, std::uint16_t configsvn,
+               const sgx::Bytes<32>& keyid) {
   Dependencies d{};
   d.keyname = static_cast<std::uint16_t>(sgx::KeyName::kReport);
   d.attributes = attributes;
@@ -115,7 +118,8 @@ bool operand(ThreadBlock& thread, Address address, std::uint64_t alignment, std:
   }
   Access denied;
   if (!ensure(enclave, address, size, access, &thread, denied)) {
-    fault = exception(sgx::vector::kPf, static_cast<std::uint16_t>(denied.error | kEpcmError), address);
+    fault =
+        exception(sgx::vector::kPf, static_cast<std::uint16_t>(denied.error | kEpcmError), address);
     return false;
   }
   return true;
@@ -166,8 +170,8 @@ LeafResult ereport(ThreadBlock& thread, Registers& regs, Event& fault) {
   }
   body.reportdata = *at<sgx::Reportdata>(regs.rcx);
   report.keyid = report_keyid();
-  const Key key = report_key(target.measurement, target.attributes, target.miscselect, target.configid,
-                             target.configsvn, report.keyid);
+  const Key key = report_key(target.measurement, target.attributes, target.miscselect,
+                             target.configid, target.configsvn, report.keyid);
   report.mac = cmac(key, &body, sizeof body);
   std::memcpy(at<void>(regs.rdx), &report, sgx::kReportSize);
   return LeafResult::kDone;
@@ -197,8 +201,8 @@ LeafResult egetkey(ThreadBlock& thread, Registers& regs, Event& fault) {
   Key key{};
   switch (static_cast<sgx::KeyName>(request.keyname)) {
     case sgx::KeyName::kReport:
-      key = report_key(secs.mrenclave, secs.attributes, secs.miscselect, secs.configid, secs.configsvn,
-                       request.keyid);
+      key = report_key(secs.mrenclave, secs.attributes, secs.miscselect, secs.configid,
+                       secs.configsvn, request.keyid);
       break;
     case sgx::KeyName::kSeal:
     case sgx::KeyName::kProvisionSeal:
@@ -214,8 +218,8 @@ LeafResult egetkey(ThreadBlock& thread, Registers& regs, Event& fault) {
       if (request.isvsvn > secs.isvsvn || request.configsvn > secs.configsvn) {
         return refuse(sgx::Error::kInvalidIsvsvn);
       }
-      const std::uint16_t policy = name == sgx::KeyName::kSeal ? request.keypolicy
-                                                               : sgx::key_policy::kMrsigner;
+      const std::uint16_t policy =
+          name == sgx::KeyName::kSeal ? request.keypolicy : sgx::key_policy::kMrsigner;
       Dependencies d{};
       d.keyname = request.keyname;
       d.isvsvn = request.isvsvn;
@@ -235,7 +239,8 @@ LeafResult egetkey(ThreadBlock& thread, Registers& regs, Event& fault) {
         d.configid = secs.configid;
         d.configsvn = request.configsvn;
       }
-      if ((policy & sgx::key_policy::kIsvfamilyid) != 0) d.isvfamilyid = enclave.sigstruct.isvfamilyid;
+      if ((policy & sgx::key_policy::kIsvfamilyid) != 0)
+        d.isvfamilyid = enclave.sigstruct.isvfamilyid;
       if ((policy & sgx::key_policy::kIsvextprodid) != 0) {
         d.isvextprodid = enclave.sigstruct.isvextprodid;
       }

@@ -102,10 +102,10 @@ LeafResult eaccept(ThreadBlock& thread, Registers& regs, Event& fault) {
 
   const sgx::PageType type = type_of(flags);
   const bool pending = (flags & flag::kPending) != 0, modified = (flags & flag::kModified) != 0;
-  const bool legal = type == sgx::PageType::kReg
-                         ? !modified
-                         : (type == sgx::PageType::kTcs || type == sgx::PageType::kTrim) && !pending &&
-                               modified;
+  const bool legal =
+      type == sgx::PageType::kReg
+          ? !modified
+          : (type == sgx::PageType::kTcs || type == sgx::PageType::kTrim) && !pending && modified;
   if (!legal) return general_protection(fault);
 
   Enclave& enclave = *thread.current->enclave;
@@ -192,13 +192,20 @@ LeafResult execute_leaf(ThreadBlock& thread, Registers& regs, Event& fault) {
   if (leaf < sgx::kEncluLeaves) thread.leaf_count[leaf]++;
   spend(options().cost.leaf);
   switch (static_cast<sgx::Enclu>(leaf)) {
-    case sgx::Enclu::kEaccept: return eaccept(thread, regs, fault);
-    case sgx::Enclu::kEacceptcopy: return eacceptcopy(thread, regs, fault);
-    case sgx::Enclu::kEmodpe: return emodpe(thread, regs, fault);
-    case sgx::Enclu::kEdeccssa: return edeccssa(thread, fault);
-    case sgx::Enclu::kEreport: return ereport(thread, regs, fault);
-    case sgx::Enclu::kEgetkey: return egetkey(thread, regs, fault);
-    default: return general_protection(fault);  // EENTER in an enclave, EVERIFYREPORT2, unknown
+    case sgx::Enclu::kEaccept:
+      return eaccept(thread, regs, fault);
+    case sgx::Enclu::kEacceptcopy:
+      return eacceptcopy(thread, regs, fault);
+    case sgx::Enclu::kEmodpe:
+      return emodpe(thread, regs, fault);
+    case sgx::Enclu::kEdeccssa:
+      return edeccssa(thread, fault);
+    case sgx::Enclu::kEreport:
+      return ereport(thread, regs, fault);
+    case sgx::Enclu::kEgetkey:
+      return egetkey(thread, regs, fault);
+    default:
+      return general_protection(fault);  // EENTER in an enclave, EVERIFYREPORT2, unknown
   }
 }
 

@@ -27,7 +27,7 @@
 #define TB_SLOT_SHIFT 16
 #define TB_SLOT_SIZE 0x10000
 #define TB_LEAF_STACK 0x4000 /* offset of the leaf stack's top */
-#define TB_ALTSTACK 0x5000   /* offset of the alternate signal stack; it extends to the slot's end */
+#define TB_ALTSTACK 0x5000 /* offset of the alternate signal stack; it extends to the slot's end */
 
 #define R_RAX 0x00
 #define R_RCX 0x08

@@ -14,8 +14,9 @@ namespace emulator {
 namespace {
 
 Options current;
-bool opened = false;
-std::uint64_t ticks_per_1024ns = 0;  // integers: leaves spend too, and must leave vector registers alone
+bool frozen = false;  // the device has been opened
+std::uint64_t ticks_per_1024ns =
+    0;  // integers: leaves spend too, and must leave vector registers alone
 
 std::uint64_t measure_tsc() {
   timespec a{}, b{};
@@ -24,7 +25,8 @@ std::uint64_t measure_tsc() {
   const auto start = __rdtsc();
   do {
     clock_gettime(CLOCK_MONOTONIC, &b);
-    elapsed = static_cast<std::uint64_t>((b.tv_sec - a.tv_sec) * 1'000'000'000 + b.tv_nsec - a.tv_nsec);
+    elapsed =
+        static_cast<std::uint64_t>((b.tv_sec - a.tv_sec) * 1'000'000'000 + b.tv_nsec - a.tv_nsec);
   } while (elapsed < 2'000'000);
   return (__rdtsc() - start) * 1024 / elapsed;
 }
@@ -37,13 +39,14 @@ bool any(const CostModel& c) {
 
 const Options& options() { return current; }
 
+void freeze_options() { frozen = true; }
+
 void set_options(const Options& wanted) {
-  const bool fast = opened ? current.fast_path : wanted.fast_path;
-  const bool huge = opened ? current.huge_pages : wanted.huge_pages;
+  const bool fast = frozen ? current.fast_path : wanted.fast_path;
+  const bool huge = frozen ? current.huge_pages : wanted.huge_pages;
   current = wanted;
   current.fast_path = fast;
   current.huge_pages = huge;
-  opened = true;
   emu_fast_path = fast;
   emu_costs = (current.cost.enter | current.cost.exit) != 0;
   if (any(current.cost) && ticks_per_1024ns == 0) ticks_per_1024ns = measure_tsc();

@@ -25,7 +25,8 @@ Event page_fault(Address address, std::uint32_t error) {
 }
 
 // All the SSA frames of the TCS can be used; opens them.
-bool ssa_usable(Tcs& tcs, ThreadBlock& thread, std::uint64_t first, std::uint64_t count, Event& fault) {
+bool ssa_usable(Tcs& tcs, ThreadBlock& thread, std::uint64_t first, std::uint64_t count,
+                Event& fault) {
   Enclave& enclave = *tcs.enclave;
   for (std::uint64_t n = first; n < first + count; n++) {
     Access denied;
@@ -83,8 +84,15 @@ void remember(Tcs& tcs, ThreadBlock& thread) {
   thread.cached = &tcs;
 }
 
+// An opt-out entry runs without TF; step_ticks() runs all with it.
+void set_trap_flag(const Tcs& tcs, std::uint64_t& rflags) {
+  if ((tcs.flags & sgx::tcs_flags::kDbgOptIn) == 0) rflags &= ~kTrapFlag;
+  if (stepping()) rflags |= kTrapFlag;
+}
+
 void synthesize(Registers& regs, const Tcs& tcs, std::uint64_t rsp, std::uint64_t rbp) {
-  const std::uint64_t rflags = regs.rflags & ~(kArithmeticFlags | kResumeFlag);
+  std::uint64_t rflags = regs.rflags & ~(kArithmeticFlags | kResumeFlag);
+  if (stepping()) rflags &= ~kTrapFlag;
   regs = {};
   regs.rax = static_cast<std::uint64_t>(sgx::Enclu::kEresume);
   regs.rbx = tcs.address;
@@ -119,7 +127,9 @@ void Tcs::set_cssa(std::uint64_t n) {
 Event exception(std::uint8_t vector, std::uint16_t error, Address address) {
   const std::uint32_t type =
       vector == sgx::vector::kBp ? sgx::exitinfo::kTypeSoftware : sgx::exitinfo::kTypeHardware;
-  return {.exitinfo = sgx::exitinfo::kValid | type | vector, .vector = vector, .error = error,
+  return {.exitinfo = sgx::exitinfo::kValid | type | vector,
+          .vector = vector,
+          .error = error,
           .address = address};
 }
 
@@ -180,7 +190,7 @@ bool eenter(Context& context, Event& fault) {
   regs.rax = tcs->cssa;
   regs.rcx = regs.rip + sgx::kEncluBytes.size();
   regs.rip = tcs->entry;
-  if ((tcs->flags & sgx::tcs_flags::kDbgOptIn) == 0) regs.rflags &= ~kTrapFlag;
+  set_trap_flag(*tcs, regs.rflags);
   context.set(regs);
   context.fs = tcs->fsbase;
   context.gs = tcs->gsbase;
@@ -193,6 +203,7 @@ void eexit(Context& context) {
   context.set_rip(static_cast<Address>(context.reg(REG_RBX)));
   context.reg(REG_RAX) = static_cast<greg_t>(sgx::Enclu::kEexit);
   context.reg(REG_RCX) = static_cast<greg_t>(tcs->aep);
+  if (stepping()) context.reg(REG_EFL) &= ~static_cast<greg_t>(kTrapFlag);
   context.fs = thread.host_fs;
   context.gs = thread.host_gs;
   thread.leaf_count[static_cast<int>(sgx::Enclu::kEexit)]++;
@@ -265,7 +276,7 @@ bool eresume(Context& context, Event& fault) {
   gpr.ursp = host.rsp;
   gpr.urbp = host.rbp;
   regs.rflags = (regs.rflags & kUserFlags) | (host.rflags & ~kUserFlags);
-  if ((tcs->flags & sgx::tcs_flags::kDbgOptIn) == 0) regs.rflags &= ~kTrapFlag;
+  set_trap_flag(*tcs, regs.rflags);
   thread.host_fs = context.fs;
   thread.host_gs = context.gs;
   tcs->aep = host.rcx;

@@ -49,6 +49,10 @@ sigset_t set_of(std::initializer_list<int> signals) {
 const std::initializer_list<int> kForwarded = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1,
                                                SIGUSR2, SIGWINCH, SIGCONT, SIGALRM, SIGTSTP};
 
+extern "C" int host_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+                                  unsigned long r8, unsigned long r9, sgx_enclave_run* run,
+                                  vdso_sgx_enter_enclave_t entry);
+
 std::atomic<uint64_t>& shared_word(uint64_t& word) { return reinterpret_cast<std::atomic<uint64_t>&>(word); }
 
 }  // namespace
@@ -76,7 +80,7 @@ bool Runtime::pass_exception(Vcpu& vcpu) {
   sgx_enclave_run run{};
   run.tcs = vcpu.tcs;
   nested = 1;
-  const int result = device_.enter(0, 0, 0, static_cast<unsigned>(sgx::Enclu::kEenter), 0, 0, &run);
+  const int result = host_enter_enclave(0, 0, 0, static_cast<unsigned>(sgx::Enclu::kEenter), 0, 0, &run, device_.enter);
   nested = 0;
   return result == 0 && run.function == static_cast<uint32_t>(sgx::Enclu::kEexit);
 }
@@ -90,7 +94,7 @@ void Runtime::vcpu_loop(Vcpu& vcpu) {
   unsigned long argument = vcpu.index == 0 ? reinterpret_cast<unsigned long>(boot_.parameters) : 0;
   while (true) {
     vcpu.in_enclave.store(true, std::memory_order_relaxed);
-    const int result = device_.enter(argument, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run);
+    const int result = host_enter_enclave(argument, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run, device_.enter);
     vcpu.in_enclave.store(false, std::memory_order_relaxed);
     argument = 0;
     if (result != 0) {

@@ -46,15 +46,8 @@ std::string instance_config_text(const InstanceConfig& config, const VerityImage
   line("root.hash", hex(root.root_hash));
   line("root.salt", hex(kVeritySalt));
   line("root.hash_offset", std::to_string(root.tree_offset));
-  std::vector<Mount> mounts;
-  // /proc and /dev are always there, unless the user mounts something else at those places.
-  for (const auto& [type, target] : {std::pair{"proc", "/proc"}, std::pair{"dev", "/dev"}}) {
-    if (std::ranges::find(config.mounts, target, &Mount::target) == config.mounts.end()) {
-      mounts.push_back({.type = type, .source = "", .target = target, .options = ""});
-    }
-  }
-  mounts.insert(mounts.end(), config.mounts.begin(), config.mounts.end());
-  for (const Mount& mount : mounts) {
+  // The root, /proc and /dev are always there and not listed.
+  for (const Mount& mount : config.mounts) {
     line("mount", fmt::format("{} {} {} {}", mount.type, field(mount.source), mount.target,
                               field(mount.options)));
   }

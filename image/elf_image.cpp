@@ -13,12 +13,8 @@ namespace image {
 namespace {
 
 constexpr uint64_t kPage = sgx::kPageSize;
-constexpr uint64_t page_down(uint64_t value) {
-  return value & ~(kPage - 1);
-}
-constexpr uint64_t page_up(uint64_t value) {
-  return page_down(value + kPage - 1);
-}
+constexpr uint64_t page_down(uint64_t value) { return value & ~(kPage - 1); }
+constexpr uint64_t page_up(uint64_t value) { return page_down(value + kPage - 1); }
 
 class ElfReader {
  public:

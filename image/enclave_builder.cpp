@@ -18,9 +18,7 @@ namespace {
 
 constexpr uint64_t kPage = sgx::kPageSize;
 constexpr uint64_t kLibosMaxSize = uint64_t{1} << 30;
-constexpr uint64_t page_up(uint64_t value) {
-  return (value + kPage - 1) & ~(kPage - 1);
-}
+constexpr uint64_t page_up(uint64_t value) { return (value + kPage - 1) & ~(kPage - 1); }
 
 EnclaveSegment config_segment(std::string_view text) {
   EnclaveSegment segment;

@@ -1,25 +1,23 @@
 #include "image/occlum_json.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
-#include <functional>
-#include <initializer_list>
 #include <limits>
 
-#include "image/json.h"
+#include "image/schema.h"
 
 namespace image {
 namespace {
 
+using json::Check;
+using json::Handler;
 using json::Node;
-using Check = Result<void>;
 
 // Reads one document: each method reads the object of its name and returns the first complaint in
 // the text's order.
-class Reader {
+class Reader : json::SchemaReader {
  public:
-  explicit Reader(std::string_view name) : name_(name) {}
+  using SchemaReader::SchemaReader;
 
   Check document(const Node& root) {
     return object(root, "",
@@ -39,73 +37,6 @@ class Reader {
   }
 
  private:
-  using Handler = std::function<Check(const Node&, const std::string& path)>;
-  struct Key {
-    std::string_view name;
-    Handler handler;
-  };
-
-  template <typename... Args>
-  std::unexpected<std::string> complain(const Node& node, fmt::format_string<Args...> format,
-                                        Args&&... args) const {
-    return std::unexpected(json::at(name_, node.position) + ": " +
-                           fmt::format(format, std::forward<Args>(args)...));
-  }
-
-  std::unexpected<std::string> wrong_kind(const Node& node, std::string_view path,
-                                          std::string_view wanted) const {
-    return complain(node, "'{}' must be {}, not {}", path, wanted, node.kind());
-  }
-
-  Check object(const Node& node, const std::string& path, std::initializer_list<Key> keys) {
-    if (node.object() == nullptr) {
-      return wrong_kind(node, path.empty() ? "the configuration" : path, "an object");
-    }
-    for (const json::Member& member : *node.object()) {
-      std::string full = path.empty() ? member.key : path + "." + member.key;
-      auto key = std::ranges::find(keys, std::string_view(member.key), &Key::name);
-      if (key == keys.end()) return complain(member.node, "unknown key '{}'", full);
-      IMAGE_TRY(key->handler(member.node, full));
-    }
-    return {};
-  }
-
-  // Handlers for plain values.
-  Handler flag(bool& to) {
-    return [this, &to](const Node& node, const std::string& path) -> Check {
-      if (node.boolean() == nullptr) return wrong_kind(node, path, "true or false");
-      to = *node.boolean();
-      return {};
-    };
-  }
-
-  template <typename T>
-  Handler number(T& to, uint64_t most) {
-    return [this, &to, most](const Node& node, const std::string& path) -> Check {
-      const uint64_t* value = std::get_if<uint64_t>(&node.value);
-      if (value == nullptr || *value > most) {
-        return complain(node, "'{}' must be a whole number from 0 to {}", path, most);
-      }
-      to = static_cast<T>(*value);
-      return {};
-    };
-  }
-
-  Handler size(uint64_t& to) {
-    return [this, &to](const Node& node, const std::string& path) -> Check {
-      if (node.string() == nullptr) {
-        return wrong_kind(node, path, "a size in quotes, such as \"32MB\"");
-      }
-      std::optional<uint64_t> value = parse_size(*node.string());
-      if (!value) {
-        return complain(node, "'{}' is '{}', which is not a size such as 32MB", path,
-                        printable(*node.string()));
-      }
-      to = *value;
-      return {};
-    };
-  }
-
   // The value is checked and then changes nothing.
   Handler no_effect(Handler check) {
     return [this, check = std::move(check)](const Node& node, const std::string& path) -> Check {
@@ -125,31 +56,6 @@ class Reader {
       if (value != 0) config_.without_effect.push_back(path);
       return {};
     };
-  }
-
-  // Text goes into the measured configuration, which has lines and no escapes.
-  Check text(const Node& node, const std::string& path, std::string& to) {
-    if (node.string() == nullptr) return wrong_kind(node, path, "a string");
-    const std::string& value = *node.string();
-    if (std::ranges::any_of(value, [](unsigned char c) { return c < 0x20 || c == 0x7f; })) {
-      return complain(node, "'{}' holds a control character", path);
-    }
-    to = value;
-    return {};
-  }
-
-  Check list(const Node& node, const std::string& path, std::vector<std::string>& to) {
-    if (node.array() == nullptr) return wrong_kind(node, path, "a list of strings");
-    to.clear();
-    for (const Node& element : *node.array()) {
-      IMAGE_TRY(text(element, fmt::format("{}[{}]", path, to.size()), to.emplace_back()));
-    }
-    return {};
-  }
-
-  static std::string printable(std::string text) {
-    std::ranges::replace_if(text, [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
-    return text;
   }
 
   // The objects.
@@ -276,26 +182,14 @@ class Reader {
   }
 
   Check image(const Node& node, const std::string& path) {
-    return object(node, path,
-                  {{"compression",
-                    [this](auto& n, auto& p) -> Check {
-                      std::string word;
-                      IMAGE_TRY(text(n, p, word));
-                      if (word != "none" && word != "lz4") {
-                        return complain(n, "'{}' must be \"none\" or \"lz4\"", p);
-                      }
-                      config_.compression = word == "lz4" ? Compression::kLz4 : Compression::kNone;
-                      return {};
-                    }},
-                   {"owners", [this](auto& n, auto& p) -> Check {
-                      std::string word;
-                      IMAGE_TRY(text(n, p, word));
-                      if (word != "root" && word != "keep") {
-                        return complain(n, "'{}' must be \"root\" or \"keep\"", p);
-                      }
-                      config_.owners = word == "keep" ? Owners::kKeep : Owners::kRoot;
-                      return {};
-                    }}});
+    size_t compression = 0;
+    size_t owners = 0;
+    IMAGE_TRY(object(node, path,
+                     {{"compression", word({"none", "lz4"}, compression)},
+                      {"owners", word({"root", "keep"}, owners)}}));
+    config_.compression = compression == 1 ? Compression::kLz4 : Compression::kNone;
+    config_.owners = owners == 1 ? Owners::kKeep : Owners::kRoot;
+    return {};
   }
 
   Check mounts(const Node& node, const std::string& path) {
@@ -413,32 +307,11 @@ class Reader {
     return {};
   }
 
-  std::string_view name_;
   InstanceConfig config_;
   uint64_t ignored_size_ = 0;
 };
 
 }  // namespace
-
-std::optional<uint64_t> parse_size(std::string_view text) {
-  struct Unit {
-    std::string_view name;
-    unsigned shift;
-  };
-  constexpr std::array<Unit, 5> kUnits = {
-      {{"KB", 10}, {"MB", 20}, {"GB", 30}, {"TB", 40}, {"B", 0}}};
-  for (const Unit& unit : kUnits) {
-    if (!text.ends_with(unit.name)) continue;
-    std::string_view digits = text.substr(0, text.size() - unit.name.size());
-    while (digits.ends_with(' ')) digits.remove_suffix(1);
-    uint64_t value = 0;
-    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-    if (value > (std::numeric_limits<uint64_t>::max() >> unit.shift)) return std::nullopt;
-    return value << unit.shift;
-  }
-  return std::nullopt;
-}
 
 Result<InstanceConfig> parse_occlum_json(std::string_view text, std::string_view name) {
   Node root = IMAGE_TRY(json::parse(text, name));

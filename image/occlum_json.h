@@ -13,7 +13,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,8 +52,5 @@ struct InstanceConfig {
 
 // `name` is the file's name for messages.
 Result<InstanceConfig> parse_occlum_json(std::string_view text, std::string_view name);
-
-// "32MB" and the like, in bytes: a number with the unit B, KB, MB, GB or TB (powers of 1024).
-std::optional<uint64_t> parse_size(std::string_view text);
 
 }  // namespace image

@@ -1,4 +1,4 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // SHA256_*: no allocation per block, no provider start-up (1
+#define OPENSSL_SUPPRESS_DEPRECATED  // SHA256_*: no allocation per block, no provider start-up (1 \
                                      // to 2 ms)
 #include "image/verity.h"
 

@@ -299,7 +299,9 @@ inline constexpr std::uint32_t kSgx = 1u << 15;  // refused by the EPCM, not by 
 }  // namespace pf_error
 
 // Offsets within an SSA frame of `frame_bytes` bytes (SSAFRAMESIZE pages).
-constexpr std::size_t gprsgx_offset(std::size_t frame_bytes) { return frame_bytes - sizeof(Gprsgx); }
+constexpr std::size_t gprsgx_offset(std::size_t frame_bytes) {
+  return frame_bytes - sizeof(Gprsgx);
+}
 constexpr std::size_t exinfo_offset(std::size_t frame_bytes) {
   return gprsgx_offset(frame_bytes) - sizeof(Exinfo);
 }
@@ -314,7 +316,8 @@ inline constexpr std::uint64_t kPr = 1ull << 5;
 inline constexpr std::uint64_t kPermissions = kR | kW | kX;
 inline constexpr std::uint64_t kTypeShift = 8;
 inline constexpr std::uint64_t kTypeMask = 0xffull << kTypeShift;
-inline constexpr std::uint64_t kReservedMask = ~(kPermissions | kPending | kModified | kPr | kTypeMask);
+inline constexpr std::uint64_t kReservedMask =
+    ~(kPermissions | kPending | kModified | kPr | kTypeMask);
 constexpr std::uint64_t of_type(PageType type) {
   return static_cast<std::uint64_t>(type) << kTypeShift;
 }
@@ -386,7 +389,8 @@ static_assert(offsetof(Sigstruct, isvextprodid) == 1008 && offsetof(Sigstruct, i
 static_assert(offsetof(Sigstruct, isvsvn) == 1026 && offsetof(Sigstruct, reserved4) == 1028);
 static_assert(offsetof(Sigstruct, q1) == 1040 && offsetof(Sigstruct, q2) == 1424);
 
-inline constexpr Bytes<16> kSigstructHeader = {0x06, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+inline constexpr Bytes<16> kSigstructHeader = {0x06, 0, 0, 0, 0xe1, 0, 0, 0,
+                                               0,    0, 1, 0, 0,    0, 0, 0};
 inline constexpr Bytes<16> kSigstructHeader2 = {0x01, 0x01, 0, 0, 0x60, 0, 0, 0,
                                                 0x60, 0,    0, 0, 0x01, 0, 0, 0};
 
@@ -505,7 +509,8 @@ struct QuoteHeader {
   Bytes<20> user_data;
 };
 static_assert(sizeof(QuoteHeader) == 48);
-static_assert(offsetof(QuoteHeader, version) == 0 && offsetof(QuoteHeader, attestation_key_type) == 2);
+static_assert(offsetof(QuoteHeader, version) == 0 &&
+              offsetof(QuoteHeader, attestation_key_type) == 2);
 static_assert(offsetof(QuoteHeader, tee_type) == 4 && offsetof(QuoteHeader, qe_svn) == 8);
 static_assert(offsetof(QuoteHeader, pce_svn) == 10 && offsetof(QuoteHeader, qe_vendor_id) == 12);
 static_assert(offsetof(QuoteHeader, user_data) == 28);
@@ -543,7 +548,8 @@ struct [[gnu::packed]] QuoteCertificationData {
   std::uint32_t size;
 };
 static_assert(sizeof(QuoteCertificationData) == 6);
-static_assert(offsetof(QuoteCertificationData, type) == 0 && offsetof(QuoteCertificationData, size) == 2);
+static_assert(offsetof(QuoteCertificationData, type) == 0 &&
+              offsetof(QuoteCertificationData, size) == 2);
 inline constexpr std::uint16_t kCertificationPckChain = 5;  // PEM: leaf, platform CA, root
 
 }  // namespace sgx

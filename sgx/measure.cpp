@@ -45,7 +45,8 @@ void Measurement::ecreate(std::uint32_t ssa_frame_size, std::uint64_t size) {
 void Measurement::eadd(std::uint64_t offset, std::uint64_t secinfo_flags) {
   Block block("EADD\0\0\0\0");
   block.number(offset);
-  block.number(secinfo_flags);  // the first 48 bytes of SECINFO, of which all but the flags are zero
+  block.number(
+      secinfo_flags);  // the first 48 bytes of SECINFO, of which all but the flags are zero
   SHA256_Update(&hash_, block.bytes.data(), kBlock);
 }
 

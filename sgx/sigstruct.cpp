@@ -131,7 +131,8 @@ bool signature_is_valid(const Sigstruct& sigstruct) {
   if (!context || !s || !m || !q1 || !q2 || !a || !b || !r) return false;
   if (BN_num_bits(m.get()) != kKeyBits || BN_cmp(s.get(), m.get()) >= 0) return false;
 
-  const auto reduce = [&](const BIGNUM* factor, const BIGNUM* quotient) {  // r = s*factor - quotient*m, in [0, m)
+  const auto reduce = [&](const BIGNUM* factor,
+                          const BIGNUM* quotient) {  // r = s*factor - quotient*m, in [0, m)
     return BN_mul(a.get(), s.get(), factor, context.get()) &&
            BN_mul(b.get(), quotient, m.get(), context.get()) && BN_sub(r.get(), a.get(), b.get()) &&
            !BN_is_negative(r.get()) && BN_cmp(r.get(), m.get()) < 0;
@@ -184,7 +185,8 @@ std::expected<SigningKey, std::string> SigningKey::generate() {
 std::expected<SigningKey, std::string> SigningKey::from_pem(std::string_view pem) {
   const std::unique_ptr<BIO, Freer> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
   const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  EVP_PKEY* key = bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr) : nullptr;
+  EVP_PKEY* key =
+      bio ? PEM_read_bio_PrivateKey(bio.get(), nullptr, no_passphrase, nullptr) : nullptr;
   if (key == nullptr) return std::unexpected("not a PEM private key");
   SigningKey owned(key);
   if (!is_sgx_key(key)) return std::unexpected("not an RSA-3072 key with exponent 3");
@@ -200,8 +202,8 @@ std::expected<SigningKey, std::string> SigningKey::load(const std::string& path)
 
 std::expected<std::string, std::string> SigningKey::to_pem() const {
   const std::unique_ptr<BIO, Freer> bio(BIO_new(BIO_s_mem()));
-  if (!bio || !PEM_write_bio_PKCS8PrivateKey(bio.get(), native(), nullptr, nullptr, 0, nullptr,
-                                             nullptr)) {
+  if (!bio ||
+      !PEM_write_bio_PKCS8PrivateKey(bio.get(), native(), nullptr, nullptr, 0, nullptr, nullptr)) {
     return std::unexpected(openssl_error("cannot write the signing key"));
   }
   char* text = nullptr;

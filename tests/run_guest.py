@@ -41,20 +41,22 @@ def read_table() -> list[Program]:
     return programs
 
 
-def environment(tmp: str) -> dict[str, str]:
-    return harness.enclave_environment() | {"TMPDIR": tmp, "GUEST_WORD": "a word from the environment"}
+def environment(tmp: str, scale: str | None) -> dict[str, str]:
+    return harness.enclave_environment() | {"TMPDIR": tmp, "GUEST_WORD": "a word from the environment",
+                                            "GUEST_SCALE": scale or "1"}
 
 
 def compare(program: Program, options) -> Result:
-    title = f"{program.name}.{program.build}"
-    path = options.build_dir / "tests" / "guest" / title
+    scale = program.options.get("scale")
+    path = options.build_dir / "tests" / "guest" / f"{program.name}.{program.build}"
+    title = path.name + (f"*{scale}" if scale else "")
     if not path.exists():
         return Result(title, "failed", f"  {path} was not built")
     arguments = [options.case] if options.case else program.arguments
     expected = int(program.options.get("status", "0"))
     # tmpfs is what the enclave gives; natively /dev/shm is one.
     with harness.scratch("/dev/shm") as tmp:
-        native = harness.run([str(path), *arguments], program.seconds, cwd=tmp, env=environment(tmp))
+        native = harness.run([str(path), *arguments], program.seconds, cwd=tmp, env=environment(tmp, scale))
     if native.status != expected:
         return Result(title, "failed", f"  natively the program {native.ended()}, not {expected}: the test is wrong\n"
                       + harness.show(native.stdout) + harness.show(native.stderr))
@@ -65,7 +67,7 @@ def compare(program: Program, options) -> Result:
     command = [str(options.build_dir / "bin" / "occlum"), "do", "--quiet", *strict, str(path), *arguments]
     slack = 2 if options.relaxed else 4
     with harness.scratch() as tmp:
-        enclave = harness.run(command, slack * program.seconds + 5, cwd=tmp, env=environment(tmp))
+        enclave = harness.run(command, slack * program.seconds + 5, cwd=tmp, env=environment(tmp, scale))
     said = harness.same(native, enclave)
     if said:
         said += f"\n  again: cd /tmp && TMPDIR=/tmp {shlex.join(command)}"
@@ -80,7 +82,7 @@ def main() -> int:
     options = parser.parse_args()
     options.build_dir = options.build_dir.absolute()
     os.umask(0o022)
-    tests = [Test(f"{p.name}.{p.build}", lambda p=p: compare(p, options), alone="alone" in p.options)
+    tests = [Test(f"{p.name}.{p.build}" + (f"*{p.options['scale']}" if "scale" in p.options else ""), lambda p=p: compare(p, options), alone="alone" in p.options)
              for p in read_table() if options.long or "long" not in p.options]
     return harness.run_all("guest", tests, options)
 

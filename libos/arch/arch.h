@@ -66,12 +66,22 @@ Result<void> read_root_image(uint64_t offset, std::span<std::byte> to);
 struct CpuidResult { uint32_t eax, ebx, ecx, edx; };
 CpuidResult cpuid(uint32_t leaf, uint32_t subleaf);
 
+// How system calls came in, of all vCPUs: by the stub of a patched site, or by a trap.
+struct SystemCallCounts { uint64_t by_stub, by_trap; };
+SystemCallCounts system_call_counts();
+
 // --- implemented above (process/, syscall/), called by arch ---
 // All run on the current task's kernel stack and return to go back to user mode.
 void on_syscall(UserRegisters& registers);
 void on_fault(UserRegisters& registers, const FaultInfo& fault);
 // The last thing before user mode: pending signals, a tick's request to reschedule (arch does that one itself).
 void on_return_to_user(UserRegisters& registers);
+// A `syscall` instruction has trapped; registers.rip is at it. Before on_syscall. (process/rewrite)
+void note_trapped_syscall(const UserRegisters& registers);
+// A program that was interrupted in the stub of a patched system call. leave_stub: back to where the call begins; false:
+// it was elsewhere. complete_stub: on to where on_syscall() begins.
+bool leave_stub(UserRegisters& registers);
+bool complete_stub(UserRegisters& registers);
 // True when on_return_to_user has work for the current task; read with ticks able to come: must be cheap.
 bool has_return_work(const Task& task);
 // The runtime got this signal for the program (Ctrl-C without a terminal, SIGTERM, SIGWINCH, ...). Runs with no lock held,

@@ -63,11 +63,15 @@ void EpollFile::wake_sleeper(Ready& ready) {
   if (Sleeper* sleeper = ready.sleepers.pop_front()) sleeper->task.unpark();
 }
 
+PollEvents EpollFile::reported(const Item& item, PollEvents current) {
+  if (item.is_gone_ || item.is_spent_) return 0;
+  return current & ((item.events_ & ~kFlags) | kAlwaysReported);
+}
+
 // In a waker's context, with the file's queue locked. True: this exclusive item consumed the wake.
 bool EpollFile::item_woken(Item& item, uint32_t events) {
   const bool consumed = ready_.with([&](Ready& ready) {
-    const uint32_t wanted = item.events_ & ~kFlags;
-    if (wanted == 0 || (events & (wanted | kAlwaysReported)) == 0) return false;
+    if (reported(item, events) == 0) return false;
     const bool has_sleeper = !ready.sleepers.is_empty();
     if (!item.ready_node_.is_linked()) ready.items.push_back(item);
     wake_sleeper(ready);
@@ -104,7 +108,6 @@ void EpollFile::drop(RefPtr<Item> item) {
   item->leave_queues();
   ready_.with([&](Ready& ready) {
     item->is_gone_ = true;
-    item->events_ = 0;
     if (item->ready_node_.is_linked()) ready.items.remove(*item);
   });
 }
@@ -173,6 +176,7 @@ Result<void> EpollFile::modify(int fd, File& file, EpollEvent event) {
     if (((item->events_ | event.events) & kEpollExclusive) != 0) return true;
     item->events_ = event.events;
     item->data_ = event.data;
+    item->is_spent_ = false;
     return false;
   });
   if (refused) return Errno::kInval;
@@ -217,13 +221,11 @@ RefPtr<EpollFile::Item> EpollFile::next_ready() {
 // Judges an item that was taken off the list. True: it is to be reported.
 bool EpollFile::collect(Item& item, PollEvents current, EpollEvent& event) {
   return ready_.with([&](Ready& ready) {
-    const uint32_t wanted = item.events_ & ~kFlags;
-    const PollEvents reported = current & (wanted | kAlwaysReported);
-    if (item.is_gone_ || wanted == 0 || reported == 0) return false;
-    event.events = reported;
+    event.events = reported(item, current);
     event.data = item.data_;
+    if (event.events == 0) return false;
     if ((item.events_ & kEpollOneShot) != 0) {
-      item.events_ &= kFlags;
+      item.is_spent_ = true;
     } else if ((item.events_ & kEpollEdge) == 0 && !item.ready_node_.is_linked()) {
       ready.items.push_back(item);
     }
@@ -286,8 +288,7 @@ PollEvents EpollFile::poll(Poller* poller) {
     if (item == nullptr) break;
     const PollEvents current = item->file().poll(nullptr);
     const bool is_ready = ready_.with([&](Ready& ready) {
-      const uint32_t wanted = item->events_ & ~kFlags;
-      if (item->is_gone_ || wanted == 0 || (current & (wanted | kAlwaysReported)) == 0) return false;
+      if (reported(*item, current) == 0) return false;
       if (!item->ready_node_.is_linked()) ready.items.push_back(*item);
       return true;
     });

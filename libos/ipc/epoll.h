@@ -81,8 +81,9 @@ class EpollFile : public File {
     bool watch_failed_ = false;
     // Under the set's ready lock:
     ListNode ready_node_;
-    uint32_t events_ = 0;     // with the flags; no event bits while a one-shot item is spent
+    uint32_t events_ = 0;     // with the flags
     uint64_t data_ = 0;
+    bool is_spent_ = false;   // a one-shot item that was reported
     bool is_gone_ = false;
   };
   struct Key {
@@ -113,6 +114,8 @@ class EpollFile : public File {
   };
 
   bool item_woken(Item& item, uint32_t events);
+  // What is to be reported of `current` (ready lock held); 0: nothing.
+  static PollEvents reported(const Item& item, PollEvents current);
   void make_ready(Item& item);
   static void wake_sleeper(Ready& ready);
   void drop(RefPtr<Item> item);

@@ -21,9 +21,12 @@ enum class LockRank : std::uint8_t {
   kDentry,        // the names in a directory, or the writers of a file: its inode's mutex
   kUnion,         // one file of a union: its layers
   kInode,         // one file: size, contents, directory entries
+  kProgramText,   // the patched system calls of an address space; the vDSO's object
   kAddressSpace,  // the areas of an address space
   kPageCache,     // cached pages of one object
   kBlockStore,    // what lies below a page cache: verified blocks, host files
+  kVerifiedData,  // cached blocks of a verified image
+  kVerifiedTree,  // cached blocks of its hash tree
   kAttributes,    // owner, mode and times of a file
   kDentryCache,   // the table of cached names
   kSignal,        // pending signals, handlers

@@ -155,4 +155,12 @@ void* memchr(const void* bytes, int value, size_t count) {
   return NULL;
 }
 
+// libc++ calls it to find a 32-bit value in an array.
+int* wmemchr(const int* values, int value, size_t count) {
+  for (; count != 0; --count, ++values) {
+    if (*values == value) return (int*)(uintptr_t)values;
+  }
+  return NULL;
+}
+
 #pragma clang unsafe_buffer_usage end

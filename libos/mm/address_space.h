@@ -3,12 +3,18 @@
 // All processes live in one linear range, so an address space is a set of *areas*, each owning its range of linear
 // addresses: no other address space can have it at the same time (conflict groups for ET_EXEC and fork come with
 // residency, docs/architecture.md). Pages of an area are committed on the first touch, with some around them. The
-// owner check of user copies looks areas up here. Everything takes the space's mutex (rank kAddressSpace).
+// owner check of user copies looks areas up here.
+//
+// Locking (rank kAddressSpace): lookups and user copies are readers, faults exclude each other, and whatever adds,
+// removes or restricts areas is alone (shared_locked.h). A copy is one read from its owner check to its last byte, so
+// the pages under it cannot be unmapped and given to another process meanwhile.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
+#include "libos/arch/memory.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
@@ -41,6 +47,7 @@ struct MapRequest {
   Prot prot = Prot::kNone;
   Placement placement = Placement::kAnywhere;
   bool grows_down = false;      // a stack: below it stays a guard
+  bool is_stack = false;        // MAP_STACK: faults bring few pages at a time
   bool populate = false;
   MapSource source;
 };
@@ -85,11 +92,28 @@ class AddressSpace : public RefCounted<AddressSpace> {
   // Resolves an access by this process, from a fault or from a user copy.
   FaultResult handle_fault(uint64_t address, Access access);
 
+  // Calls `use(at, bytes, fault_address)` for the parts of the range, in order. Each part is mapped here with the right,
+  // present, and stays so during the call, which must not sleep. When `use` returns false (an access faulted at
+  // fault_address) the part is made accessible and tried again. Errors: kFault; kAgain when the fault was elsewhere,
+  // on the LibOS's side of a copy (only a page of a shared object can do that, and MemoryObject knows what to do).
+  Result<void> access(uint64_t address, uint64_t length, Access access,
+                      FunctionRef<bool(uint64_t at, size_t bytes, uint64_t& fault_address)> use);
+
+  // Writes into private pages whatever their rights are (ptrace, /proc/<pid>/mem, patched text). Pages of shared
+  // mappings need kWrite. Errors: kFault, kNoMem.
+  Result<void> poke(uint64_t address, std::span<const std::byte> data);
+
+  // The area that holds `address`, without its name.
+  std::optional<Area> find_area(uint64_t address) const;
+
   // The owner check: every byte of the range is mapped here with the right. Pages may still be uncommitted.
   bool may_access(uint64_t address, uint64_t length, Access access) const;
 
   // Calls back for each area in order of address, on copies (for /proc/<pid>/maps).
   Result<Vec<Area>> areas() const;
+
+  // An identity for /proc and logs, and the futex key's `space`.
+  uint64_t id() const;
 
   uint64_t mapped_bytes() const;
   uint64_t committed_bytes() const;
@@ -106,11 +130,20 @@ class AddressSpace : public RefCounted<AddressSpace> {
   Layout layout;
   Vec<uint64_t> auxv;  // pairs, for /proc/<pid>/auxv
 
+  // What goes along with the memory and is not mm's: process/rewrite's. Set before the first thread runs, or null.
+  class Companion {
+   public:
+    virtual ~Companion() = default;
+  };
+  OwnPtr<Companion> companion;
+
  private:
   struct State;
   template <typename T, typename... Args>
-  friend Result<RefPtr<T>> make_ref(Args&&... args);
+  friend T* ptr_detail::construct_on_heap(Args&&... args);
   AddressSpace();
+  void populate(AddressRange range);
+  FaultResult grow_stack(uint64_t address);
   OwnPtr<State> state_;
 };
 

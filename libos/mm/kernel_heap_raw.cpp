@@ -156,6 +156,7 @@ void* allocate_small(size_t size_class) {
 
 // True when the slab, now empty, shall go back to the page allocator.
 bool put_slot(SizeClass& list, Slab* slab, Slot* slot) {
+  ASSERT(slab->used != 0);
   if (slab->used == slab->capacity) link(list, slab);
   slot->next = slab->free;
   slab->free = slot;
@@ -206,7 +207,7 @@ void free(void* memory, std::size_t bytes) {
   Slab* slab = slab_of(memory);
   ASSERT(slab->magic == kMagic && slab->size_class < kSizes.size());
   const size_t size = kSizes[slab->size_class];
-  ASSERT(bytes <= size && slab->used != 0 && (address % kPageSize - kHeader) % size == 0);
+  ASSERT(bytes <= size && (address % kPageSize - kHeader) % size == 0);
   memory_counters.heap_bytes.fetch_sub(size, std::memory_order_relaxed);
   auto* slot = static_cast<Slot*>(memory);
   poison(slot, size);

@@ -110,7 +110,7 @@ class MemoryObject : public RefCounted<MemoryObject> {
 
  private:
   template <typename T, typename... Args>
-  friend Result<RefPtr<T>> make_ref(Args&&... args);
+  friend T* ptr_detail::construct_on_heap(Args&&... args);
   MemoryObject(PageSource* source, uint64_t size);
 
   struct Page {

@@ -14,6 +14,11 @@
 namespace occlum {
 namespace {
 
+// A copy is made again, and goes another way then, when it faulted (kAgain) because those who map the page changed its
+// rights meanwhile, and not because of the program's buffer.
+constexpr int kMostRetries = 64;
+constexpr Errno final_error(Errno error) { return error == Errno::kAgain ? Errno::kFault : error; }
+
 // A page of LibOS memory for a copy that must not go straight to the cache page.
 class BouncePage {
  public:
@@ -70,14 +75,16 @@ Result<size_t> MemoryObject::read_chunk(uint64_t offset, DataSink& sink) {
 Result<size_t> MemoryObject::read(uint64_t offset, DataSink& sink) {
   const size_t before = sink.transferred();
   ObjectCopy copy(*this);
+  int retries = 0;
   for (uint64_t count = 1; sink.remaining() != 0; ++count) {
-    const Result<size_t> moved = read_chunk(offset, sink);
+    const uint64_t at = offset + (sink.transferred() - before);
+    const Result<size_t> moved = read_chunk(at, sink);
     if (moved.is_error()) {
-      if (sink.transferred() == before) return moved.error();
+      if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
+      if (sink.transferred() == before) return final_error(moved.error());
       break;
     }
     if (moved.value() == 0) break;
-    offset += moved.value();
     if (count % 64 == 0) preemption_point();
   }
   return sink.transferred() - before;
@@ -123,13 +130,15 @@ Result<size_t> MemoryObject::write(uint64_t offset, DataSource& source) {
   constexpr uint64_t kLargest = uint64_t{1} << 62;
   if (offset >= kLargest || source.remaining() > kLargest - offset) return Errno::kFBig;
   ObjectCopy copy(*this);
+  int retries = 0;
   for (uint64_t count = 1; source.remaining() != 0; ++count) {
-    const Result<size_t> moved = write_chunk(offset, source);
+    const uint64_t at = offset + (source.transferred() - before);
+    const Result<size_t> moved = write_chunk(at, source);
     if (moved.is_error()) {
-      if (source.transferred() == before) return moved.error();
+      if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
+      if (source.transferred() == before) return final_error(moved.error());
       break;
     }
-    offset += moved.value();
     if (count % 64 == 0) preemption_point();
   }
   return source.transferred() - before;

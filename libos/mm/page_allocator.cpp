@@ -63,11 +63,11 @@ class FreeRuns {
     insert(address, pages, uncommitted);
   }
 
-  // The largest run without holes, taken out; 0 when none has `minimum` pages.
+  // A large run, taken out; 0 when none has `minimum` committed pages.
   uint64_t take_largest(uint64_t minimum, uint64_t& pages) {
     for (size_t list = kLists; list-- > 0;) {
       for (FreeRun* run = lists_[list]; run != nullptr; run = run->next) {
-        if (run->pages < minimum || run->uncommitted != 0) continue;
+        if (run->pages - run->uncommitted < minimum) continue;
         pages = run->pages;
         bool holes = false;
         return cut(*run, pages, holes);
@@ -227,30 +227,52 @@ void free_kernel_stack(uint64_t top) {
   });
 }
 
+namespace {
+
+// Gives back up to `most` committed pages of the range. Returns how many; an error of the host ends it early.
+uint64_t decommit_some(AddressRange range, uint64_t most) {
+  uint64_t done = 0;
+  for (uint64_t at = range.start; at < range.end && done < most;) {
+    AddressRange run{at, at};
+    while (run.end < range.end && page_map::state_of(run.end).committed() &&
+           done + run.size() / kPageSize < most) {
+      run.end += kPageSize;
+    }
+    at = run.end == run.start ? at + kPageSize : run.end;
+    if (run.start == run.end) continue;
+    const uint64_t count = run.size() / kPageSize;
+    if (decommit_pages(run.start, count).is_error()) break;
+    page_map::for_each(run, [](uint64_t, std::atomic<uint32_t>& bits) {
+      const PageState state(bits.load(std::memory_order_relaxed));
+      constexpr uint32_t kClear = PageState::kCommitted | PageState::kPresent | PageState::kDirty;
+      bits.store(state.with(0, kClear).with_epcm(Prot::kNone).bits(), std::memory_order_release);
+    });
+    done += count;
+  }
+  page_map::uncharge(done);
+  memory_counters.kernel_pages.fetch_sub(done, std::memory_order_relaxed);
+  memory_counters.decommitted_pages.fetch_add(done, std::memory_order_relaxed);
+  return done;
+}
+
+}  // namespace
+
 uint64_t trim_free_pages(uint64_t wanted) {
+  constexpr uint64_t kSmallestRun = 16;
   uint64_t trimmed = 0;
   while (trimmed < wanted) {
     uint64_t pages = 0;
     const uint64_t address =
-        allocator.with([&](Allocator& state) { return state.runs.take_largest(16, pages); });
+        allocator.with([&](Allocator& state) { return state.runs.take_largest(kSmallestRun, pages); });
     if (address == 0) break;
-    const uint64_t count = std::min(pages - 1, wanted - trimmed);
-    const AddressRange gone{address + kPageSize, address + (count + 1) * kPageSize};
-    const bool done = !decommit_pages(gone.start, count).is_error();
-    if (done) {
-      page_map::for_each(gone, [](uint64_t, std::atomic<uint32_t>& bits) {
-        const PageState state(bits.load(std::memory_order_relaxed));
-        constexpr uint32_t kClear = PageState::kCommitted | PageState::kPresent | PageState::kDirty;
-        bits.store(state.with(0, kClear).with_epcm(Prot::kNone).bits(), std::memory_order_release);
-      });
-      page_map::uncharge(count);
-      memory_counters.kernel_pages.fetch_sub(count, std::memory_order_relaxed);
-      memory_counters.decommitted_pages.fetch_add(count, std::memory_order_relaxed);
-    }
-    memory_counters.kernel_free_pages.fetch_sub(pages, std::memory_order_relaxed);
-    allocator.with([&](Allocator& state) { state.runs.put(address, pages, done ? count : 0); });
-    if (!done) break;
-    trimmed += count;
+    const AddressRange run{address, address + pages * kPageSize};
+    const uint64_t committed = page_map::present_pages(run);
+    // The first page stays: it holds the node.
+    const uint64_t gone = decommit_some({run.start + kPageSize, run.end}, wanted - trimmed);
+    memory_counters.kernel_free_pages.fetch_sub(committed, std::memory_order_relaxed);
+    allocator.with([&](Allocator& state) { state.runs.put(address, pages, pages - committed + gone); });
+    if (gone == 0) break;
+    trimmed += gone;
   }
   return trimmed;
 }

@@ -68,9 +68,9 @@ void record_committed(AddressRange range, Prot epcm, uint32_t also_set) {
 }
 
 Result<void> charge_or_reclaim(uint64_t pages) {
-  if (!charge(pages).is_error()) return {};
+  if (!charge(pages, ChargedTo::kProgram).is_error()) return {};
   reclaim_kept_pages(pages);
-  return charge(pages);
+  return charge(pages, ChargedTo::kProgram);
 }
 
 // EACCEPT of a run of uncommitted pages. They are kept pages without old data until they are sealed.
@@ -160,7 +160,7 @@ Result<void> commit_kernel(AddressRange range) {
       [&](AddressRange run, bool committed) -> Result<void> {
         if (committed) return {};
         const uint64_t pages = run.size() / kPageSize;
-        TRY(charge(pages));
+        TRY(charge(pages, ChargedTo::kLibOs));
         memory_counters.commit_calls.fetch_add(1, std::memory_order_relaxed);
         if (Result<void> done = commit_pages(run.start, pages); done.is_error()) {
           uncharge(pages);

@@ -42,10 +42,11 @@ MemoryTotals memory_totals() {
 
 namespace page_map {
 
-Result<void> charge(uint64_t pages) {
+Result<void> charge(uint64_t pages, ChargedTo who) {
   const uint64_t before = memory_counters.committed_pages.fetch_add(pages, std::memory_order_relaxed);
   const uint64_t limit = limit_pages.load(std::memory_order_relaxed);
-  if (limit == 0 || before + pages <= limit) return {};
+  const uint64_t margin = who == ChargedTo::kLibOs ? limit / 32 : 0;
+  if (limit == 0 || before + pages <= limit + margin) return {};
   uncharge(pages);
   return Errno::kNoMem;
 }

@@ -24,7 +24,6 @@ struct MemoryCounters {
   std::atomic<uint64_t> commit_calls = 0;        // EACCEPT runs
   std::atomic<uint64_t> commit_copies = 0;       // EACCEPTCOPY pages
   std::atomic<uint64_t> decommitted_pages = 0;   // given back to the host
-  std::atomic<uint64_t> user_copy_bytes = 0;     // reserved for `occlum stats`
 };
 extern constinit MemoryCounters memory_counters;
 
@@ -41,7 +40,9 @@ MemoryTotals memory_totals();
 
 namespace page_map {
 // Accounting around commits: kNoMem when the limit does not allow `pages` more (reclaim.h may make room).
-Result<void> charge(uint64_t pages);
+// The LibOS itself, which cannot make room while it holds spin locks, may go a little beyond it.
+enum class ChargedTo { kProgram, kLibOs };
+Result<void> charge(uint64_t pages, ChargedTo who);
 void uncharge(uint64_t pages);
 }  // namespace page_map
 

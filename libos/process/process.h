@@ -99,7 +99,7 @@ class Process : public RefCounted<Process> {
   // --- signals: sending is in signals/send.h ---
   SignalActions& actions() { return *actions_; }
   const RefPtr<SignalActions>& share_actions() const { return actions_; }
-  void replace_actions(RefPtr<SignalActions> actions) { actions_ = std::move(actions); }
+  void swap_actions(RefPtr<SignalActions>& actions) { std::swap(actions_, actions); }
   SpinLocked<PendingSignals>& shared_pending() { return pending_; }
   // Woken whenever a signal is sent to the process or one of its threads (signalfd's poll).
   WaitQueue& signal_queue() { return signal_queue_; }

@@ -118,7 +118,7 @@ IntervalTimer& ProcessTimers::itimer(uint32_t which) {
   return which == 1 ? virtual_ : profile_;
 }
 
-Result<int> ProcessTimers::add(TimeSource source, int clock, PosixTimer::Event event) {
+Result<int> ProcessTimers::add(TimeSource source, int clock, Pid thread, Value value, PosixTimer::Event event) {
   RefPtr<QueuedSignal> node = TRY(make_ref<QueuedSignal>());
   const int id = posix_.with([](const Posix& timers) {
     int free = 0;
@@ -128,8 +128,8 @@ Result<int> ProcessTimers::add(TimeSource source, int clock, PosixTimer::Event e
     }
     return free;
   });
-  if (event.signal == 0) event.signal = kSigAlrm;
-  RefPtr<PosixTimer> timer = TRY(make_ref<PosixTimer>(process_, source, clock, id, event, std::move(node)));
+  if (value == Value::kTimerId) event.value = static_cast<uint64_t>(id);
+  RefPtr<PosixTimer> timer = TRY(make_ref<PosixTimer>(process_, source, clock, thread, id, event, std::move(node)));
   auto entry = TRY(Posix::prepare(id, std::move(timer)));
   // Two threads at once may have chosen the same number.
   const bool added = posix_.with([&](Posix& timers) {

@@ -82,8 +82,10 @@ class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
     uint64_t value = 0;
     Pid thread = 0;  // kThread
   };
-  PosixTimer(Process& process, TimeSource source, int clock, int id, Event event, RefPtr<QueuedSignal> node)
-      : IntervalTimer(process, source, 0), clock_(clock), id_(id), event_(event), node_(std::move(node)) {}
+  // `thread`: whose CPU time, for a clock of one.
+  PosixTimer(Process& process, TimeSource source, int clock, Pid thread, int id, Event event,
+             RefPtr<QueuedSignal> node)
+      : IntervalTimer(process, source, thread), clock_(clock), id_(id), event_(event), node_(std::move(node)) {}
 
   int clock() const { return clock_; }
   int id() const { return id_; }
@@ -105,8 +107,9 @@ class ProcessTimers {
   static constexpr uint32_t kItimers = 3;  // ITIMER_REAL, _VIRTUAL, _PROF
   IntervalTimer& itimer(uint32_t which);
 
-  // kNoMem, kAgain.
-  Result<int> add(TimeSource source, int clock, PosixTimer::Event event);
+  // Returns the new timer's number, which is also its value where the program gave no sigevent. kNoMem, kAgain.
+  enum class Value { kGiven, kTimerId };
+  Result<int> add(TimeSource source, int clock, Pid thread, Value value, PosixTimer::Event event);
   RefPtr<PosixTimer> find(int id) const;
   bool remove(int id);
   void remove_posix_timers();  // exec

@@ -45,7 +45,6 @@ constinit std::array<VcpuState, abi::kMaxVcpus> states;
 constinit std::atomic<uint32_t> queued{0};
 constinit std::atomic<bool> poller_sleeps{false};
 constinit std::atomic<int> host_watches{0};
-constinit std::atomic<uint64_t> trapped_syscalls{0};
 constinit std::atomic<uint64_t> context_switches{0};
 
 VcpuState& this_state() { return states[this_vcpu().index]; }
@@ -325,7 +324,6 @@ void task_first_run() {
 void reschedule() { Scheduler::reschedule(); }
 void vcpu_main() { Scheduler::idle(); }
 uint32_t current_vcpu() { return this_vcpu().index; }
-void count_trapped_syscall() { trapped_syscalls.fetch_add(1, std::memory_order_relaxed); }
 void note_host_watch(int change) {
   host_watches.fetch_add(change, std::memory_order_relaxed);
   Scheduler::want_tick();

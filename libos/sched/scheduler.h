@@ -12,9 +12,6 @@ void reschedule();
 // First code of a task on its own stack.
 extern "C" [[noreturn]] void task_first_run();
 
-// A `syscall` instruction came by a trap.
-void count_trapped_syscall();
-
 // Host watches exist (libos/host/host_events): somebody must ask the host for events when no vCPU sleeps.
 void note_host_watch(int change);
 

@@ -101,7 +101,7 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
   Place target(*to, std::nullopt);
   const Result<size_t> copied = copy(source, target, count);
   if (copied.is_error()) {
-    if (copied.error() == Errno::kPipe) send_signal_to_self(13);
+    if (copied.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
     return copied.error();
   }
   TRY(write_offset(offset, source));

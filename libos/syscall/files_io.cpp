@@ -10,7 +10,6 @@ namespace occlum {
 
 namespace {
 
-constexpr int kSigPipe_ = 13, kSigXfsz_ = 25;
 // RWF_*: HIPRI, DSYNC, SYNC, NOWAIT, APPEND.
 constexpr uint32_t kRwfDsync = 2, kRwfSync = 4, kRwfAppend = 16, kRwfKnown = 31;
 
@@ -37,7 +36,7 @@ Result<void> limit_size(Thread& self, File& file, const uint64_t* offset, DataSo
     start = offset != nullptr ? *offset : TRY(file.seek(0, Whence::kCur));
   }
   if (start >= limit) {
-    send_signal_to_self(kSigXfsz_);
+    send_signal_to_self(kSigXFsz);
     return Errno::kFBig;
   }
   source.truncate(limit - start);
@@ -58,7 +57,7 @@ Result<long> write_source(Thread& self, File& file, const uint64_t* offset, Data
     TRY(limit_size(self, file, offset, source));
   }
   Result<size_t> result = offset != nullptr ? file.write_at(*offset, source) : file.write(source);
-  if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe_);
+  if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
   return finish(std::move(result), source);
 }
 
@@ -156,7 +155,7 @@ Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
   if (static_cast<uint64_t>(length) > limit) {
-    send_signal_to_self(kSigXfsz_);
+    send_signal_to_self(kSigXFsz);
     return Errno::kFBig;
   }
   return done(file->truncate(static_cast<uint64_t>(length)));

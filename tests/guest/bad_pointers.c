@@ -107,16 +107,72 @@ TRIAL(timerfd_settime, epoll, 0, P, 0)
 
 #define ENTRY(call) {#call, SYS_##call, run_##call}
 static const struct trial trials[] = {
-    ENTRY(read), ENTRY(write), ENTRY(pread64), ENTRY(pwrite64), ENTRY(readv), ENTRY(writev), ENTRY(open), ENTRY(openat),
-    ENTRY(stat), ENTRY(fstat), ENTRY(lstat), ENTRY(newfstatat), ENTRY(statx), ENTRY(access), ENTRY(chdir), ENTRY(mkdir),
-    ENTRY(rmdir), ENTRY(unlink), ENTRY(rename), ENTRY(link), ENTRY(symlink), ENTRY(readlink), ENTRY(getcwd),
-    ENTRY(getdents64), ENTRY(chmod), ENTRY(truncate), ENTRY(statfs), ENTRY(pipe), ENTRY(pipe2), ENTRY(poll),
-    ENTRY(select), ENTRY(epoll_ctl), ENTRY(socketpair), ENTRY(sendto), ENTRY(sendmsg), ENTRY(recvmsg), ENTRY(bind),
-    ENTRY(connect), ENTRY(getsockname), ENTRY(getsockopt), ENTRY(setsockopt), ENTRY(clock_gettime), ENTRY(nanosleep),
-    ENTRY(getitimer), ENTRY(rt_sigaction), ENTRY(rt_sigprocmask), ENTRY(rt_sigpending), ENTRY(rt_sigtimedwait),
-    ENTRY(sigaltstack), ENTRY(futex), ENTRY(wait4), ENTRY(execve), ENTRY(uname), ENTRY(sysinfo), ENTRY(getrlimit),
-    ENTRY(prlimit64), ENTRY(getrusage), ENTRY(times), ENTRY(getrandom), ENTRY(sched_getaffinity), ENTRY(getcpu),
-    ENTRY(getresuid), ENTRY(prctl), ENTRY(utimensat), ENTRY(sendfile), ENTRY(memfd_create),
+    ENTRY(read),
+    ENTRY(write),
+    ENTRY(pread64),
+    ENTRY(pwrite64),
+    ENTRY(readv),
+    ENTRY(writev),
+    ENTRY(open),
+    ENTRY(openat),
+    ENTRY(stat),
+    ENTRY(fstat),
+    ENTRY(lstat),
+    ENTRY(newfstatat),
+    ENTRY(statx),
+    ENTRY(access),
+    ENTRY(chdir),
+    ENTRY(mkdir),
+    ENTRY(rmdir),
+    ENTRY(unlink),
+    ENTRY(rename),
+    ENTRY(link),
+    ENTRY(symlink),
+    ENTRY(readlink),
+    ENTRY(getcwd),
+    ENTRY(getdents64),
+    ENTRY(chmod),
+    ENTRY(truncate),
+    ENTRY(statfs),
+    ENTRY(pipe),
+    ENTRY(pipe2),
+    ENTRY(poll),
+    ENTRY(select),
+    ENTRY(epoll_ctl),
+    ENTRY(socketpair),
+    ENTRY(sendto),
+    ENTRY(sendmsg),
+    ENTRY(recvmsg),
+    ENTRY(bind),
+    ENTRY(connect),
+    ENTRY(getsockname),
+    ENTRY(getsockopt),
+    ENTRY(setsockopt),
+    ENTRY(clock_gettime),
+    ENTRY(nanosleep),
+    ENTRY(getitimer),
+    ENTRY(rt_sigaction),
+    ENTRY(rt_sigprocmask),
+    ENTRY(rt_sigpending),
+    ENTRY(rt_sigtimedwait),
+    ENTRY(sigaltstack),
+    ENTRY(futex),
+    ENTRY(wait4),
+    ENTRY(execve),
+    ENTRY(uname),
+    ENTRY(sysinfo),
+    ENTRY(getrlimit),
+    ENTRY(prlimit64),
+    ENTRY(getrusage),
+    ENTRY(times),
+    ENTRY(getrandom),
+    ENTRY(sched_getaffinity),
+    ENTRY(getcpu),
+    ENTRY(getresuid),
+    ENTRY(prctl),
+    ENTRY(utimensat),
+    ENTRY(sendfile),
+    ENTRY(memfd_create),
     ENTRY(timerfd_settime),
 };
 
@@ -126,7 +182,10 @@ static void try_all(const char* what, void* bad) {
     long result = trials[i].run((long)bad);
     if (result == -1 && errno == EFAULT) continue;
     // Something else than EFAULT: worth a line, which has to be the same in both worlds.
-    printf("%s %s: %s\n", what, trials[i].name, result == -1 ? strerrorname_np(errno) : result == 0 ? "0" : "positive");
+    printf("%s %s: %s\n", what, trials[i].name,
+           result == -1  ? strerrorname_np(errno)
+           : result == 0 ? "0"
+                         : "positive");
   }
 }
 
@@ -213,7 +272,8 @@ CASE(descriptors_do_not_leak) {
   int before = open("/dev/null", O_RDONLY);
   close(before);
   for (int i = 0; i < 100; i++) CHECK_ERRNO(syscall(SYS_pipe2, 0xFFC0000000, 0), EFAULT);
-  for (int i = 0; i < 100; i++) CHECK_ERRNO(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, 8), EFAULT);
+  for (int i = 0; i < 100; i++)
+    CHECK_ERRNO(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, 8), EFAULT);
   int after = open("/dev/null", O_RDONLY);
   CHECK_EQ(after, before);
   close(after);

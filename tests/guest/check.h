@@ -31,18 +31,19 @@ static jmp_buf check_escape;
 static pthread_t check_main_thread;
 static const char* check_program;
 
-#define CASE(name)                                                          \
-  static void case_##name(void);                                            \
-  __attribute__((constructor)) static void check_register_##name(void) {    \
-    check_cases[check_count++] = (struct check_case){#name, case_##name};   \
-  }                                                                         \
+#define CASE(name)                                                        \
+  static void case_##name(void);                                          \
+  __attribute__((constructor)) static void check_register_##name(void) {  \
+    check_cases[check_count++] = (struct check_case){#name, case_##name}; \
+  }                                                                       \
   static void case_##name(void)
 
-__attribute__((unused)) static void check_fail(const char* file, int line, const char* what, long got,
-                                               long wanted) {
+__attribute__((unused)) static void check_fail(const char* file, int line, const char* what,
+                                               long got, long wanted) {
   int error = errno;
   const char* slash = strrchr(file, '/');
-  printf("  %s:%d: %s (%ld, %ld; errno %d)\n", slash ? slash + 1 : file, line, what, got, wanted, error);
+  printf("  %s:%d: %s (%ld, %ld; errno %d)\n", slash ? slash + 1 : file, line, what, got, wanted,
+         error);
   __atomic_add_fetch(&check_failures, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -53,48 +54,54 @@ __attribute__((unused, noreturn)) static void check_leave(void) {
   _exit(2);
 }
 
-#define CHECK(condition)                                                     \
-  do {                                                                       \
-    if (!(condition)) check_fail(__FILE__, __LINE__, #condition, 0, 1);      \
+#define CHECK(condition)                                                \
+  do {                                                                  \
+    if (!(condition)) check_fail(__FILE__, __LINE__, #condition, 0, 1); \
   } while (0)
 
-#define CHECK_EQ(expression, value)                                          \
-  do {                                                                       \
-    long got_ = (long)(expression), wanted_ = (long)(value);                 \
+#define CHECK_EQ(expression, value)                                                                \
+  do {                                                                                             \
+    long got_ = (long)(expression), wanted_ = (long)(value);                                       \
     if (got_ != wanted_) check_fail(__FILE__, __LINE__, #expression " == " #value, got_, wanted_); \
   } while (0)
 
-#define CHECK_STR(expression, value)                                         \
-  do {                                                                       \
-    const char *got_ = (expression), *wanted_ = (value);                     \
-    if (strcmp(got_, wanted_) != 0) {                                        \
-      check_fail(__FILE__, __LINE__, #expression " is " #value, 0, 0);       \
-      printf("  it is \"%s\"\n", got_);                                      \
-    }                                                                        \
+#define CHECK_STR(expression, value)                                   \
+  do {                                                                 \
+    const char *got_ = (expression), *wanted_ = (value);               \
+    if (strcmp(got_, wanted_) != 0) {                                  \
+      check_fail(__FILE__, __LINE__, #expression " is " #value, 0, 0); \
+      printf("  it is \"%s\"\n", got_);                                \
+    }                                                                  \
   } while (0)
 
 // The call fails (-1) with exactly this errno.
-#define CHECK_ERRNO(call, wanted_errno)                                      \
-  do {                                                                       \
-    errno = 0;                                                               \
-    long result_ = (long)(call);                                             \
-    if (result_ != -1 || errno != (wanted_errno))                            \
+#define CHECK_ERRNO(call, wanted_errno)                                                          \
+  do {                                                                                           \
+    errno = 0;                                                                                   \
+    long result_ = (long)(call);                                                                 \
+    if (result_ != -1 || errno != (wanted_errno))                                                \
       check_fail(__FILE__, __LINE__, #call " fails with " #wanted_errno, result_, wanted_errno); \
   } while (0)
 
 // The call does not return -1.
-#define CHECK_OK(call)                                                       \
-  do {                                                                       \
+#define CHECK_OK(call)                                                                \
+  do {                                                                                \
     if ((long)(call) == -1) check_fail(__FILE__, __LINE__, #call " succeeds", -1, 0); \
   } while (0)
 
-#define REQUIRE(condition)                                                   \
-  do {                                                                       \
-    if (!(condition)) {                                                      \
-      check_fail(__FILE__, __LINE__, #condition, 0, 1);                      \
-      check_leave();                                                         \
-    }                                                                        \
+#define REQUIRE(condition)                              \
+  do {                                                  \
+    if (!(condition)) {                                 \
+      check_fail(__FILE__, __LINE__, #condition, 0, 1); \
+      check_leave();                                    \
+    }                                                   \
   } while (0)
+
+// How many times the usual rounds a stress run asks for.
+__attribute__((unused)) static int check_scale(void) {
+  const char* scale = getenv("GUEST_SCALE");
+  return scale && atoi(scale) > 0 ? atoi(scale) : 1;
+}
 
 // A fresh directory on the scratch file system becomes the working directory.
 __attribute__((unused)) static void check_enter_scratch(void) {
@@ -109,11 +116,13 @@ __attribute__((unused)) static void check_enter_scratch(void) {
 __attribute__((unused)) static const char* check_sibling(const char* name) {
   static char path[512];
   const char* slash = strrchr(check_program, '/');
-  snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash + 1 - check_program) : 0, check_program, name);
+  snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash + 1 - check_program) : 0, check_program,
+           name);
   return path;
 }
 
-__attribute__((unused)) static void check_write_file(const char* path, const void* data, size_t size) {
+__attribute__((unused)) static void check_write_file(const char* path, const void* data,
+                                                     size_t size) {
   FILE* file = fopen(path, "w");
   REQUIRE(file != NULL);
   REQUIRE(fwrite(data, 1, size, file) == size);

@@ -25,7 +25,8 @@ static void print_signals(void) {
     struct sigaction action;
     if (sigaction(i, NULL, &action) == -1) continue;
     if (action.sa_handler == SIG_IGN) printf("signal %d ignored\n", i);
-    if (action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL) printf("signal %d handled\n", i);
+    if (action.sa_handler != SIG_IGN && action.sa_handler != SIG_DFL)
+      printf("signal %d handled\n", i);
     if (sigismember(&mask, i)) printf("signal %d blocked\n", i);
   }
 }

@@ -13,8 +13,9 @@ static int64_t now(clockid_t clock) {
 }
 
 CASE(every_clock) {
-  clockid_t clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
-                        CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_TAI};
+  clockid_t clocks[] = {CLOCK_REALTIME,          CLOCK_MONOTONIC,     CLOCK_PROCESS_CPUTIME_ID,
+                        CLOCK_THREAD_CPUTIME_ID, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE,
+                        CLOCK_MONOTONIC_COARSE,  CLOCK_BOOTTIME,      CLOCK_TAI};
   for (unsigned i = 0; i < sizeof clocks / sizeof *clocks; i++) {
     struct timespec time;
     CHECK(now(clocks[i]) >= 0);
@@ -43,8 +44,8 @@ static void* watch_clock(void* unused) {
   for (int i = 0; i < 50000; i++) {
     int64_t before = __atomic_load_n(&shared_last, __ATOMIC_ACQUIRE), mine = now(CLOCK_MONOTONIC);
     CHECK(mine >= before);
-    while (mine > before && !__atomic_compare_exchange_n(&shared_last, &before, mine, 0, __ATOMIC_ACQ_REL,
-                                                         __ATOMIC_ACQUIRE)) {
+    while (mine > before && !__atomic_compare_exchange_n(&shared_last, &before, mine, 0,
+                                                         __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
     }
   }
   return unused;

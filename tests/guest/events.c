@@ -218,7 +218,8 @@ CASE(epoll_many) {
 CASE(poll_edges) {
   int ends[2];
   CHECK_OK(pipe(ends));
-  struct pollfd set[4] = {{ends[0], POLLIN, 9}, {ends[1], POLLOUT, 9}, {-5, POLLIN, 9}, {888, POLLIN, 9}};
+  struct pollfd set[4] = {
+      {ends[0], POLLIN, 9}, {ends[1], POLLOUT, 9}, {-5, POLLIN, 9}, {888, POLLIN, 9}};
   CHECK_EQ(poll(set, 4, 1000), 2);
   CHECK_EQ(set[0].revents, 0);
   CHECK_EQ(set[1].revents, POLLOUT);

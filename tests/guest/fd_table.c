@@ -9,7 +9,8 @@
 CASE(enter) { check_enter_scratch(); }
 
 CASE(lowest_free) {
-  int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY), c = open("/dev/null", O_RDONLY);
+  int a = open("/dev/null", O_RDONLY), b = open("/dev/null", O_RDONLY),
+      c = open("/dev/null", O_RDONLY);
   CHECK_EQ(b, a + 1);
   CHECK_EQ(c, a + 2);
   close(a);

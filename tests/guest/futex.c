@@ -5,7 +5,8 @@
 
 #include "check.h"
 
-static long futex(volatile int* word, int op, int value, const void* time, volatile int* other, int bits) {
+static long futex(volatile int* word, int op, int value, const void* time, volatile int* other,
+                  int bits) {
   return syscall(SYS_futex, word, op, value, time, other, bits);
 }
 
@@ -119,8 +120,9 @@ CASE(shared_by_object) {
 }
 
 static void* ping(void* unused) {
-  for (int i = 0; i < 5000; i++) {
-    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) != 1) futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+  for (int i = 0; i < 5000 * check_scale(); i++) {
+    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) != 1)
+      futex(&word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
     __atomic_store_n(&word, 0, __ATOMIC_SEQ_CST);
     futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
   }
@@ -130,10 +132,11 @@ CASE(ping_pong) {
   word = 0;
   pthread_t thread;
   REQUIRE(pthread_create(&thread, NULL, ping, NULL) == 0);
-  for (int i = 0; i < 5000; i++) {
+  for (int i = 0; i < 5000 * check_scale(); i++) {
     __atomic_store_n(&word, 1, __ATOMIC_SEQ_CST);
     futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) != 0) futex(&word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
+    while (__atomic_load_n(&word, __ATOMIC_SEQ_CST) != 0)
+      futex(&word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
   }
   pthread_join(thread, NULL);
 }

@@ -40,7 +40,8 @@ void exceptions() {
   } catch (const std::out_of_range&) {
     std::cout << "caught out_of_range\n";
   }
-  auto failing = std::async(std::launch::async, []() -> int { throw std::logic_error("from a thread"); });
+  auto failing =
+      std::async(std::launch::async, []() -> int { throw std::logic_error("from a thread"); });
   try {
     failing.get();
   } catch (const std::logic_error& error) {
@@ -60,8 +61,10 @@ void threads() {
     });
   }
   for (auto& worker : workers) worker.join();
-  int total = std::accumulate(squares.begin(), squares.end(), 0, [](int sum, auto& pair) { return sum + pair.second; });
-  std::cout << "sum over " << squares.size() << " threads: " << total << ", mine " << per_thread << "\n";
+  int total = std::accumulate(squares.begin(), squares.end(), 0,
+                              [](int sum, auto& pair) { return sum + pair.second; });
+  std::cout << "sum over " << squares.size() << " threads: " << total << ", mine " << per_thread
+            << "\n";
 }
 
 }  // namespace
@@ -72,7 +75,8 @@ int main() {
   std::ostringstream text;
   text << std::fixed << std::hex << 255 << ' ' << std::sqrt(2.0);
   std::cout << text.str() << "\n";
-  std::cout << std::regex_replace(std::string("many words here"), std::regex("[aeiou]"), "*") << "\n";
+  std::cout << std::regex_replace(std::string("many words here"), std::regex("[aeiou]"), "*")
+            << "\n";
   static Announcer local("local");
   return 0;
 }

@@ -147,7 +147,8 @@ CASE(not_a_terminal) {
 CASE(unknown_calls) {
   // Numbers that no kernel has. (335 and 336 are uretprobe and uprobe, which raise SIGILL.)
   long numbers[] = {-1, 340, 400, 999, 4096, 100000, 0x40000000, 0x7fffffff};
-  for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) CHECK_ERRNO(syscall(numbers[i]), ENOSYS);
+  for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    CHECK_ERRNO(syscall(numbers[i]), ENOSYS);
 }
 
 CASE(memory_barrier) {

@@ -39,7 +39,8 @@ CASE(errors) {
   CHECK(mmap(NULL, PAGE, PROT_READ, MAP_ANONYMOUS, -1, 0) == MAP_FAILED && errno == EINVAL);
   CHECK(mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, -1, 0) == MAP_FAILED && errno == EBADF);
   CHECK(mmap((void*)1, PAGE, PROT_READ, ANON | MAP_FIXED, -1, 0) == MAP_FAILED && errno == EINVAL);
-  CHECK(mmap(NULL, 1UL << 60, PROT_READ, ANON | MAP_NORESERVE, -1, 0) == MAP_FAILED && errno == ENOMEM);
+  CHECK(mmap(NULL, 1UL << 60, PROT_READ, ANON | MAP_NORESERVE, -1, 0) == MAP_FAILED &&
+        errno == ENOMEM);
   CHECK(mmap(NULL, ~0UL, PROT_READ, ANON, -1, 0) == MAP_FAILED && errno == ENOMEM);
   CHECK_ERRNO(munmap((void*)1, PAGE), EINVAL);
   char* area = map(PAGE);
@@ -73,7 +74,8 @@ CASE(fixed) {
   CHECK_EQ(inner[0], 0);
   CHECK_EQ(area[0], 7);
   CHECK_EQ(area[3 * PAGE], 7);
-  CHECK(mmap(area, PAGE, PROT_READ, ANON | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED && errno == EEXIST);
+  CHECK(mmap(area, PAGE, PROT_READ, ANON | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED &&
+        errno == EEXIST);
   CHECK_OK(munmap(area, PAGE));
   CHECK(mmap(area, PAGE, PROT_READ, ANON | MAP_FIXED_NOREPLACE, -1, 0) == area);
   CHECK_OK(munmap(area, 4 * PAGE));
@@ -153,7 +155,7 @@ CASE(break_moves) {
   start[100 * PAGE] = 1;
   CHECK((char*)syscall(SYS_brk, start) == start);
   CHECK((char*)syscall(SYS_brk, start + PAGE) == start + PAGE);
-  CHECK((char*)syscall(SYS_brk, 1) == start + PAGE);           // Nonsense leaves it where it is.
+  CHECK((char*)syscall(SYS_brk, 1) == start + PAGE);  // Nonsense leaves it where it is.
   CHECK((char*)syscall(SYS_brk, ~0UL) == start + PAGE);
   CHECK((char*)syscall(SYS_brk, start) == start);
 }

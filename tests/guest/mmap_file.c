@@ -96,7 +96,8 @@ CASE(permissions) {
   int fd = make("perm", PAGE);
   close(fd);
   fd = open("perm", O_RDONLY);
-  CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED && errno == EACCES);
+  CHECK(mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED &&
+        errno == EACCES);
   char* map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   CHECK(map != MAP_FAILED);
   munmap(map, PAGE);
@@ -180,7 +181,8 @@ CASE(executable_mapping) {
   static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3};
   check_write_file("code", code, sizeof code);
   int fd = open("code", O_RDONLY);
-  int (*function)(void) = (int (*)(void))mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+  int (*function)(void) =
+      (int (*)(void))mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
   REQUIRE((void*)function != MAP_FAILED);
   CHECK_EQ(function(), 42);
   munmap((void*)function, PAGE);

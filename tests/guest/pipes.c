@@ -161,11 +161,13 @@ static void* record_writer(void* id) {
 CASE(small_writes_are_atomic) {
   open_pipe(0);
   pthread_t threads[kWriters];
-  for (intptr_t i = 0; i < kWriters; i++) REQUIRE(pthread_create(&threads[i], NULL, record_writer, (void*)i) == 0);
+  for (intptr_t i = 0; i < kWriters; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, record_writer, (void*)i) == 0);
   int seen[kWriters] = {0}, mixed = 0;
   for (int i = 0; i < kWriters * kRecords; i++) {
     char record[kRecord];
-    for (long got = 0, n; got < kRecord; got += n) REQUIRE((n = read(ends[0], record + got, kRecord - got)) > 0);
+    for (long got = 0, n; got < kRecord; got += n)
+      REQUIRE((n = read(ends[0], record + got, kRecord - got)) > 0);
     for (int j = 1; j < kRecord; j++) mixed += record[j] != record[0];
     seen[record[0] - 'a']++;
   }

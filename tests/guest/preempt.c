@@ -13,7 +13,8 @@ static void* spin(void* id) {
 
 CASE(spinning_threads_share) {
   pthread_t threads[kThreads];
-  for (intptr_t i = 0; i < kThreads; i++) REQUIRE(pthread_create(&threads[i], NULL, spin, (void*)i) == 0);
+  for (intptr_t i = 0; i < kThreads; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, spin, (void*)i) == 0);
   int64_t begin = check_now_ns();
   for (int all = 0; !all && check_now_ns() - begin < 10000000000;) {
     check_sleep_ms(10);

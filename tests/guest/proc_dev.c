@@ -11,14 +11,16 @@ static long slurp(const char* path) {
   int fd = open(path, O_RDONLY);
   if (fd < 0) return -1;
   long size = 0, n;
-  while (size < (long)sizeof text - 1 && (n = read(fd, text + size, sizeof text - 1 - size)) > 0) size += n;
+  while (size < (long)sizeof text - 1 && (n = read(fd, text + size, sizeof text - 1 - size)) > 0)
+    size += n;
   text[size] = 0;
   close(fd);
   return size;
 }
 
 CASE(null_zero_full) {
-  int null = open("/dev/null", O_RDWR), zero = open("/dev/zero", O_RDWR), full = open("/dev/full", O_RDWR);
+  int null = open("/dev/null", O_RDWR), zero = open("/dev/zero", O_RDWR),
+      full = open("/dev/full", O_RDWR);
   char bytes[100];
   memset(bytes, 1, sizeof bytes);
   CHECK_EQ(read(null, bytes, 100), 0);
@@ -97,8 +99,9 @@ CASE(self) {
 
 CASE(status) {
   CHECK(slurp("/proc/self/status") > 0);
-  const char* lines[] = {"Name:\tproc_dev", "\nState:\tR", "\nPid:\t", "\nPPid:\t", "\nUid:\t", "\nVmSize:\t", "\nVmRSS:\t",
-                         "\nThreads:\t1\n", "\nSigIgn:\t", "\nCpus_allowed:\t"};
+  const char* lines[] = {"Name:\tproc_dev", "\nState:\tR",      "\nPid:\t",   "\nPPid:\t",
+                         "\nUid:\t",        "\nVmSize:\t",      "\nVmRSS:\t", "\nThreads:\t1\n",
+                         "\nSigIgn:\t",     "\nCpus_allowed:\t"};
   for (unsigned i = 0; i < sizeof lines / sizeof *lines; i++) {
     if (!strstr(text, lines[i])) CHECK_STR("(absent)", lines[i]);
   }
@@ -125,7 +128,8 @@ CASE(maps) {
     CHECK(start >= last && end > start);
     last = end;
     if ((uintptr_t)marker >= start && (uintptr_t)marker < end) ours += strcmp(rights, "rw-p") == 0;
-    if ((uintptr_t)&file >= start && (uintptr_t)&file < end) stack += strstr(line, "[stack]") != NULL;
+    if ((uintptr_t)&file >= start && (uintptr_t)&file < end)
+      stack += strstr(line, "[stack]") != NULL;
     if ((uintptr_t)area + 4096 == start) unreadable += strcmp(rights, "---p") == 0;
     if ((uintptr_t)case_maps >= start && (uintptr_t)case_maps < end)
       code += strcmp(rights, "r-xp") == 0 && strstr(line, "proc_dev.pie") != NULL;

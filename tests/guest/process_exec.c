@@ -57,8 +57,9 @@ CASE(not_a_program) {
   script("short", "\177ELF");
   CHECK_EQ(exec_error("short", one, none), ENOEXEC);
   // A 64-byte ELF header of another machine (AArch64), and one cut off in its program headers.
-  unsigned char header[64] = {0x7f, 'E', 'L', 'F', 2, 1, 1, [16] = 2, [18] = 183, [20] = 1, [32] = 64, [52] = 64,
-                              [54] = 56, [56] = 1};
+  unsigned char header[64] = {0x7f,      'E',       'L',       'F',        2,
+                              1,         1,         [16] = 2,  [18] = 183, [20] = 1,
+                              [32] = 64, [52] = 64, [54] = 56, [56] = 1};
   check_write_file("other_machine", header, sizeof header);
   chmod("other_machine", 0755);
   CHECK_EQ(exec_error("other_machine", one, none), ENOEXEC);
@@ -72,7 +73,8 @@ CASE(scripts) {
   // The interpreter gets its path, the one argument, the script's path, then argv[1...].
   snprintf(text, sizeof text, "#! %s exit 5\n", child);
   script("exit_script", text);
-  CHECK_EQ(exec_error("exit_script", argv, none), 0);  // "exit 5" is one argument: no mode of that name.
+  CHECK_EQ(exec_error("exit_script", argv, none),
+           0);  // "exit 5" is one argument: no mode of that name.
   script("sh_script", "#!/bin/sh\nexit $#\n");
   CHECK_EQ(exec_error("sh_script", argv, none), -2);
   CHECK_EQ(exec_error("./sh_script", one, none), 0);

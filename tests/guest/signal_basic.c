@@ -106,7 +106,8 @@ CASE(real_time_signals_queue) {
   install_info(SIGRTMIN + 1, 0);
   sigset_t set = set_of(SIGRTMIN + 1, 0), old;
   sigprocmask(SIG_BLOCK, &set, &old);
-  for (int i = 0; i < 10; i++) CHECK_OK(sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = i}));
+  for (int i = 0; i < 10; i++)
+    CHECK_OK(sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = i}));
   sigprocmask(SIG_SETMASK, &old, NULL);
   CHECK_EQ(count, 10);
   CHECK_EQ(last_info.si_value.sival_int, 9);

@@ -64,7 +64,7 @@ CASE(registers_are_shown_and_changed) {
 }
 
 static void* pester(void* thread) {
-  while (count < 300) {
+  while (count < 300 * check_scale()) {
     pthread_kill(*(pthread_t*)thread, SIGUSR1);
     check_sleep_ms(1);
   }
@@ -77,22 +77,25 @@ CASE(general_registers_survive) {
   pthread_t self = pthread_self(), other;
   REQUIRE(pthread_create(&other, NULL, pester, &self) == 0);
   long bad = 0;
-  while (count < 300) {
+  while (count < 300 * check_scale()) {
     long failed;
     __asm__ volatile(
-        "mov $1,%%rax; mov $2,%%rbx; mov $3,%%rcx; mov $4,%%rdx; mov $5,%%rsi; mov $6,%%rdi; mov $7,%%r8;"
-        "mov $8,%%r9; mov $9,%%r10; mov $10,%%r11; mov $11,%%r12; mov $12,%%r13; mov $13,%%r14; mov $14,%%r15;"
+        "mov $1,%%rax; mov $2,%%rbx; mov $3,%%rcx; mov $4,%%rdx; mov $5,%%rsi; mov $6,%%rdi; mov "
+        "$7,%%r8;"
+        "mov $8,%%r9; mov $9,%%r10; mov $10,%%r11; mov $11,%%r12; mov $12,%%r13; mov $13,%%r14; "
+        "mov $14,%%r15;"
         "movq $99,-8(%%rsp); movq $98,-128(%%rsp); movq $1000,%0; stc;"
         "1: jnc 2f; decq %0; jnz 1b;"  // dec leaves CF alone.
         "cmp $1,%%rax; jne 2f; cmp $2,%%rbx; jne 2f; cmp $3,%%rcx; jne 2f; cmp $4,%%rdx; jne 2f;"
         "cmp $5,%%rsi; jne 2f; cmp $6,%%rdi; jne 2f; cmp $7,%%r8; jne 2f; cmp $8,%%r9; jne 2f;"
         "cmp $9,%%r10; jne 2f; cmp $10,%%r11; jne 2f; cmp $11,%%r12; jne 2f; cmp $12,%%r13; jne 2f;"
-        "cmp $13,%%r14; jne 2f; cmp $14,%%r15; jne 2f; cmpq $99,-8(%%rsp); jne 2f; cmpq $98,-128(%%rsp); jne 2f;"
+        "cmp $13,%%r14; jne 2f; cmp $14,%%r15; jne 2f; cmpq $99,-8(%%rsp); jne 2f; cmpq "
+        "$98,-128(%%rsp); jne 2f;"
         "movq $0,%0; jmp 3f; 2: movq $1,%0; 3:"
         : "=&m"(failed)
         :
-        : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory",
-          "cc");
+        : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+          "r15", "memory", "cc");
     bad += failed;
   }
   pthread_join(other, NULL);
@@ -123,7 +126,7 @@ CASE(vector_registers_survive) {
   pthread_t self = pthread_self(), other;
   REQUIRE(pthread_create(&other, NULL, pester, &self) == 0);
   long bad = 0;
-  while (count < 300) bad += vectors_once();
+  while (count < 300 * check_scale()) bad += vectors_once();
   pthread_join(other, NULL);
   CHECK_EQ(bad, 0);
 }
@@ -131,7 +134,7 @@ CASE(vector_registers_survive) {
 CASE(float_state_survives_a_handler) {
   install(SIGUSR1);
   long double value = 0;
-  unsigned short control = 0x27f;  // x87: double precision, no exceptions.
+  unsigned short control = 0x27f;     // x87: double precision, no exceptions.
   unsigned mxcsr = 0x9fc0, back = 0;  // Flush to zero, denormals are zero.
   __asm__ volatile("fldcw %0" : : "m"(control));
   __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));

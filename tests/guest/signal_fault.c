@@ -21,12 +21,14 @@ static void on_fault(int number, siginfo_t* what, void* context) {
   siglongjmp(escape, 1);
 }
 
-#define EXPECT_FAULT(action, number, code)                        \
-  do {                                                            \
-    memset(&info, 0, sizeof info);                                \
-    if (sigsetjmp(escape, 1) == 0) { action; }                    \
-    CHECK_EQ(info.si_signo, number);                              \
-    CHECK_EQ(info.si_code, code);                                 \
+#define EXPECT_FAULT(action, number, code) \
+  do {                                     \
+    memset(&info, 0, sizeof info);         \
+    if (sigsetjmp(escape, 1) == 0) {       \
+      action;                              \
+    }                                      \
+    CHECK_EQ(info.si_signo, number);       \
+    CHECK_EQ(info.si_code, code);          \
   } while (0)
 
 CASE(install) {
@@ -79,16 +81,17 @@ CASE(breakpoint) {
 
 CASE(unaligned_vector) {
   static char bytes[64] __attribute__((aligned(64)));
-  EXPECT_FAULT(__asm__ volatile("movaps %%xmm0, (%0)" : : "r"(bytes + 1) : "memory"), SIGSEGV, SI_KERNEL);
+  EXPECT_FAULT(__asm__ volatile("movaps %%xmm0, (%0)" : : "r"(bytes + 1) : "memory"), SIGSEGV,
+               SI_KERNEL);
 }
 
 CASE(float_exception) {
   unsigned control = 0x1d80;  // MXCSR with the divide-by-zero exception unmasked.
   float a = 1;
   float b = 0;
-  EXPECT_FAULT(
-      __asm__ volatile("ldmxcsr %0; movss %1, %%xmm0; divss %2, %%xmm0" : : "m"(control), "m"(a), "m"(b) : "xmm0"),
-      SIGFPE, FPE_FLTDIV);
+  EXPECT_FAULT(__asm__ volatile("ldmxcsr %0; movss %1, %%xmm0; divss %2, %%xmm0" : : "m"(control),
+                                "m"(a), "m"(b) : "xmm0"),
+               SIGFPE, FPE_FLTDIV);
   unsigned usual = 0x1f80;
   __asm__ volatile("ldmxcsr %0" : : "m"(usual));
 }
@@ -139,7 +142,8 @@ CASE(faults_in_threads) {
   sigaction(SIGSEGV, &action, &old);
   pthread_t threads[8];
   int failures = 0;
-  for (int i = 0; i < 8; i++) REQUIRE(pthread_create(&threads[i], NULL, fault_in_thread, &failures) == 0);
+  for (int i = 0; i < 8; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, fault_in_thread, &failures) == 0);
   for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
   CHECK_EQ(failures, 0);
   sigaction(SIGSEGV, &old, NULL);

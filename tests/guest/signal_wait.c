@@ -129,7 +129,8 @@ CASE(write_is_interrupted) {
   static char block[1 << 20];
   install(0);
   interrupt_later();
-  long wrote = write(ends[1], block, sizeof block);  // What fits was written, so the count and no error.
+  long wrote =
+      write(ends[1], block, sizeof block);  // What fits was written, so the count and no error.
   CHECK(wrote > 0 && wrote < (long)sizeof block);
   helper_done();
   interrupt_later();

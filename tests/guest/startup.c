@@ -72,7 +72,8 @@ CASE(program_headers_describe_us) {
     if (header[i].p_type != PT_LOAD) continue;
     loads++;
     uintptr_t start = bias + header[i].p_vaddr;
-    if ((header[i].p_flags & PF_X) && here >= start && here < start + header[i].p_memsz) executable++;
+    if ((header[i].p_flags & PF_X) && here >= start && here < start + header[i].p_memsz)
+      executable++;
   }
   CHECK(loads >= 2);
   CHECK_EQ(executable, 1);

@@ -10,14 +10,14 @@ static void* add(void* sum) {
 
 CASE(one_after_another) {
   long sum = 0;
-  for (int i = 0; i < 200; i++) {
+  for (int i = 0; i < 200 * check_scale(); i++) {
     pthread_t thread;
     void* result = NULL;
     REQUIRE(pthread_create(&thread, NULL, add, &sum) == 0);
     CHECK_EQ(pthread_join(thread, &result), 0);
     CHECK(result == &sum);
   }
-  CHECK_EQ(sum, 200);
+  CHECK_EQ(sum, 200 * check_scale());
 }
 
 CASE(two_hundred_at_once) {
@@ -34,7 +34,7 @@ static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static long counter;
 
 static void* count_up(void* unused) {
-  for (int i = 0; i < 20000; i++) {
+  for (int i = 0; i < 20000 * check_scale(); i++) {
     pthread_mutex_lock(&mutex);
     counter++;
     pthread_mutex_unlock(&mutex);
@@ -47,7 +47,7 @@ CASE(mutex_excludes) {
   counter = 0;
   for (int i = 0; i < 8; i++) REQUIRE(pthread_create(&threads[i], NULL, count_up, NULL) == 0);
   for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
-  CHECK_EQ(counter, 8 * 20000);
+  CHECK_EQ(counter, 8 * 20000 * check_scale());
 }
 
 static int turn;
@@ -145,7 +145,8 @@ static void* in_phases(void* id) {
 CASE(barriers) {
   pthread_t threads[8];
   pthread_barrier_init(&barrier, NULL, 8);
-  for (intptr_t i = 0; i < 8; i++) REQUIRE(pthread_create(&threads[i], NULL, in_phases, (void*)i) == 0);
+  for (intptr_t i = 0; i < 8; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, in_phases, (void*)i) == 0);
   for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
   CHECK_EQ(wrong_phase, 0);
 }
@@ -184,7 +185,9 @@ static int once_count;
 static void once_only(void) { once_count++; }
 static pthread_key_t key;
 static int destroyed;
-static void destroy(void* value) { __atomic_add_fetch(&destroyed, (int)(intptr_t)value, __ATOMIC_SEQ_CST); }
+static void destroy(void* value) {
+  __atomic_add_fetch(&destroyed, (int)(intptr_t)value, __ATOMIC_SEQ_CST);
+}
 static void* use_key(void* value) {
   pthread_once(&once, once_only);
   pthread_setspecific(key, value);
@@ -193,7 +196,8 @@ static void* use_key(void* value) {
 CASE(once_and_keys) {
   pthread_key_create(&key, destroy);
   pthread_t threads[10];
-  for (intptr_t i = 0; i < 10; i++) REQUIRE(pthread_create(&threads[i], NULL, use_key, (void*)(i + 1)) == 0);
+  for (intptr_t i = 0; i < 10; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, use_key, (void*)(i + 1)) == 0);
   for (int i = 0; i < 10; i++) pthread_join(threads[i], NULL);
   CHECK_EQ(once_count, 1);
   CHECK_EQ(destroyed, 55);

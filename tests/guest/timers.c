@@ -69,7 +69,8 @@ CASE(interval_of_processor_time) {
 
 CASE(posix_timer) {
   install(SIGRTMIN);
-  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value = {.sival_int = 77}};
+  struct sigevent event = {
+      .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN, .sigev_value = {.sival_int = 77}};
   timer_t timer;
   CHECK_OK(timer_create(CLOCK_MONOTONIC, &event, &timer));
   struct itimerspec time = {{0, 3 * MS}, {0, 3 * MS}}, now;

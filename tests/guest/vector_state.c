@@ -17,32 +17,39 @@ static unsigned char pattern_of(int thread, int reg, int round) {
 
 #define LOAD(reg, width) "vmovdqu64 " #reg "*64(%0),%%" width #reg ";"
 #define STORE(reg, width) "vmovdqu64 %%" width #reg "," #reg "*64(%1);"
-#define EACH16(X, w) \
-  X(0, w) X(1, w) X(2, w) X(3, w) X(4, w) X(5, w) X(6, w) X(7, w) X(8, w) X(9, w) X(10, w) X(11, w) X(12, w) X(13, w) \
-  X(14, w) X(15, w)
-#define EACH16_HIGH(X, w)                                                                                           \
-  X(16, w) X(17, w) X(18, w) X(19, w) X(20, w) X(21, w) X(22, w) X(23, w) X(24, w) X(25, w) X(26, w) X(27, w) X(28, w) \
-  X(29, w) X(30, w) X(31, w)
+#define EACH16(X, w)                                                                        \
+  X(0, w)                                                                                   \
+  X(1, w) X(2, w) X(3, w) X(4, w) X(5, w) X(6, w) X(7, w) X(8, w) X(9, w) X(10, w) X(11, w) \
+      X(12, w) X(13, w) X(14, w) X(15, w)
+#define EACH16_HIGH(X, w)                                                                   \
+  X(16, w)                                                                                  \
+  X(17, w) X(18, w) X(19, w) X(20, w) X(21, w) X(22, w) X(23, w) X(24, w) X(25, w) X(26, w) \
+      X(27, w) X(28, w) X(29, w) X(30, w) X(31, w)
 #define LOAD_Y(reg, w) "vmovdqu " #reg "*64(%0),%%ymm" #reg ";"
 #define STORE_Y(reg, w) "vmovdqu %%ymm" #reg "," #reg "*64(%1);"
 #define WORK "mov $30000,%%ecx; 1: dec %%ecx; jnz 1b;"
-#define WORK_AND_CALL "mov $3000,%%ecx; 1: dec %%ecx; jnz 1b; mov $24,%%eax; syscall; mov $3000,%%ecx; 2: dec %%ecx; jnz 2b;"
-#define LOWS                                                                                                       \
-  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", \
-      "xmm14", "xmm15"
+#define WORK_AND_CALL                                                                              \
+  "mov $3000,%%ecx; 1: dec %%ecx; jnz 1b; mov $24,%%eax; syscall; mov $3000,%%ecx; 2: dec %%ecx; " \
+  "jnz 2b;"
+#define LOWS                                                                               \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
+      "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
 
-__attribute__((target("avx512f,avx512bw"))) static void pass_avx512(const void* in, void* out, const void* masks,
-                                                                   void* masks_out) {
-#define BODY(work)                                                                                               \
-  __asm__ volatile(EACH16(LOAD, "zmm") EACH16_HIGH(LOAD, "zmm")                                                   \
-                   "kmovq (%2),%%k1; kmovq 8(%2),%%k2; kmovq 16(%2),%%k7;" work                                   \
-                   EACH16(STORE, "zmm") EACH16_HIGH(STORE, "zmm")                                                 \
-                   "kmovq %%k1,(%3); kmovq %%k2,8(%3); kmovq %%k7,16(%3); vzeroupper"                             \
-                   :                                                                                             \
-                   : "r"(in), "r"(out), "r"(masks), "r"(masks_out)                                                \
-                   : "rax", "rcx", "r11", "memory", "cc", LOWS, "k1", "k2", "k7", "xmm16", "xmm17", "xmm18", "xmm19", \
-                     "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", \
-                     "xmm31")
+__attribute__((target("avx512f,avx512bw"))) static void pass_avx512(const void* in, void* out,
+                                                                    const void* masks,
+                                                                    void* masks_out) {
+#define BODY(work)                                                                                \
+  __asm__ volatile(                                                                               \
+      EACH16(LOAD, "zmm") EACH16_HIGH(                                                            \
+          LOAD, "zmm") "kmovq (%2),%%k1; kmovq 8(%2),%%k2; kmovq 16(%2),%%k7;" work EACH16(STORE, \
+                                                                                           "zmm") \
+          EACH16_HIGH(STORE,                                                                      \
+                      "zmm") "kmovq %%k1,(%3); kmovq %%k2,8(%3); kmovq %%k7,16(%3); vzeroupper"   \
+      :                                                                                           \
+      : "r"(in), "r"(out), "r"(masks), "r"(masks_out)                                             \
+      : "rax", "rcx", "r11", "memory", "cc", LOWS, "k1", "k2", "k7", "xmm16", "xmm17", "xmm18",   \
+        "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", \
+        "xmm29", "xmm30", "xmm31")
   if (with_calls) {
     BODY(WORK_AND_CALL);
   } else {
@@ -70,10 +77,11 @@ static void* compute(void* id) {
   int avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
   if (avx512) registers = 32, width = 64;
   unsigned char in[32][64], out[32][64];
-  for (int round = 0; round < kRounds; round++) {
+  for (int round = 0; round < kRounds * check_scale(); round++) {
     for (int i = 0; i < registers; i++) memset(in[i], pattern_of(me, i, round), 64);
     memset(out, 0, sizeof out);
-    uint64_t masks[3] = {(uint64_t)round * 0x0101010101010101, ~(uint64_t)round, (uint64_t)me << 40 | (uint64_t)round};
+    uint64_t masks[3] = {(uint64_t)round * 0x0101010101010101, ~(uint64_t)round,
+                         (uint64_t)me << 40 | (uint64_t)round};
     uint64_t masks_out[3] = {0};
     if (avx512) {
       pass_avx512(in, out, masks, masks_out);
@@ -104,7 +112,8 @@ static void on_tick(int number) {
 static void run_threads(void) {
   pthread_t threads[kThreads];
   bad = 0;
-  for (intptr_t i = 0; i < kThreads; i++) REQUIRE(pthread_create(&threads[i], NULL, compute, (void*)i) == 0);
+  for (intptr_t i = 0; i < kThreads; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, compute, (void*)i) == 0);
   for (int i = 0; i < kThreads; i++) pthread_join(threads[i], NULL);
   CHECK_EQ(bad, 0);
 }

@@ -205,16 +205,24 @@ def terminal_line_discipline(w: World):
     on_terminal(w, ["/bin/bash", "-c", "echo ready; read x; echo \"<$x>\"; read y || echo end of file"], body)
 
 
+TELL_SIZE = """
+import os, signal, time
+def tell(*_):
+    os.write(1, b'%d %d\\n' % os.get_terminal_size(0)[::-1])
+signal.signal(signal.SIGWINCH, tell)
+tell()
+while os.get_terminal_size(0).lines != 40:
+    time.sleep(0.05)
+"""
+
+
 def terminal_size(w: World):
     def body(t: Terminal):
         t.read_until(b"30 100")
-        termios.tcsetwinsize(t.slave, (40, 120))
-        os.kill(t.process.pid, signal.SIGWINCH)
+        termios.tcsetwinsize(t.slave, (40, 120))  # The host's kernel tells the foreground group: `occlum`.
         t.read_until(b"40 120")
         t.wait()
-    on_terminal(w, ["/usr/bin/python3", "-c", "import os, signal\nsize = lambda *_: print(os.get_terminal_size(0).lines,"
-                    " os.get_terminal_size(0).columns, flush=True)\nsignal.signal(signal.SIGWINCH, size); size();"
-                    " signal.pause()"], body)
+    on_terminal(w, ["/usr/bin/python3", "-c", TELL_SIZE], body)
 
 
 def terminal_interrupt(w: World):

@@ -78,7 +78,8 @@ TEST(Measurement, FourMegabytesTakeMilliseconds) {
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
   RecordProperty("milliseconds", std::to_string(took.count()));
   printf("4 MB measured in %.2f ms\n", took.count());
-  EXPECT_LT(took.count(), 60);  // about 4 with SHA-NI on an idle machine; a busy one must not fail the suite
+  EXPECT_LT(took.count(),
+            60);  // about 4 with SHA-NI on an idle machine; a busy one must not fail the suite
 }
 
 class SigstructTest : public testing::Test {

@@ -129,7 +129,10 @@ Result<void> read_root_image(uint64_t offset, std::span<std::byte> to) {
 }
 
 extern "C" [[noreturn]] void enclave_boot(uint64_t parameters_address) {
-  random_bytes(writable_object_bytes(vcpu0_block.canary));
+  // Stored only when random_bytes() has returned: it checks its own canary on the way out.
+  uint64_t canary = 0;
+  random_bytes(writable_object_bytes(canary));
+  vcpu0_block.canary = canary;
   // Until the shared memory is known, nothing can be said to the host: a bad address here just stops.
   if (copy_from_untrusted(writable_object_bytes(parameters), parameters_address).is_error() ||
       !is_untrusted_range(parameters.shared, abi::kVcpuSharedSize)) {

@@ -283,7 +283,7 @@ user_exception_entry:
   jmp enclave_dead
 user_tick_entry:
   xorl %ebp, %ebp
-  call return_to_user
+  call tick_entered
   jmp enclave_dead
 
 # A fault of the LibOS itself: RDI = RIP, RSI = RSP at the fault; on the spare half of the exception stack.

@@ -20,6 +20,12 @@ extern "C" [[noreturn]] void restore_user_registers(UserRegisters* registers);
 
 constexpr uint64_t kSyscallLength = 2;             // 0f 05
 constexpr uint32_t kSyscallBytes = 0x050f;
+constexpr uint64_t kResumeFlag = 1 << 16;          // set in the flags that a fault saves, not in those of SYSCALL
+
+// Cheaper than fetch_add: nobody else writes, and the LibOS is not preempted.
+void count(std::atomic<uint64_t>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
 
 // `syscall` is #UD in an enclave. The two bytes may lie at the end of the last mapped page: read them one by one.
 bool is_system_call(uint64_t rip) {
@@ -30,11 +36,13 @@ bool is_system_call(uint64_t rip) {
 }
 
 void trapped_system_call(UserRegisters& registers) {
+  note_trapped_syscall(registers);
+  registers.rflags &= ~kResumeFlag;
   registers.rip += kSyscallLength;
   registers.rcx = registers.rip;
   registers.r11 = registers.rflags;
   registers.original_rax = registers.rax;
-  count_trapped_syscall();
+  count(this_vcpu().trapped_syscalls);
   on_syscall(registers);
 }
 
@@ -55,7 +63,13 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
   }
 }
 
+extern "C" [[noreturn]] void tick_entered(UserRegisters& registers) {
+  (void)leave_stub(registers);
+  return_to_user(registers);
+}
+
 extern "C" [[noreturn]] void syscall_entered(UserRegisters& registers) {
+  count(this_vcpu().stub_syscalls);
   on_syscall(registers);
   return_to_user(registers);
 }
@@ -64,10 +78,22 @@ extern "C" [[noreturn]] void exception_entered(UserRegisters& registers) {
   const FaultInfo fault = this_vcpu().fault;
   if (fault.vector == sgx::vector::kUd && is_system_call(registers.rip)) {
     trapped_system_call(registers);
+  } else if (fault.vector == sgx::vector::kPf && complete_stub(registers)) {
+    on_syscall(registers);   // the program took the stub's page away; nothing else in a stub can fault
   } else {
+    (void)leave_stub(registers);
     on_fault(registers, fault);
   }
   return_to_user(registers);
+}
+
+SystemCallCounts system_call_counts() {
+  SystemCallCounts counts{.by_stub = 0, .by_trap = 0};
+  for (uint32_t index = 0; const VcpuBlock* vcpu = vcpu_block(index); ++index) {
+    counts.by_stub += vcpu->stub_syscalls.load(std::memory_order_relaxed);
+    counts.by_trap += vcpu->trapped_syscalls.load(std::memory_order_relaxed);
+  }
+  return counts;
 }
 
 void enter_user() { return_to_user(current_task().context().user_registers()); }

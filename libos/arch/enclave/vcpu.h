@@ -41,6 +41,8 @@ struct VcpuBlock {
   uint64_t idle_stack_pointer;  // 152 the idle context while a task runs
   FaultInfo fault;              // 160 of the exception being handled
   uint64_t last_ns;             // 176 monotonic clamp
+  // Written by this vCPU only.
+  std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
   // The last fault of the LibOS on its own memory, and how often it came in a row (phase 1).
   uint64_t stale_fault_rip;
   uint64_t stale_fault_address;

@@ -1,4 +1,4 @@
-// See file_table.h. Files are dropped one at a time, outside of the lock: their destructors may do anything.
+// See libos/fs/file_table.h. Files are dropped one at a time, outside of the lock: their destructors may do anything.
 #include "libos/fs/file_table.h"
 
 #include "libos/fs/vfs/file_locks.h"

@@ -1,4 +1,4 @@
-// See fs_context.h.
+// See libos/fs/fs_context.h.
 #include "libos/fs/fs_context.h"
 
 namespace occlum {

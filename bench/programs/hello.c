@@ -1,0 +1,4 @@
+// The program whose start is measured.
+#include <stdio.h>
+
+int main(void) { return puts("hello") < 0; }

@@ -1,0 +1,161 @@
+#include "libos/fs/proc/proc_nodes.h"
+
+#include <algorithm>
+#include <array>
+
+#include "libos/fs/vfs/operations.h"
+#include "libos/lib/memory.h"
+#include "libos/process/credentials.h"
+
+namespace occlum {
+
+namespace {
+
+// A process's entries are numbered from process_ino(pid) + kFirstEntry.
+constexpr uint64_t kFirstEntry = 1;
+constexpr uint64_t kInosPerProcess = uint64_t{1} << 24;
+constexpr size_t kMaxWrite = 4096;
+
+class TextFile final : public File {
+ public:
+  TextFile(const Path& path, uint32_t flags, String text, Subject subject, ProcEntry::Writer write)
+      : File(flags), path_(path), text_(std::move(text)), subject_(std::move(subject)), write_(write) {}
+
+  Result<size_t> read_at(uint64_t offset, DataSink& sink) override {
+    if (offset >= text_.size()) return size_t{0};
+    const std::span<const std::byte> rest = text_bytes(text_.view()).subspan(static_cast<size_t>(offset));
+    const size_t count = std::min(rest.size(), sink.remaining());
+    TRY(sink.write(rest.first(count)));
+    return count;
+  }
+  Result<size_t> read(DataSink& sink) override {
+    return position_.with([&](uint64_t& position) -> Result<size_t> {
+      const size_t count = TRY(read_at(position, sink));
+      position += count;
+      return count;
+    });
+  }
+  Result<size_t> write(DataSource& source) override {
+    if (write_ == nullptr) return Errno::kPerm;
+    const size_t count = std::min(source.remaining(), kMaxWrite);
+    String text;
+    auto bytes = TRY(Vec<std::byte>::create(count));
+    TRY(source.read(bytes.span()));
+    for (const std::byte byte : bytes) TRY(text.append(std::to_integer<char>(byte)));
+    TRY(write_(subject_, text.view()));
+    return count;
+  }
+  Result<size_t> write_at(uint64_t, DataSource& source) override { return write(source); }
+  Result<uint64_t> seek(int64_t offset, Whence whence) override {
+    return position_.with([&](uint64_t& position) -> Result<uint64_t> {
+      int64_t base = 0;
+      if (whence == Whence::kCur) base = static_cast<int64_t>(position);
+      if (whence == Whence::kEnd) base = static_cast<int64_t>(text_.size());
+      if (whence == Whence::kData || whence == Whence::kHole) return Errno::kInval;
+      const auto target = checked_add(base, offset);
+      if (!target || *target < 0) return Errno::kInval;
+      return position = static_cast<uint64_t>(*target);
+    });
+  }
+  Result<void> truncate(uint64_t) override { return {}; }
+  // Changes are not announced: pollers of /proc/mounts see it readable, as on Linux.
+  Inode* inode() override { return &path_.inode(); }
+  const Path* path() const override { return &path_; }
+
+ private:
+  const Path path_;
+  const String text_;
+  const Subject subject_;
+  const ProcEntry::Writer write_;
+  MutexLocked<uint64_t> position_{LockRank::kFilePosition, 0u};
+};
+
+class ProcFileInode final : public ProcInode {
+ public:
+  ProcFileInode(RefPtr<FileSystem> file_system, uint64_t ino, const ProcEntry& entry, Subject subject)
+      : ProcInode(std::move(file_system), FileType::kRegular, ino, entry.permissions, std::move(subject)),
+        entry_(entry) {}
+
+  Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
+    ProcText out;
+    if ((flags & kOpenAccessMode) != kOpenWriteOnly) TRY(entry_.generate(subject(), out));
+    return open_proc_text(path, flags, TRY(out.take()), subject(), entry_.write);
+  }
+
+ private:
+  const ProcEntry& entry_;   // in a constant table
+};
+
+}  // namespace
+
+uint64_t process_ino(Pid pid) { return (static_cast<uint64_t>(pid) + 1) * kInosPerProcess; }
+
+Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text, const Subject& subject,
+                                    ProcEntry::Writer write) {
+  constexpr uint32_t kKept = kOpenAccessMode | kOpenAppend | kOpenNonblock;
+  return RefPtr<File>(TRY(make_ref<TextFile>(path, flags & kKept, std::move(text), subject, write)));
+}
+
+Result<Stat> ProcInode::stat() {
+  Stat stat;
+  stat.dev = file_system().device();
+  stat.ino = ino_;
+  stat.mode = type_bits(type()) | permissions_;
+  stat.nlink = is_directory() ? 2 : 1;
+  stat.blksize = 1024;
+  if (subject_.process != nullptr) {
+    const RefPtr<SharedCredentials> owner = subject_.process->credentials();
+    if (owner != nullptr) {
+      stat.uid = owner->value.euid;
+      stat.gid = owner->value.egid;
+    }
+  }
+  stat.atime = stat.mtime = stat.ctime = current_file_time();
+  return stat;
+}
+
+// A truncation, which `>` asks for, changes nothing.
+Result<void> ProcInode::set_attributes(const AttributeChange& change) {
+  if (change.permissions || change.uid || change.gid) return Errno::kPerm;
+  return {};
+}
+
+Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry, uint64_t ino,
+                                      const Subject& subject) {
+  switch (entry.type) {
+    case FileType::kDirectory:
+      if (entry.make != nullptr) return entry.make(std::move(file_system), subject, ino);
+      return RefPtr<Inode>(
+          TRY(make_ref<ProcTable>(std::move(file_system), ino, entry.permissions, subject, entry.children)));
+    case FileType::kSymlink:
+      return RefPtr<Inode>(
+          TRY(make_ref<ProcLink>(std::move(file_system), ino, subject, entry.link_text, entry.link_target)));
+    default: return RefPtr<Inode>(TRY(make_ref<ProcFileInode>(std::move(file_system), ino, entry, subject)));
+  }
+}
+
+Result<RefPtr<Inode>> ProcTable::lookup(std::string_view name) {
+  const auto found = std::ranges::find(entries_, name, &ProcEntry::name);
+  if (found == entries_.end()) return Errno::kNoEnt;
+  // Tables are small, and nested at most three deep: 256 numbers at each level.
+  const auto index = static_cast<uint64_t>(found - entries_.begin()) + kFirstEntry;
+  const uint64_t number = found->type == FileType::kDirectory ? ino() + index * 4096 : ino() + index;
+  return make_proc_inode(ref_to(file_system()), *found, number, subject());
+}
+
+bool ProcTable::emit_table(uint64_t cookie, DirectoryEmitter emit) {
+  for (uint64_t index = cookie; index < entries_.size(); ++index) {
+    const ProcEntry& entry = entries_[index];
+    const uint64_t number = entry.type == FileType::kDirectory ? ino() + (index + kFirstEntry) * 4096
+                                                               : ino() + index + kFirstEntry;
+    if (!emit({entry.name, number, entry.type, index + 1})) return false;
+  }
+  return true;
+}
+
+Result<void> ProcTable::readdir(uint64_t cookie, DirectoryEmitter emit) {
+  (void)emit_table(cookie, emit);
+  return {};
+}
+
+}  // namespace occlum

@@ -1,0 +1,134 @@
+// The root of /proc: the system's table, self and thread-self, and a directory for each process. Also task/.
+#include <array>
+
+#include "libos/arch/arch.h"
+#include "libos/fs/proc/counters.h"
+#include "libos/fs/proc/proc.h"
+#include "libos/fs/proc/proc_nodes.h"
+#include "libos/lib/text.h"
+#include "libos/mm/stats.h"
+#include "libos/process/process_table.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr uint64_t kRootIno = 1;
+// Cookies of the root: the table's entries first, then a process of number n at kPids + n.
+constexpr uint64_t kPids = 1 << 16;
+
+Result<Pid> parse_pid(std::string_view name) {
+  if (name.empty() || name.front() == '0') return Errno::kNoEnt;
+  const auto number = parse_u64(name);
+  if (number.is_error() || number.value() >= static_cast<uint64_t>(kPidLimit)) return Errno::kNoEnt;
+  return static_cast<Pid>(number.value());
+}
+
+Result<RefPtr<Inode>> make_process_directory(RefPtr<FileSystem> file_system, Subject subject, Pid number) {
+  const auto entries = subject.thread ? thread_entries() : process_entries();
+  return RefPtr<Inode>(
+      TRY(make_ref<ProcTable>(std::move(file_system), process_ino(number), 0555, std::move(subject), entries)));
+}
+
+class ProcRoot final : public ProcTable {
+ public:
+  explicit ProcRoot(RefPtr<FileSystem> file_system)
+      : ProcTable(std::move(file_system), kRootIno, 0555, Subject(), system_entries()) {}
+
+  Result<RefPtr<Inode>> lookup(std::string_view name) override {
+    const auto pid = parse_pid(name);
+    if (pid.is_error()) return ProcTable::lookup(name);
+    RefPtr<Process> process = find_process(pid.value());
+    if (process != nullptr) return make_process_directory(ref_to(file_system()), {std::move(process), {}}, pid.value());
+    // A thread's number works, too, though it is not listed.
+    RefPtr<Thread> thread = find_thread(pid.value());
+    if (thread == nullptr) return Errno::kNoEnt;
+    return make_process_directory(ref_to(file_system()), {ref_to(thread->process()), {}}, thread->pid());
+  }
+
+  Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
+    if (cookie < kPids && !emit_table(cookie, emit)) return {};
+    bool more = true;
+    return for_each_process([&](Process& process) {
+      const uint64_t place = kPids + static_cast<uint64_t>(process.pid());
+      if (!more || place < cookie) return;
+      std::array<char, 12> name;
+      more = emit({format_to(name, "{}", process.pid()), process_ino(process.pid()), FileType::kDirectory, place + 1});
+    });
+  }
+};
+
+class TaskDirectory final : public ProcInode {
+ public:
+  TaskDirectory(RefPtr<FileSystem> file_system, uint64_t ino, Subject subject)
+      : ProcInode(std::move(file_system), FileType::kDirectory, ino, 0555, std::move(subject)) {}
+
+  Result<RefPtr<Inode>> lookup(std::string_view name) override {
+    RefPtr<Thread> thread = find_thread(TRY(parse_pid(name)));
+    if (thread == nullptr || &thread->process() != subject().process.get()) return Errno::kNoEnt;
+    const Pid tid = thread->tid();
+    return make_process_directory(ref_to(file_system()), {subject().process, std::move(thread)}, tid);
+  }
+
+  Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
+    const auto threads = TRY(subject().process->threads());
+    for (uint64_t after = cookie;;) {
+      // The smallest number that is not emitted yet: the list has no order.
+      Pid next = 0;
+      for (const RefPtr<Thread>& thread : threads) {
+        const Pid tid = thread->tid();
+        if (static_cast<uint64_t>(tid) >= after && (next == 0 || tid < next)) next = tid;
+      }
+      if (next == 0) return {};
+      std::array<char, 12> name;
+      after = static_cast<uint64_t>(next) + 1;
+      if (!emit({format_to(name, "{}", next), process_ino(next), FileType::kDirectory, after})) return {};
+    }
+  }
+};
+
+Result<RefPtr<FileSystem>> make_proc(const MountArguments&) {
+  return RefPtr<FileSystem>(TRY(make_ref<ProcFileSystem>()));
+}
+
+void report_base_counters(CounterReport report) {
+  const SystemCallCounts calls = system_call_counts();
+  report("syscalls.by_stub", calls.by_stub);
+  report("syscalls.by_trap", calls.by_trap);
+  report("processes.now", process_count());
+  report("processes.created", processes_created());
+  report("threads.now", thread_count());
+  const MemoryCounters& memory = memory_counters;
+  report("memory.committed_pages", memory.committed_pages.load());
+  report("memory.user_present_pages", memory.user_present_pages.load());
+  report("memory.user_kept_pages", memory.user_kept_pages.load());
+  report("memory.kernel_pages", memory.kernel_pages.load());
+  report("memory.kernel_free_pages", memory.kernel_free_pages.load());
+  report("memory.metadata_pages", memory.metadata_pages.load());
+  report("memory.heap_bytes", memory.heap_bytes.load());
+  report("memory.object_pages", memory.object_pages.load());
+  report("memory.faults", memory.faults.load());
+  report("memory.spurious_faults", memory.spurious_faults.load());
+  report("memory.host_protect_calls", memory.host_protect_calls.load());
+  report("memory.extend_calls", memory.extend_calls.load());
+  report("memory.commit_calls", memory.commit_calls.load());
+  report("memory.commit_copies", memory.commit_copies.load());
+  report("memory.decommitted_pages", memory.decommitted_pages.load());
+}
+
+}  // namespace
+
+Result<RefPtr<Inode>> ProcFileSystem::root() {
+  return RefPtr<Inode>(TRY(make_ref<ProcRoot>(RefPtr<FileSystem>(this))));
+}
+
+Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino) {
+  return RefPtr<Inode>(TRY(make_ref<TaskDirectory>(std::move(file_system), ino, subject)));
+}
+
+void register_proc() {
+  register_file_system("proc", make_proc);
+  register_counters(report_base_counters);
+}
+
+}  // namespace occlum

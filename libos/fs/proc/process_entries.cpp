@@ -1,0 +1,213 @@
+// The directory /proc/<pid>: its table, and the small files and links (proc(5)).
+#include <array>
+
+#include "libos/fs/proc/mount_text.h"
+#include "libos/fs/proc/proc_nodes.h"
+#include "libos/fs/proc/process_text.h"
+#include "libos/fs/vfs/operations.h"
+#include "libos/lib/text.h"
+#include "libos/process/rlimit.h"
+
+namespace occlum {
+
+namespace {
+
+Result<void> cmdline_text(const Subject& subject, ProcText& out) {
+  const String line = TRY(subject.process->command_line());
+  out.text(line.view());
+  return {};
+}
+
+Result<void> environ_text(const Subject& subject, ProcText& out) {
+  const String environment = TRY(subject.process->environment());
+  out.text(environment.view());
+  return {};
+}
+
+Result<void> comm_text(const Subject& subject, ProcText& out) {
+  out.text((subject.thread ? subject.thread->name() : subject.process->name()).view()).text("\n");
+  return {};
+}
+
+Result<void> set_comm(const Subject& subject, std::string_view text) {
+  const RefPtr<Thread> thread = subject.some_thread();
+  if (thread == nullptr) return Errno::kSrch;
+  if (&thread->process() != &current_thread().process()) return Errno::kInval;
+  thread->set_name(text.substr(0, text.find('\n')));
+  return {};
+}
+
+Result<void> auxv_text(const Subject& subject, ProcText& out) {
+  const RefPtr<AddressSpace> memory = subject.memory();
+  if (memory == nullptr) return {};
+  for (const uint64_t word : memory->auxv) {
+    for (unsigned shift = 0; shift < 64; shift += 8) {
+      const auto byte = static_cast<char>(word >> shift);
+      out.text(std::string_view(&byte, 1));
+    }
+  }
+  return {};
+}
+
+struct LimitName {
+  std::string_view name, unit;
+};
+constexpr std::array<LimitName, kResourceCount> kLimitNames = {{
+    {"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"}, {"Max stack size", "bytes"},
+    {"Max core file size", "bytes"}, {"Max resident set", "bytes"}, {"Max processes", "processes"},
+    {"Max open files", "files"}, {"Max locked memory", "bytes"}, {"Max address space", "bytes"},
+    {"Max file locks", "locks"}, {"Max pending signals", "signals"}, {"Max msgqueue size", "bytes"},
+    {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"}}};
+
+void add_limit(ProcText& out, uint64_t value, size_t column) {
+  if (value == kRlimInfinity) {
+    out.text("unlimited");
+  } else {
+    out.add("{}", value);
+  }
+  out.pad_line_to(column);
+}
+
+Result<void> limits_text(const Subject& subject, ProcText& out) {
+  constexpr size_t kSoft = 26, kHard = 47, kUnit = 68;
+  out.text("Limit").pad_line_to(kSoft).text("Soft Limit").pad_line_to(kHard).text("Hard Limit").pad_line_to(kUnit);
+  out.text("Units     \n");
+  const ResourceLimits limits = subject.process->limits();
+  for (uint32_t i = 0; i < kResourceCount; ++i) {
+    const ResourceLimit& limit = limits[static_cast<Resource>(i)];
+    out.text(kLimitNames[i].name).pad_line_to(kSoft);
+    add_limit(out, limit.soft, kHard);
+    add_limit(out, limit.hard, kUnit);
+    out.text(kLimitNames[i].unit).pad_line_to(kUnit + 10).text("\n");
+  }
+  return {};
+}
+
+Result<void> io_text(const Subject&, ProcText& out) {
+  out.text("rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
+  return {};
+}
+
+Result<void> cgroup_text(const Subject&, ProcText& out) {
+  out.text("0::/\n");
+  return {};
+}
+
+Result<void> zero_text(const Subject&, ProcText& out) {
+  out.text("0\n");
+  return {};
+}
+
+Result<void> wchan_text(const Subject&, ProcText& out) {
+  out.text("0");
+  return {};
+}
+
+Result<void> schedstat_text(const Subject& subject, ProcText& out) {
+  out.add("{} 0 0\n", subject.thread ? subject.thread->cpu_time() : subject.process->cpu_time());
+  return {};
+}
+
+Result<void> personality_text(const Subject&, ProcText& out) {
+  out.text("00000000\n");
+  return {};
+}
+
+Result<void> loginuid_text(const Subject&, ProcText& out) {
+  out.text("4294967295");
+  return {};
+}
+
+Result<void> id_map_text(const Subject&, ProcText& out) {
+  out.text("         0          0 4294967295\n");
+  return {};
+}
+
+Result<void> setgroups_text(const Subject&, ProcText& out) {
+  out.text("allow\n");
+  return {};
+}
+
+Result<void> coredump_filter_text(const Subject&, ProcText& out) {
+  out.text("00000033\n");
+  return {};
+}
+
+// Scores and filters have no effect here; programs set them at start and go on.
+Result<void> accept_number(const Subject&, std::string_view text) {
+  TRY(parse_i64(trim(text)));
+  return {};
+}
+
+// --- links ---
+
+Result<String> exe_link(const Subject& subject) {
+  auto program = TRY(subject.process->program());
+  if (program.file == nullptr) return Errno::kNoEnt;
+  return std::move(program.path);
+}
+
+Result<Path> exe_target(const Subject& subject) {
+  const auto program = TRY(subject.process->program());
+  if (program.file == nullptr) return Errno::kNoEnt;
+  return path_of_file(program.file);
+}
+
+RefPtr<FsContext> fs_of(const Subject& subject) {
+  return subject.thread ? subject.thread->share_fs() : subject.process->fs();
+}
+
+Result<Path> cwd_target(const Subject& subject) {
+  const RefPtr<FsContext> fs = fs_of(subject);
+  if (fs == nullptr) return Errno::kNoEnt;
+  return fs->cwd();
+}
+
+Result<Path> root_target(const Subject& subject) {
+  const RefPtr<FsContext> fs = fs_of(subject);
+  if (fs == nullptr) return Errno::kNoEnt;
+  return fs->root();
+}
+
+Result<String> shown(const Path& path) {
+  return path_to_string(path, current_thread().fs().root(), DeletedNames::kMarkDeleted);
+}
+
+Result<String> cwd_link(const Subject& subject) { return shown(TRY(cwd_target(subject))); }
+Result<String> root_link(const Subject& subject) { return shown(TRY(root_target(subject))); }
+
+Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const Subject&, uint64_t ino) {
+  return RefPtr<Inode>(
+      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), network_entries())));
+}
+
+#define OCCLUM_PROC_COMMON                                                                                          \
+  proc_file("auxv", auxv_text, 0400), proc_file("cgroup", cgroup_text), proc_file("cmdline", cmdline_text),         \
+      proc_file("comm", comm_text, 0644, set_comm), proc_link("cwd", cwd_link, cwd_target),                         \
+      proc_file("environ", environ_text, 0400), proc_link("exe", exe_link, exe_target),                             \
+      proc_directory("fd", make_fd_directory, 0500), proc_directory("fdinfo", make_fdinfo_directory),               \
+      proc_file("gid_map", id_map_text), proc_file("io", io_text, 0400), proc_file("limits", limits_text),          \
+      proc_file("loginuid", loginuid_text), proc_file("maps", maps_text), proc_file("mountinfo", mountinfo_text),   \
+      proc_file("mounts", mounts_text), proc_directory("net", make_net_directory),                                  \
+      proc_file("oom_adj", zero_text, 0644, accept_number), proc_file("oom_score", zero_text),                      \
+      proc_file("oom_score_adj", zero_text, 0644, accept_number),                                                   \
+      proc_file("personality", personality_text, 0400), proc_link("root", root_link, root_target),                  \
+      proc_file("schedstat", schedstat_text), proc_file("sessionid", loginuid_text),                                \
+      proc_file("setgroups", setgroups_text), proc_file("smaps", smaps_text),                                       \
+      proc_file("smaps_rollup", smaps_rollup_text), proc_file("stat", process_stat_text),                           \
+      proc_file("statm", statm_text), proc_file("status", status_text), proc_file("uid_map", id_map_text),          \
+      proc_file("wchan", wchan_text)
+
+constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON};
+constexpr std::array kProcessEntries = {
+    OCCLUM_PROC_COMMON, proc_file("coredump_filter", coredump_filter_text, 0644, accept_number),
+    proc_directory("task", make_task_directory)};
+
+#undef OCCLUM_PROC_COMMON
+
+}  // namespace
+
+std::span<const ProcEntry> process_entries() { return kProcessEntries; }
+std::span<const ProcEntry> thread_entries() { return kThreadEntries; }
+
+}  // namespace occlum

@@ -1,0 +1,96 @@
+#include "libos/ipc/unix_control.h"
+
+#include <algorithm>
+
+#include "libos/fs/file_table.h"
+#include "libos/lib/bits.h"
+#include "libos/lib/bytes.h"
+#include "libos/process/process.h"
+#include "libos/process/thread.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr int kRights = 1, kCredentials = 2;
+constexpr size_t kMaxFiles = 253;   // SCM_MAX_FD
+
+Result<UserIdentity> check_identity(Thread& self, std::span<const std::byte> payload) {
+  const UserIdentity claimed = TRY(read_object<UserIdentity>(payload));
+  const Credentials& own = self.credentials();
+  if (own.privileged) return claimed;
+  if (claimed.pid != self.pid()) return Errno::kPerm;
+  if (claimed.uid != own.fsuid && claimed.uid != own.ruid) return Errno::kPerm;
+  if (claimed.gid != own.fsgid && claimed.gid != own.rgid) return Errno::kPerm;
+  return claimed;
+}
+
+// Adds a record; false when it does not fit whole.
+Result<bool> append_record(IncomingMessage& message, int type, std::span<const std::byte> payload) {
+  const size_t start = align_up(message.control.size(), 8);
+  const size_t size = sizeof(ControlHeader) + payload.size();
+  if (start > message.control_room || size > message.control_room - start) return false;
+  TRY(message.control.resize(start));
+  const ControlHeader header = {size, kSolSocket, type};
+  TRY(message.control.append(object_bytes(header)));
+  TRY(message.control.append(payload));
+  return true;
+}
+
+}  // namespace
+
+Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> control) {
+  UnixControl result;
+  size_t count = 0;
+  while (control.size() >= sizeof(ControlHeader)) {
+    const ControlHeader header = TRY(read_object<ControlHeader>(control));
+    if (header.length < sizeof(header) || header.length > control.size()) return Errno::kInval;
+    std::span<const std::byte> payload =
+        control.first(static_cast<size_t>(header.length)).subspan(sizeof(ControlHeader));
+    if (header.level == kSolSocket) {
+      if (header.type == kRights) {
+        for (; payload.size() >= sizeof(int); payload = payload.subspan(sizeof(int))) {
+          if (++count > kMaxFiles) return Errno::kInval;
+          TRY(result.files.add(TRY(self.files().get(load_le<int>(payload)))));
+        }
+      } else if (header.type == kCredentials) {
+        if (payload.size() != sizeof(UserIdentity)) return Errno::kInval;
+        result.identity = TRY(check_identity(self, payload));
+      } else {
+        return Errno::kInval;
+      }
+    }
+    const auto padded = checked_align_up<uint64_t>(header.length, 8);
+    if (!padded || *padded >= control.size()) break;
+    control = control.subspan(static_cast<size_t>(*padded));
+  }
+  return result;
+}
+
+Result<void> build_unix_control(Thread& self, IncomingMessage& message, const UserIdentity* identity,
+                                const FilesInFlight& files) {
+  if (identity != nullptr && !TRY(append_record(message, kCredentials, object_bytes(*identity)))) {
+    message.result_flags |= kMsgControlTruncated;
+  }
+  if (files.is_empty()) return {};
+  const size_t start = align_up(message.control.size(), 8) + sizeof(ControlHeader);
+  const size_t room = message.control_room > start ? (message.control_room - start) / sizeof(int) : 0;
+  const size_t count = std::min(room, files.files().size());
+  if (count < files.files().size()) message.result_flags |= kMsgControlTruncated;
+  const auto cloexec = (message.flags & kMsgCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
+  Vec<int> numbers;
+  TRY(numbers.reserve(count));
+  for (size_t i = 0; i < count; ++i) {
+    const auto number = self.files().install(files.files()[i], cloexec);
+    if (number.is_error()) {
+      message.result_flags |= kMsgControlTruncated;
+      break;
+    }
+    numbers.push_reserved(number.value());
+  }
+  if (numbers.is_empty()) return {};
+  TRY(append_record(message, kRights, std::as_bytes(numbers.span())));
+  return {};
+}
+
+}  // namespace occlum

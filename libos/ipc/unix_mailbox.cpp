@@ -1,0 +1,215 @@
+#include "libos/ipc/unix_mailbox.h"
+
+namespace occlum {
+
+namespace {
+constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
+}  // namespace
+
+// --- files in flight ---
+
+FilesInFlight& FilesInFlight::operator=(FilesInFlight&& other) noexcept {
+  if (this != &other) {
+    drop();
+    files_ = std::move(other.files_);
+  }
+  return *this;
+}
+
+void FilesInFlight::drop() {
+  for (const RefPtr<File>& file : files_) file->remove_descriptor();
+  files_.clear();
+}
+
+Result<void> FilesInFlight::add(RefPtr<File> file) {
+  TRY(files_.push(file));
+  file->add_descriptor();
+  return {};
+}
+
+Result<FilesInFlight> FilesInFlight::clone() const {
+  FilesInFlight copy;
+  for (const RefPtr<File>& file : files_) TRY(copy.add(file));
+  return copy;
+}
+
+// --- senders ---
+
+Mailbox::~Mailbox() { (void)stop_reading(); }
+
+Mailbox::SendState Mailbox::send_state() const {
+  return state_.with([](const State& state) {
+    return SendState{.refused = state.stopped,
+                     .room = state.bytes < state.limit ? state.limit - state.bytes : 0,
+                     .has_packet_room = state.packets.size() < kMaxPackets};
+  });
+}
+
+bool Mailbox::post(OwnPtr<Packet> packet) {
+  const bool taken = state_.with([&](State& state) {
+    if (state.stopped) return false;
+    state.bytes += packet->data.size() + kPacketCost;
+    state.data_bytes += packet->data.size();
+    state.packets.push_back(*packet.leak());
+    return true;
+  });
+  if (taken) readable.wake_one(kReadable);
+  return taken;
+}
+
+void Mailbox::end_of_data(Ending ending) {
+  state_.with([&](State& state) {
+    state.ended = true;
+    if (ending == Ending::kReset) state.reset = true;
+  });
+  readable.wake_all(kReadable | kPollRdHup | kPollHup);
+  writable.wake_all(kPollOut | kPollWrNorm | kPollHup);
+}
+
+// --- the owner ---
+
+Mailbox::Look Mailbox::begin_read() {
+  return state_.with([](State& state) {
+    if (state.reading) {
+      state.contended = true;
+      return Look::kBusy;
+    }
+    if (!state.packets.is_empty()) {
+      state.reading = true;
+      return Look::kPacket;
+    }
+    if (state.reset) {
+      state.reset = false;
+      return Look::kReset;
+    }
+    return state.ended || state.stopped ? Look::kEnd : Look::kNothing;
+  });
+}
+
+void Mailbox::end_read() {
+  bool more = false, contended = false;
+  state_.with([&](State& state) {
+    state.reading = false;
+    more = !state.packets.is_empty();
+    contended = std::exchange(state.contended, false);
+  });
+  if (contended) {
+    readable.wake_all(kReadable);
+  } else if (more) {
+    readable.wake_one(kReadable);
+  }
+}
+
+Packet* Mailbox::first() {
+  return state_.with([](State& state) { return state.packets.first(); });
+}
+
+Packet* Mailbox::next(Packet& packet) {
+  return state_.with([&](State& state) { return state.packets.next(packet); });
+}
+
+void Mailbox::consumed(Packet& packet, size_t bytes) {
+  state_.with([&](State& state) {
+    packet.consumed += bytes;
+    state.bytes -= bytes;
+    state.data_bytes -= bytes;
+  });
+  if (packet.left() == 0) pop(packet);
+}
+
+void Mailbox::pop(Packet& packet) {
+  state_.with([&](State& state) {
+    state.bytes -= packet.left() + kPacketCost;
+    state.data_bytes -= packet.left();
+    state.packets.remove(packet);
+  });
+  (void)OwnPtr<Packet>::adopt(packet);  // freed here, outside of the lock: it may hold files
+}
+
+bool Mailbox::stop_reading() {
+  bool dropped = false;
+  state_.with([](State& state) { state.stopped = true; });
+  for (;;) {
+    // A reader that is at work keeps what it has in hand: it ends soon, and the destructor takes the rest.
+    Packet* packet = state_.with([](State& state) -> Packet* {
+      if (state.reading) return nullptr;
+      Packet* one = state.packets.pop_front();
+      if (one != nullptr) {
+        state.bytes -= one->left() + kPacketCost;
+        state.data_bytes -= one->left();
+      }
+      return one;
+    });
+    if (packet == nullptr) break;
+    dropped = true;
+    (void)OwnPtr<Packet>::adopt(*packet);
+  }
+  readable.wake_all(kReadable | kPollRdHup);
+  space.wake_all(kPollOut | kPollErr);
+  return dropped;
+}
+
+bool Mailbox::has_packet() const {
+  return state_.with([](const State& state) { return !state.packets.is_empty(); });
+}
+
+bool Mailbox::is_ended() const {
+  return state_.with([](const State& state) { return state.ended; });
+}
+
+bool Mailbox::has_stopped() const {
+  return state_.with([](const State& state) { return state.stopped; });
+}
+
+bool Mailbox::has_error() const {
+  return state_.with([](const State& state) { return state.reset; });
+}
+
+bool Mailbox::take_error() {
+  return state_.with([](State& state) { return std::exchange(state.reset, false); });
+}
+
+size_t Mailbox::queued_bytes() const {
+  return state_.with([](const State& state) { return state.data_bytes; });
+}
+
+size_t Mailbox::first_size() const {
+  return state_.with([](const State& state) {
+    const Packet* packet = state.packets.first();
+    return packet != nullptr ? packet->left() : 0;
+  });
+}
+
+void Mailbox::set_limit(size_t bytes) {
+  state_.with([&](State& state) { state.limit = bytes; });
+}
+
+size_t Mailbox::limit() const {
+  return state_.with([](const State& state) { return state.limit; });
+}
+
+void Mailbox::set_name(RefPtr<UnixName> name) {
+  state_.with([&](State& state) { std::swap(state.name, name); });
+}
+
+RefPtr<UnixName> Mailbox::name() const {
+  return state_.with([](const State& state) { return state.name; });
+}
+
+void Mailbox::set_identity(const UserIdentity& identity) {
+  state_.with([&](State& state) { state.identity = identity; });
+}
+
+UserIdentity Mailbox::identity() const {
+  return state_.with([](const State& state) { return state.identity; });
+}
+
+void Mailbox::set_only_sender(const Mailbox* sender) {
+  state_.with([&](State& state) { state.only_sender = sender; });
+}
+
+bool Mailbox::accepts_from(const Mailbox& sender) const {
+  return state_.with([&](const State& state) { return state.only_sender == nullptr || state.only_sender == &sender; });
+}
+
+}  // namespace occlum

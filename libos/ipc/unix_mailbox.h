@@ -1,0 +1,141 @@
+// Mailbox: what arrives at one unix socket (unix(7)): packets in order, and what their senders and the owner did.
+//
+// A socket owns its mailbox and knows its peer's, so sockets never hold each other. One reader at a time has the
+// *reading* right and copies out without the lock (user memory may sleep); senders only append. A packet carries its
+// sender's identity and the files that travel with it; files in flight count as descriptors.
+#pragma once
+
+#include <cstdint>
+
+#include "libos/fs/vfs/file.h"
+#include "libos/lib/list.h"
+#include "libos/lib/lock.h"
+#include "libos/lib/ptr.h"
+#include "libos/lib/vec.h"
+#include "libos/net/socket_address.h"
+
+namespace occlum {
+
+struct UserIdentity {  // struct ucred
+  int32_t pid = 0;
+  uint32_t uid = UINT32_MAX;
+  uint32_t gid = UINT32_MAX;
+  bool operator==(const UserIdentity&) const = default;
+};
+static_assert(sizeof(UserIdentity) == 12);
+
+// Files on their way (SCM_RIGHTS): each counts as a descriptor, so that it is not taken for closed.
+class FilesInFlight {
+ public:
+  FilesInFlight() = default;
+  FilesInFlight(FilesInFlight&&) = default;
+  FilesInFlight& operator=(FilesInFlight&& other) noexcept;
+  ~FilesInFlight() { drop(); }
+  Result<void> add(RefPtr<File> file);
+  bool is_empty() const { return files_.is_empty(); }
+  const Vec<RefPtr<File>>& files() const { return files_; }
+  Result<FilesInFlight> clone() const;   // MSG_PEEK
+
+ private:
+  void drop();
+  Vec<RefPtr<File>> files_;
+};
+
+struct Packet {
+  ListNode node;
+  Vec<std::byte> data;
+  size_t consumed = 0;
+  RefPtr<class UnixName> sender;      // null: unnamed
+  UserIdentity identity;
+  FilesInFlight files;
+  size_t left() const { return data.size() - consumed; }
+};
+
+// The address of a socket, shared by all that refer to it.
+class UnixName : public RefCounted<UnixName> {
+ public:
+  explicit UnixName(const SocketAddress& a) : address(a) {}
+  const SocketAddress address;
+};
+
+class Mailbox : public RefCounted<Mailbox> {
+ public:
+  static constexpr size_t kDefaultLimit = 212992;   // net.core.wmem_default
+  static constexpr size_t kMaxPackets = 256;        // of datagrams; a stream is limited by bytes
+  static constexpr size_t kPacketCost = 256;        // counted for each packet besides its data
+
+  Mailbox() = default;
+  ~Mailbox();
+
+  // --- senders ---
+  struct SendState {
+    bool refused = false;     // the owner reads no more: kPipe, or kConnRefused for datagrams
+    size_t room = 0;          // bytes
+    bool has_packet_room = false;
+  };
+  SendState send_state() const;
+  // Appends. False when the owner has stopped reading meanwhile (the packet is dropped).
+  bool post(OwnPtr<Packet> packet);
+  // The peer sends no more; `reset`: with a connection reset that the next read reports.
+  enum class Ending { kOrderly, kReset };
+  void end_of_data(Ending ending);
+
+  // --- the owner ---
+  // Takes the reading right when there is something: true with a packet or at the end.
+  enum class Look { kPacket, kEnd, kReset, kNothing, kBusy };
+  Look begin_read();
+  void end_read();
+  // With the right: packets from the front.
+  Packet* first();
+  Packet* next(Packet& packet);
+  // Marks bytes of the first packets as read: whole ones go.
+  void consumed(Packet& packet, size_t bytes);
+  void pop(Packet& packet);
+  // Reads no more: drops what is queued. True when something unread was dropped.
+  bool stop_reading();
+
+  bool has_packet() const;
+  bool is_ended() const;             // the peer sends no more
+  bool has_stopped() const;          // the owner reads no more
+  bool has_error() const;            // a reset that no read has reported
+  bool take_error();                 // SO_ERROR
+  size_t queued_bytes() const;
+  size_t first_size() const;
+
+  void set_limit(size_t bytes);
+  size_t limit() const;
+
+  // Who owns it, for the peer: address and identity.
+  void set_name(RefPtr<UnixName> name);
+  RefPtr<UnixName> name() const;
+  void set_identity(const UserIdentity& identity);
+  UserIdentity identity() const;
+  // Datagrams are taken from this sender only (the owner has connected to it); null: from all.
+  void set_only_sender(const Mailbox* sender);
+  bool accepts_from(const Mailbox& sender) const;
+
+  // The owner waits here to read, and to send to its peer (which wakes `space` when it has read).
+  WaitQueue readable;
+  WaitQueue writable;
+  // Senders of datagrams, of whom there may be many, wait here for room in this mailbox.
+  WaitQueue space;
+
+ private:
+  struct State {
+    IntrusiveList<Packet, &Packet::node> packets;
+    size_t bytes = 0;        // with kPacketCost each
+    size_t data_bytes = 0;
+    size_t limit = kDefaultLimit;
+    bool reading = false;
+    bool contended = false;
+    bool ended = false;
+    bool reset = false;
+    bool stopped = false;
+    RefPtr<UnixName> name;
+    UserIdentity identity;
+    const Mailbox* only_sender = nullptr;
+  };
+  SpinLocked<State> state_{LockRank::kSocket};
+};
+
+}  // namespace occlum

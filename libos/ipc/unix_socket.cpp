@@ -1,0 +1,364 @@
+#include "libos/ipc/unix_socket.h"
+
+#include <algorithm>
+
+#include "libos/fs/vfs/operations.h"
+#include "libos/ipc/unix_control.h"
+#include "libos/process/process.h"
+#include "libos/process/signals/send.h"
+#include "libos/process/thread.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
+constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
+constexpr size_t kMaxBacklog = 4096;   // net.core.somaxconn
+
+UserIdentity identity_of(Thread& self) {
+  return {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
+}
+
+Result<RefPtr<Mailbox>> make_mailbox() {
+  auto mailbox = TRY(make_ref<Mailbox>());
+  mailbox->set_identity(identity_of(current_thread()));
+  return mailbox;
+}
+
+}  // namespace
+
+// --- making and ending ---
+
+UnixSocket::UnixSocket(int type, uint32_t flags, RefPtr<Mailbox> inbox)
+    : Socket(kAfUnix, type, 0, flags), inbox_(std::move(inbox)) {}
+
+Result<RefPtr<UnixSocket>> UnixSocket::create(int type, int protocol, uint32_t flags) {
+  if (protocol != 0 && protocol != kAfUnix) return Errno::kProtoNoSupport;
+  if (type == kRaw) type = kDatagram;  // as Linux
+  if (type != kStream && type != kDatagram && type != kSeqPacket) return Errno::kSocktNoSupport;
+  return make_ref<UnixSocket>(type, flags, TRY(make_mailbox()));
+}
+
+Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_t flags) {
+  Pair pair;
+  pair.first = TRY(create(type, protocol, flags));
+  pair.second = TRY(create(type, protocol, flags));
+  join(*pair.first, *pair.second);
+  return pair;
+}
+
+// Connects both ends to each other; neither is known to anybody else yet, or it is the connecting thread's own.
+void UnixSocket::join(UnixSocket& a, UnixSocket& b) {
+  a.state_.with([&](State& state) {
+    state.phase = Phase::kConnected;
+    state.peer = b.inbox_;
+  });
+  b.state_.with([&](State& state) {
+    state.phase = Phase::kConnected;
+    state.peer = a.inbox_;
+  });
+  if (!a.is_datagram()) return;
+  a.inbox_->set_only_sender(b.inbox_.get());
+  b.inbox_->set_only_sender(a.inbox_.get());
+}
+
+UnixSocket::~UnixSocket() {
+  binding_.clear();
+  Vec<RefPtr<UnixSocket>> backlog;
+  RefPtr<Mailbox> peer;
+  state_.with([&](State& state) {
+    state.closed = true;
+    backlog = std::move(state.backlog);
+    peer = std::move(state.peer);
+  });
+  const bool unread = inbox_->stop_reading();
+  if (peer != nullptr && !is_datagram()) {
+    peer->end_of_data(unread ? Mailbox::Ending::kReset : Mailbox::Ending::kOrderly);
+  }
+  // Connections that nobody accepted end here, one by one.
+  for (const RefPtr<UnixSocket>& socket : backlog) {
+    const RefPtr<Mailbox> client = socket->peer();
+    if (client != nullptr) client->end_of_data(Mailbox::Ending::kReset);
+  }
+  inbox_->writable.wake_all(kPollErr);
+}
+
+RefPtr<Mailbox> UnixSocket::peer() const {
+  return state_.with([](const State& state) { return state.peer; });
+}
+
+Result<void> UnixSocket::bind(const SocketAddress& address) {
+  return binding_lock_.with([&](char&) -> Result<void> {
+    if (inbox_->name() != nullptr) return Errno::kInval;
+    inbox_->set_name(TRY(binding_.bind(current_thread(), *this, address)));
+    return {};
+  });
+}
+
+Result<void> UnixSocket::listen(int backlog) {
+  if (is_datagram()) return Errno::kOpNotSupp;
+  if (inbox_->name() == nullptr) return Errno::kInval;
+  const size_t limit = backlog < 0 ? kMaxBacklog : std::min(static_cast<size_t>(backlog), kMaxBacklog);
+  inbox_->set_identity(identity_of(current_thread()));
+  const bool listening = state_.with([&](State& state) {
+    if (state.phase == Phase::kConnected) return false;
+    state.phase = Phase::kListening;
+    state.backlog_limit = limit;
+    return true;
+  });
+  if (!listening) return Errno::kInval;
+  inbox_->space.wake_all(kWritable);
+  return {};
+}
+
+// --- connecting ---
+
+Result<void> UnixSocket::enqueue(RefPtr<UnixSocket> server_end) {
+  if (inbox_->has_stopped()) return Errno::kConnRefused;
+  TRY(state_.with([&](State& state) -> Result<void> {
+    if (state.closed || state.phase != Phase::kListening) return Errno::kConnRefused;
+    if (state.backlog.size() > state.backlog_limit) return Errno::kAgain;
+    return state.backlog.push(std::move(server_end));
+  }));
+  inbox_->readable.wake_one(kReadable);
+  return {};
+}
+
+Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& address) {
+  const Phase phase = state_.with([](const State& state) { return state.phase; });
+  if (phase == Phase::kConnected) return Errno::kIsConn;
+  if (phase == Phase::kListening) return Errno::kInval;
+  const Nanoseconds deadline = send_deadline();
+  for (;;) {
+    RefPtr<UnixSocket> listener = TRY(find_unix_socket(self, address));
+    if (listener->type() != type()) return Errno::kPrototype;
+    // The server's end is another socket with the listener's name and identity; it is complete before anybody sees it.
+    auto inbox = TRY(make_ref<Mailbox>());
+    inbox->set_identity(listener->inbox_->identity());
+    inbox->set_name(listener->inbox_->name());
+    auto server_end = TRY(make_ref<UnixSocket>(type(), 0u, std::move(inbox)));
+    inbox_->set_identity(identity_of(self));
+    server_end->pass_credentials_.store(listener->pass_credentials_.load());
+    server_end->state_.with([&](State& state) {
+      state.phase = Phase::kConnected;
+      state.peer = inbox_;
+    });
+    const RefPtr<Mailbox> server_inbox = server_end->inbox_;
+    const auto queued = listener->enqueue(server_end);
+    if (!queued.is_error()) {
+      state_.with([&](State& state) {
+        state.phase = Phase::kConnected;
+        state.peer = server_inbox;
+      });
+      inbox_->writable.wake_all(kWritable);
+      return {};
+    }
+    // This end is not to be told that the unused server's end has gone.
+    server_end->state_.with([](State& state) { state.peer = nullptr; });
+    if (queued.error() != Errno::kAgain || is_nonblocking()) return queued.error();
+    const auto waited = wait_until(listener->inbox_->space, deadline, Interruptible::kYes, [&] {
+      return listener->state_.with([](const State& state) {
+        return state.closed || state.phase != Phase::kListening || state.backlog.size() <= state.backlog_limit;
+      });
+    });
+    if (waited.is_error()) return wait_error(waited.error(), deadline, Errno::kAgain);
+  }
+}
+
+Result<void> UnixSocket::connect_datagram(Thread& self, const SocketAddress& address) {
+  RefPtr<Mailbox> target;
+  if (address.family() != kAfUnspec || address.size() < sizeof(uint16_t)) {
+    RefPtr<UnixSocket> socket = TRY(find_unix_socket(self, address));
+    if (!socket->is_datagram()) return Errno::kPrototype;
+    target = socket->inbox_;
+    if (!target->accepts_from(*inbox_)) return Errno::kPerm;
+  }
+  inbox_->set_identity(identity_of(self));
+  inbox_->set_only_sender(target.get());
+  state_.with([&](State& state) {
+    state.phase = target != nullptr ? Phase::kConnected : Phase::kUnconnected;
+    std::swap(state.peer, target);
+  });
+  return {};
+}
+
+Result<void> UnixSocket::connect(const SocketAddress& address) {
+  Thread& self = current_thread();
+  return is_datagram() ? connect_datagram(self, address) : connect_stream(self, address);
+}
+
+Result<Socket::Accepted> UnixSocket::accept(uint32_t flags) {
+  if (is_datagram()) return Errno::kOpNotSupp;
+  RefPtr<UnixSocket> taken;
+  bool is_listening = true, is_shut = false;
+  auto attempt = [&] {
+    is_shut = inbox_->has_stopped();
+    return state_.with([&](State& state) {
+      is_listening = state.phase == Phase::kListening;
+      if (!state.backlog.is_empty()) taken = state.backlog.remove(0);
+      return taken != nullptr || !is_listening || is_shut;
+    });
+  };
+  if (!attempt()) {
+    if (is_nonblocking()) return Errno::kAgain;
+    const Nanoseconds deadline = receive_deadline();
+    const auto waited = wait_until(inbox_->readable, deadline, Interruptible::kYes, attempt);
+    if (waited.is_error()) return wait_error(waited.error(), deadline, Errno::kAgain);
+  }
+  if (taken == nullptr) return Errno::kInval;
+  inbox_->space.wake_one(kWritable);
+  TRY(taken->set_flags(flags));
+  Accepted result;
+  result.address = TRY(taken->peer_address());
+  result.socket = std::move(taken);
+  return result;
+}
+
+Result<void> UnixSocket::shutdown(Shutdown how) {
+  const RefPtr<Mailbox> other = peer();
+  const Phase phase = state_.with([](const State& state) { return state.phase; });
+  if (phase == Phase::kUnconnected) return Errno::kNotConn;
+  if (how != Shutdown::kRead) {
+    state_.with([](State& state) { state.may_send = false; });
+    if (other != nullptr && !is_datagram()) other->end_of_data(Mailbox::Ending::kOrderly);
+    inbox_->writable.wake_all(kWritable);
+  }
+  if (how != Shutdown::kWrite) {
+    (void)inbox_->stop_reading();
+    if (other != nullptr) other->writable.wake_all(kWritable | kPollHup);
+  }
+  return {};
+}
+
+static Result<SocketAddress> address_of(const RefPtr<UnixName>& name) {
+  if (name != nullptr) return name->address;
+  const uint16_t family = kAfUnix;
+  return SocketAddress::create(object_bytes(family));
+}
+
+Result<SocketAddress> UnixSocket::local_address() { return address_of(inbox_->name()); }
+
+Result<SocketAddress> UnixSocket::peer_address() {
+  const RefPtr<Mailbox> other = peer();
+  if (other == nullptr) return Errno::kNotConn;
+  return address_of(other->name());
+}
+
+// --- the rest ---
+
+Result<void> UnixSocket::set_option(int level, int name, std::span<const std::byte> value) {
+  if (auto base = set_base_option(level, name, value)) return *base;
+  if (level != kSolSocket) return Errno::kOpNotSupp;
+  const int number = TRY(get_option_int(value));
+  constexpr int kSmallestBuffer = 4608, kLargestBuffer = 4 << 20;
+  switch (name) {
+    case kSoPassCred: pass_credentials_.store(number != 0, std::memory_order_relaxed); return {};
+    // Linux counts what a sender has in flight; here the receiver's mailbox is what has the limit.
+    case kSoSndBuf:
+    case kSoSndBufForce:
+      if (const RefPtr<Mailbox> other = peer(); other != nullptr && !is_datagram()) {
+        other->set_limit(static_cast<size_t>(std::clamp(number, kSmallestBuffer / 2, kLargestBuffer) * 2));
+      }
+      return {};
+    case kSoRcvBuf:
+    case kSoRcvBufForce:
+    case kSoReuseAddr:
+    case kSoReusePort:
+    case kSoKeepAlive:
+    case kSoBroadcast:
+    case kSoDontRoute:
+    case kSoOobInline:
+    case kSoPriority:
+    case kSoDebug:
+    case kSoRcvLowat:
+    case kSoLinger: return {};
+    default: return Errno::kNoProtoOpt;
+  }
+}
+
+Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> value) {
+  if (auto base = get_base_option(level, name, value)) return *base;
+  if (level != kSolSocket) return Errno::kOpNotSupp;
+  const RefPtr<Mailbox> other = peer();
+  switch (name) {
+    case kSoError:
+      return put_option_int(value, inbox_->take_error() ? static_cast<int>(Errno::kConnReset) : 0);
+    case kSoAcceptConn: {
+      const bool listening = state_.with([](const State& state) { return state.phase == Phase::kListening; });
+      return put_option_int(value, listening ? 1 : 0);
+    }
+    case kSoPassCred: return put_option_int(value, pass_credentials_.load(std::memory_order_relaxed) ? 1 : 0);
+    case kSoPeerCred: {
+      UserIdentity identity;
+      if (other != nullptr) identity = other->identity();
+      const size_t size = std::min(value.size(), sizeof(identity));
+      copy_bytes(value, object_bytes(identity).first(size));
+      return size;
+    }
+    case kSoSndBuf: return put_option_int(value, static_cast<int>(other ? other->limit() : Mailbox::kDefaultLimit));
+    case kSoRcvBuf: return put_option_int(value, static_cast<int>(Mailbox::kDefaultLimit));
+    case kSoReuseAddr:
+    case kSoReusePort:
+    case kSoKeepAlive:
+    case kSoBroadcast:
+    case kSoOobInline:
+    case kSoPriority:
+    case kSoDebug:
+    case kSoDontRoute: return put_option_int(value, 0);
+    case kSoRcvLowat:
+    case kSoSndLowat: return put_option_int(value, 1);
+    case kSoLinger: {
+      const size_t size = std::min<size_t>(value.size(), 8);
+      zero_bytes(value.first(size));
+      return size;
+    }
+    default: return Errno::kNoProtoOpt;
+  }
+}
+
+Result<long> UnixSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
+  constexpr uint32_t kFionRead = 0x541b, kOutQueue = 0x5411;
+  size_t bytes = 0;
+  if (request == kFionRead) {
+    bytes = is_stream() ? inbox_->queued_bytes() : inbox_->first_size();
+  } else if (request == kOutQueue) {
+    const RefPtr<Mailbox> other = peer();
+    bytes = other != nullptr ? other->queued_bytes() : 0;
+  } else {
+    return Errno::kNotTty;
+  }
+  TRY(UserOut<int>(UserAddress(argument)).write(static_cast<int>(bytes)));
+  return 0L;
+}
+
+PollEvents UnixSocket::poll(Poller* poller) {
+  RefPtr<Mailbox> other = peer();
+  if (poller != nullptr) {
+    (void)poller->watch(inbox_->readable);
+    (void)poller->watch(inbox_->writable);
+    if (is_datagram() && other != nullptr) (void)poller->watch(other->space);
+  }
+  PollEvents events = 0;
+  if (inbox_->has_packet()) events |= kReadable;
+  const bool input_ended = inbox_->is_ended() || inbox_->has_stopped();
+  if (input_ended) events |= kReadable | kPollRdHup;
+  if (inbox_->has_error()) events |= kPollErr;
+  bool may_send = true;
+  const Phase phase = state_.with([&](const State& state) {
+    if (!state.backlog.is_empty()) events |= kReadable;
+    may_send = state.may_send;
+    return state.phase;
+  });
+  if (!is_datagram() && phase == Phase::kUnconnected) return events | kPollHup | kWritable;
+  if (phase == Phase::kListening) return events;
+  if (other == nullptr) return events | kWritable;
+  const Mailbox::SendState sending = other->send_state();
+  if (!is_datagram() && input_ended && (!may_send || sending.refused)) events |= kPollHup;
+  const bool writable = is_datagram() ? sending.has_packet_room && sending.room != 0
+                                      : sending.room >= std::min<size_t>(other->limit() / 4, 4096);
+  if (writable || sending.refused) events |= kWritable;
+  return events;
+}
+
+}  // namespace occlum

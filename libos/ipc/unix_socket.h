@@ -1,0 +1,80 @@
+// Unix sockets (unix(7)): streams, sequenced packets and datagrams between programs in the enclave.
+//
+// A socket owns a mailbox (unix_mailbox.h) that its peer posts into. Connecting makes the server's end at once and puts
+// it into the listener's backlog; accept takes it from there. Nothing here leaves the enclave.
+#pragma once
+
+#include "libos/ipc/unix_mailbox.h"
+#include "libos/ipc/unix_names.h"
+#include "libos/net/socket.h"
+
+namespace occlum {
+
+class UnixSocket : public Socket {
+ public:
+  // `flags`: O_NONBLOCK. kSocktNoSupport, kProtoNoSupport.
+  static Result<RefPtr<UnixSocket>> create(int type, int protocol, uint32_t flags);
+  struct Pair {
+    RefPtr<UnixSocket> first, second;
+  };
+  static Result<Pair> create_pair(int type, int protocol, uint32_t flags);
+  UnixSocket(int type, uint32_t flags, RefPtr<Mailbox> inbox);
+  ~UnixSocket() override;
+
+  Result<void> bind(const SocketAddress& address) override;
+  Result<void> listen(int backlog) override;
+  Result<Accepted> accept(uint32_t flags) override;
+  Result<void> connect(const SocketAddress& address) override;
+  Result<void> shutdown(Shutdown how) override;
+  Result<SocketAddress> local_address() override;
+  Result<SocketAddress> peer_address() override;
+  Result<size_t> send(OutgoingMessage& message) override;
+  Result<size_t> receive(IncomingMessage& message) override;
+  Result<void> set_option(int level, int name, std::span<const std::byte> value) override;
+  Result<size_t> get_option(int level, int name, std::span<std::byte> value) override;
+  Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
+  PollEvents poll(Poller* poller) override;
+
+  // The listening socket's path, where it has one, for /proc/net/unix.
+  RefPtr<UnixName> name() const { return inbox_->name(); }
+
+ private:
+  enum class Phase { kUnconnected, kListening, kConnected };
+  struct State {
+    Phase phase = Phase::kUnconnected;
+    RefPtr<Mailbox> peer;                 // where it sends to
+    bool may_send = true;                 // no SHUT_WR yet
+    Vec<RefPtr<UnixSocket>> backlog;      // oldest first
+    size_t backlog_limit = 0;
+    bool closed = false;
+  };
+
+  bool is_datagram() const { return type() == kDatagram; }
+  bool is_stream() const { return type() == kStream; }
+  RefPtr<Mailbox> peer() const;
+  bool must_not_block(uint32_t message_flags) const { return is_nonblocking() || (message_flags & kMsgDontWait) != 0; }
+
+  Result<void> connect_datagram(Thread& self, const SocketAddress& address);
+  Result<void> connect_stream(Thread& self, const SocketAddress& address);
+  static void join(UnixSocket& a, UnixSocket& b);
+  // The listener's part of a connection: kAgain when the backlog is full, kConnRefused.
+  Result<void> enqueue(RefPtr<UnixSocket> server_end);
+
+  Result<RefPtr<Mailbox>> destination(const OutgoingMessage& message);
+  Result<OwnPtr<Packet>> make_packet(DataSource& data, size_t size);
+  Result<size_t> send_stream(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity);
+  Result<size_t> send_packet(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity);
+  Result<void> wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool& ended);
+  Result<size_t> take_stream(IncomingMessage& message, size_t wanted, bool& stop);
+  Result<size_t> take_packet(IncomingMessage& message);
+  Result<void> describe_packet(Packet& packet, IncomingMessage& message);
+  void made_room();
+
+  const RefPtr<Mailbox> inbox_;
+  UnixBinding binding_;
+  MutexLocked<char> binding_lock_{LockRank::kProcess, '\0'};
+  SpinLocked<State> state_{LockRank::kSocket};
+  std::atomic<bool> pass_credentials_{false};
+};
+
+}  // namespace occlum

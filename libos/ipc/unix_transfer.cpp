@@ -1,0 +1,248 @@
+// Sending and receiving on unix sockets.
+#include <algorithm>
+
+#include "libos/ipc/unix_control.h"
+#include "libos/ipc/unix_socket.h"
+#include "libos/lib/memory.h"
+#include "libos/process/signals/send.h"
+#include "libos/process/thread.h"
+
+namespace occlum {
+
+namespace {
+constexpr size_t kStreamChunk = 32 * 1024;
+constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
+}  // namespace
+
+// --- sending ---
+
+Result<RefPtr<Mailbox>> UnixSocket::destination(const OutgoingMessage& message) {
+  Phase phase = Phase::kUnconnected;
+  bool may_send = true;
+  RefPtr<Mailbox> other = state_.with([&](const State& state) {
+    phase = state.phase;
+    may_send = state.may_send;
+    return state.peer;
+  });
+  if (!may_send) return Errno::kPipe;
+  const bool has_address = message.to != nullptr && !message.to->is_empty();
+  if (!is_datagram()) {
+    if (has_address) return phase == Phase::kConnected ? Errno::kIsConn : Errno::kOpNotSupp;
+    if (other == nullptr) return Errno::kNotConn;
+    return other;
+  }
+  if (has_address) {
+    RefPtr<UnixSocket> socket = TRY(find_unix_socket(current_thread(), *message.to));
+    if (!socket->is_datagram()) return Errno::kPrototype;
+    other = socket->inbox_;
+  }
+  if (other == nullptr) return Errno::kNotConn;
+  if (!other->accepts_from(*inbox_)) return Errno::kPerm;
+  return other;
+}
+
+Result<OwnPtr<Packet>> UnixSocket::make_packet(DataSource& data, size_t size) {
+  auto packet = TRY(make_own<Packet>());
+  packet->data = TRY(Vec<std::byte>::create(size));
+  TRY(data.read(packet->data.span()));
+  packet->sender = inbox_->name();
+  return packet;
+}
+
+Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity) {
+  const RefPtr<Mailbox> other = TRY(destination(message));
+  const Nanoseconds deadline = send_deadline();
+  size_t total = 0;
+  while (message.data.remaining() != 0) {
+    auto failed = [&](Errno error) { return total != 0 ? Result<size_t>(total) : error; };
+    Mailbox::SendState sending;
+    auto has_room = [&] {
+      sending = other->send_state();
+      return sending.refused || sending.room > Mailbox::kPacketCost;
+    };
+    if (!has_room()) {
+      if (must_not_block(message.flags)) return failed(Errno::kAgain);
+      const auto waited = wait_until(inbox_->writable, deadline, Interruptible::kYes, has_room);
+      if (waited.is_error()) return failed(wait_error(waited.error(), deadline, Errno::kAgain));
+    }
+    const bool may_send = state_.with([](const State& state) { return state.may_send; });
+    if (sending.refused || !may_send) return failed(Errno::kPipe);
+    const size_t size = std::min({message.data.remaining(), kStreamChunk, sending.room - Mailbox::kPacketCost});
+    auto packet = make_packet(message.data, size);
+    if (packet.is_error()) return failed(packet.error());
+    packet.value()->identity = identity;
+    packet.value()->files = std::move(files);
+    if (!other->post(packet.release_value())) return failed(Errno::kPipe);
+    total += size;
+  }
+  return total;
+}
+
+Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity) {
+  const RefPtr<Mailbox> other = TRY(destination(message));
+  const size_t size = message.data.remaining();
+  if (size > Mailbox::kDefaultLimit - Mailbox::kPacketCost) return Errno::kMsgSize;
+  auto packet = TRY(make_packet(message.data, size));
+  packet->identity = identity;
+  packet->files = std::move(files);
+  const Errno gone = is_datagram() ? Errno::kConnRefused : Errno::kPipe;
+  const Nanoseconds deadline = send_deadline();
+  bool refused = false;
+  auto has_room = [&] {
+    const Mailbox::SendState sending = other->send_state();
+    refused = sending.refused;
+    return refused || (sending.has_packet_room && sending.room >= std::min(size + Mailbox::kPacketCost, other->limit()));
+  };
+  if (!has_room()) {
+    if (must_not_block(message.flags)) return Errno::kAgain;
+    WaitQueue& queue = is_datagram() ? other->space : inbox_->writable;
+    const auto waited = wait_until(queue, deadline, Interruptible::kYes, has_room);
+    if (waited.is_error()) return wait_error(waited.error(), deadline, Errno::kAgain);
+  }
+  if (refused || !other->post(std::move(packet))) return gone;
+  return size;
+}
+
+Result<size_t> UnixSocket::send(OutgoingMessage& message) {
+  Thread& self = current_thread();
+  if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
+  UserIdentity identity = {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
+  FilesInFlight files;
+  if (!message.control.empty()) {
+    UnixControl control = TRY(parse_unix_control(self, message.control));
+    if (control.identity) identity = *control.identity;
+    files = std::move(control.files);
+  }
+  const auto sent = is_stream() ? send_stream(message, std::move(files), identity)
+                                : send_packet(message, std::move(files), identity);
+  if (sent.is_error() && sent.error() == Errno::kPipe && is_stream() && (message.flags & kMsgNoSignal) == 0) {
+    send_signal_to_self(kSigPipe);
+  }
+  return sent;
+}
+
+// --- receiving ---
+
+// Takes the reading right. `ended`: there is nothing and there will not be; the right is then not taken.
+Result<void> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool& ended) {
+  if (!is_datagram()) {
+    const Phase phase = state_.with([](const State& state) { return state.phase; });
+    if (phase != Phase::kConnected) return is_stream() ? Errno::kInval : Errno::kNotConn;
+  }
+  Mailbox::Look look = Mailbox::Look::kNothing;
+  const bool at_once = must_not_block(message_flags);
+  auto attempt = [&] {
+    look = inbox_->begin_read();
+    if (look == Mailbox::Look::kBusy) return false;
+    return look != Mailbox::Look::kNothing || at_once;
+  };
+  if (!attempt()) {
+    const auto waited = wait_until(inbox_->readable, deadline, Interruptible::kYes, attempt);
+    if (waited.is_error()) {
+      inbox_->readable.wake_one(kPollIn | kPollRdNorm);
+      return wait_error(waited.error(), deadline, Errno::kAgain);
+    }
+  }
+  switch (look) {
+    case Mailbox::Look::kNothing:
+    case Mailbox::Look::kBusy: return Errno::kAgain;
+    case Mailbox::Look::kReset: return Errno::kConnReset;
+    case Mailbox::Look::kEnd: ended = true; return {};
+    case Mailbox::Look::kPacket: ended = false; return {};
+  }
+  return Errno::kIo;
+}
+
+// Who sent it, and what came with it. With the reading right.
+Result<void> UnixSocket::describe_packet(Packet& packet, IncomingMessage& message) {
+  if (packet.sender != nullptr && !is_stream()) message.from = packet.sender->address;
+  const bool wants_identity = pass_credentials_.load(std::memory_order_relaxed);
+  if (!wants_identity && packet.files.is_empty()) return {};
+  if ((message.flags & kMsgPeek) != 0) {
+    const FilesInFlight copies = TRY(packet.files.clone());
+    return build_unix_control(current_thread(), message, wants_identity ? &packet.identity : nullptr, copies);
+  }
+  const FilesInFlight files = std::move(packet.files);
+  packet.files = FilesInFlight();
+  return build_unix_control(current_thread(), message, wants_identity ? &packet.identity : nullptr, files);
+}
+
+void UnixSocket::made_room() {
+  inbox_->space.wake_all(kWritable);
+  const RefPtr<Mailbox> other = peer();
+  if (other != nullptr && !is_datagram()) other->writable.wake_all(kWritable);
+}
+
+// Bytes of as many packets as the sink takes, but not across a packet that brings files or another sender's identity.
+Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, bool& stop) {
+  const bool peek = (message.flags & kMsgPeek) != 0;
+  size_t total = 0;
+  UserIdentity identity;
+  for (Packet* packet = inbox_->first(); packet != nullptr && total < wanted;) {
+    const bool has_files = !packet->files.is_empty();
+    const bool other_identity =
+        pass_credentials_.load(std::memory_order_relaxed) && total != 0 && !(packet->identity == identity);
+    if (total != 0 && (has_files || other_identity)) {
+      stop = true;
+      break;
+    }
+    identity = packet->identity;
+    const size_t count = std::min(packet->left(), wanted - total);
+    const std::span<const std::byte> bytes = packet->data.span().subspan(packet->consumed, count);
+    if (const auto stored = message.data.write(bytes); stored.is_error()) {
+      return total != 0 ? Result<size_t>(total) : stored.error();
+    }
+    if (total == 0 && message.control.is_empty()) TRY(describe_packet(*packet, message));
+    total += count;
+    Packet* following = inbox_->next(*packet);
+    if (!peek) inbox_->consumed(*packet, count);
+    if (has_files) {
+      stop = true;
+      break;
+    }
+    if (!peek) following = inbox_->first();
+    packet = following;
+  }
+  return total;
+}
+
+Result<size_t> UnixSocket::take_packet(IncomingMessage& message) {
+  Packet* packet = inbox_->first();
+  const size_t size = packet->left();
+  const size_t count = std::min(size, message.data.remaining());
+  if (count < size) message.result_flags |= kMsgTruncated;
+  if (type() == kSeqPacket) message.result_flags |= kMsgEndOfRecord;
+  const Result<void> stored =
+      message.data.write(std::span<const std::byte>(packet->data.span()).subspan(packet->consumed, count));
+  Result<void> described;
+  if (!stored.is_error()) described = describe_packet(*packet, message);
+  if ((message.flags & kMsgPeek) == 0) inbox_->pop(*packet);
+  if (stored.is_error()) return stored.error();
+  if (described.is_error()) return described.error();
+  return (message.flags & kMsgTruncated) != 0 ? size : count;
+}
+
+Result<size_t> UnixSocket::receive(IncomingMessage& message) {
+  if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
+  if ((message.flags & kMsgErrorQueue) != 0) return Errno::kAgain;
+  const Nanoseconds deadline = receive_deadline();
+  const size_t wanted = message.data.remaining();
+  const bool peek = (message.flags & kMsgPeek) != 0;
+  const bool wait_all = is_stream() && !peek && (message.flags & kMsgWaitAll) != 0;
+  if (is_stream() && wanted == 0) return size_t{0};
+  size_t total = 0;
+  for (;;) {
+    bool ended = false, stop = false;
+    const auto right = wait_to_read(message.flags, deadline, ended);
+    if (right.is_error()) return total != 0 ? Result<size_t>(total) : right.error();
+    if (ended) return total;
+    const auto count = is_stream() ? take_stream(message, wanted - total, stop) : take_packet(message);
+    inbox_->end_read();
+    if (!peek) made_room();
+    if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();
+    total += count.value();
+    if (!wait_all || stop || total == wanted) return total;
+  }
+}
+
+}  // namespace occlum

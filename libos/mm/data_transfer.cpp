@@ -1,0 +1,138 @@
+// See data_transfer.h.
+#include "libos/mm/data_transfer.h"
+
+#include <algorithm>
+#include <array>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/memory.h"
+#include "libos/mm/address_space.h"
+
+namespace occlum {
+namespace {
+
+size_t total(const Vec<UserSegment>& segments) {
+  size_t bytes = 0;
+  for (const UserSegment& segment : segments) bytes += segment.size;
+  return bytes;
+}
+
+// Moves on to the next segment that is not empty. There is one: the caller has bytes left.
+void next_segment(UserSegment& current, const Vec<UserSegment>& segments, size_t& next) {
+  while (current.size == 0) {
+    current = segments[next];
+    ++next;
+  }
+}
+
+void advance(UserSegment& segment, size_t bytes) {
+  segment.address = segment.address + bytes;
+  segment.size -= bytes;
+}
+
+}  // namespace
+
+DataSink::DataSink(std::span<std::byte> kernel_buffer)
+    : kernel_(kernel_buffer), remaining_(kernel_buffer.size()) {}
+
+DataSink::DataSink(UserAddress address, size_t size)
+    : current_{address, size}, remaining_(size), is_user_(true) {}
+
+DataSink::DataSink(Vec<UserSegment> segments)
+    : segments_(std::move(segments)), remaining_(total(segments_)), is_user_(true) {}
+
+// Stores `count` bytes, all within the current segment: `data`, or zeroes.
+Result<void> DataSink::step(size_t count, std::span<const std::byte> data, bool zero) {
+  if (!is_user_) {
+    const std::span<std::byte> to = kernel_.subspan(transferred_, count);
+    if (zero) {
+      zero_bytes(to);
+    } else {
+      copy_bytes(to, data);
+    }
+  } else {
+    TRY(zero ? zero_user(current_memory(), current_.address, count)
+             : copy_to_user(current_memory(), current_.address, data));
+    advance(current_, count);
+  }
+  transferred_ += count;
+  remaining_ -= count;
+  return {};
+}
+
+Result<void> DataSink::write(std::span<const std::byte> data) {
+  ASSERT(data.size() <= remaining_);
+  while (!data.empty()) {
+    if (is_user_) next_segment(current_, segments_, next_segment_);
+    const size_t count = is_user_ ? std::min(data.size(), current_.size) : data.size();
+    TRY(step(count, data.first(count), false));
+    data = data.subspan(count);
+  }
+  return {};
+}
+
+Result<void> DataSink::write_zeroes(size_t bytes) {
+  ASSERT(bytes <= remaining_);
+  while (bytes != 0) {
+    if (is_user_) next_segment(current_, segments_, next_segment_);
+    const size_t count = is_user_ ? std::min(bytes, current_.size) : bytes;
+    TRY(step(count, {}, true));
+    bytes -= count;
+  }
+  return {};
+}
+
+DataSource::DataSource(std::span<const std::byte> kernel_buffer)
+    : kernel_(kernel_buffer), remaining_(kernel_buffer.size()) {}
+
+DataSource::DataSource(UserAddress address, size_t size)
+    : current_{address, size}, remaining_(size), is_user_(true) {}
+
+DataSource::DataSource(Vec<UserSegment> segments)
+    : segments_(std::move(segments)), remaining_(total(segments_)), is_user_(true) {}
+
+Result<void> DataSource::read(std::span<std::byte> to) {
+  ASSERT(to.size() <= remaining_);
+  while (!to.empty()) {
+    size_t count = to.size();
+    if (is_user_) {
+      next_segment(current_, segments_, next_segment_);
+      count = std::min(count, current_.size);
+      TRY(copy_from_user(current_memory(), to.first(count), current_.address));
+      advance(current_, count);
+    } else {
+      copy_bytes(to, kernel_.subspan(transferred_, count));
+    }
+    to = to.subspan(count);
+    transferred_ += count;
+    remaining_ -= count;
+  }
+  return {};
+}
+
+Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
+  constexpr size_t kMostSegments = 1024;  // IOV_MAX
+  struct IoVec {
+    uint64_t base;
+    uint64_t length;
+  };
+  if (count > kMostSegments) return Errno::kInval;
+  Vec<UserSegment> segments;
+  TRY(segments.reserve(count));
+  uint64_t sum = 0;
+  std::array<IoVec, 16> part = {};
+  for (size_t done = 0; done < count;) {
+    const std::span<IoVec> some = std::span(part).first(std::min(part.size(), count - done));
+    TRY(copy_from_user(current_memory(), std::as_writable_bytes(some),
+                       iov + done * sizeof(IoVec)));
+    for (const IoVec& entry : some) {
+      if (entry.length > static_cast<uint64_t>(INT64_MAX) - sum) return Errno::kInval;
+      sum += entry.length;
+      segments.push_reserved({UserAddress(entry.base), entry.length});
+    }
+    done += some.size();
+  }
+  return segments;
+}
+
+}  // namespace occlum

@@ -1,0 +1,202 @@
+// Page faults: making pages of areas present on their first use, with some around them.
+//
+// A fault brings a cluster: 16 pages (4 of a stack), doubled each time a fault goes on where the last one of the area
+// ended, up to 256. Clusters are cut at the area's and the object's end; pages that are present are left alone.
+#include <algorithm>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/log.h"
+#include "libos/lib/memory.h"
+#include "libos/mm/address_space_state.h"
+#include "libos/mm/kernel_memory_raw.h"
+#include "libos/mm/range_allocator.h"
+#include "libos/mm/stats.h"
+
+namespace occlum {
+namespace {
+
+constexpr uint32_t kFirstCluster = 16;
+constexpr uint32_t kStackCluster = 4;
+constexpr uint32_t kLargestCluster = 256;
+constexpr uint64_t kStackGrowth = 8 * 1024 * 1024;  // how far below a MAP_GROWSDOWN area a fault may be
+
+bool allows(Prot prot, Access access) {
+  switch (access) {
+    case Access::kRead: return prot != Prot::kNone;
+    case Access::kWrite: return has(prot, Prot::kWrite);
+    case Access::kExecute: return has(prot, Prot::kExec);
+  }
+  return false;
+}
+
+FaultResult result_of(Errno error) {
+  return error == Errno::kNoMem ? FaultResult::kOutOfMemory : FaultResult::kBusError;
+}
+
+// The pages to bring, all within the area.
+AddressRange cluster_at(AreaSet::Iterator area, uint64_t page) {
+  AreaData& data = area->value;
+  const uint32_t first = data.is_stack ? kStackCluster : kFirstCluster;
+  const bool up = page == data.next_up;
+  const bool down = page == data.next_down;
+  data.cluster = data.cluster != 0 && (up || down) ? std::min(data.cluster * 2, kLargestCluster) : first;
+  const uint64_t bytes = data.cluster * kPageSize;
+  uint64_t start = align_down(page, bytes);
+  if (up) start = page;
+  if (down && page + kPageSize >= bytes) start = page + kPageSize - bytes;
+  const AddressRange range{std::max(start, area->key), std::min(start + bytes, data.end)};
+  data.next_up = range.end;
+  data.next_down = range.start - kPageSize;
+  return range;
+}
+
+// Fills the pages of `run`, none of which is present, from the object. At least the page at `needed` if it is there.
+Result<void> fill_run(MemoryObject& object, uint64_t first_index, AddressRange run, Prot prot,
+                      uint64_t needed) {
+  const auto copy_each = [&](auto&& copy) -> Result<uint64_t> {
+    for (uint64_t page = run.start; page < run.end; page += kPageSize) {
+      const uint64_t index = first_index + (page - run.start) / kPageSize;
+      const Result<void> done =
+          object.with_page(index, [&](uint64_t from) -> Result<void> { return copy(page, from); });
+      if (done.is_error()) {
+        if (page <= needed && needed < run.end) return done.error();
+        return page;
+      }
+    }
+    return run.end;
+  };
+  const bool fresh = page_map::kept_pages(run) == 0;
+  if (fresh && !has(prot, Prot::kWrite)) {
+    // Straight into the EPCM, which then enforces the rights.
+    (void)TRY(copy_each([&](uint64_t page, uint64_t from) {
+      return page_map::populate_copy(page, from, prot);
+    }));
+    return {};
+  }
+  TRY(page_map::open_for_kernel(run, prot));
+  const Result<uint64_t> end = copy_each([&](uint64_t page, uint64_t from) -> Result<void> {
+    page_map::update(page, PageState::kDirty, 0);
+    copy_bytes(page_at(page), page_at(from));
+    return {};
+  });
+  const uint64_t done = end.is_error() ? run.start : end.value();
+  if (done < run.end) (void)page_map::close_kept({done, run.end});
+  if (end.is_error()) return end.error();
+  return done == run.start ? Result<void>() : page_map::seal({run.start, done}, prot);
+}
+
+Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint64_t needed) {
+  MemoryObject& object = *area->value.object();
+  const auto index_of = [&](uint64_t page) {
+    return (area->value.offset + (page - area->key)) / kPageSize;
+  };
+  const uint64_t pages = ceil_div(object.size(), kPageSize);
+  if (index_of(needed) >= pages) return Errno::kBadMsg;
+  if (index_of(cluster.end) > pages) cluster.end -= (index_of(cluster.end) - pages) * kPageSize;
+  for (uint64_t at = cluster.start; at < cluster.end;) {
+    if (page_map::state_of(at).present()) {
+      at += kPageSize;
+      continue;
+    }
+    uint64_t end = at + kPageSize;
+    const bool kept = page_map::state_of(at).committed();
+    while (end < cluster.end) {
+      const PageState state = page_map::state_of(end);
+      if (state.present() || state.committed() != kept) break;
+      end += kPageSize;
+    }
+    const Result<void> filled = fill_run(object, index_of(at), {at, end}, area->value.prot, needed);
+    if (filled.is_error() && at <= needed && needed < end) return filled;
+    at = end;
+  }
+  return {};
+}
+
+}  // namespace
+
+namespace area_ops {
+
+FaultResult fill_private(Areas&, AreaSet::Iterator area, uint64_t page) {
+  const Prot prot = area->value.prot;
+  const PageState state = page_map::state_of(page);
+  if (state.present()) {
+    memory_counters.spurious_faults.fetch_add(1, std::memory_order_relaxed);
+    if (state.effective() == effective_prot(prot)) return FaultResult::kResolved;
+    const Result<void> set = page_map::set_prot({page, page + kPageSize}, prot);
+    return set.is_error() ? result_of(set.error()) : FaultResult::kResolved;
+  }
+  const AddressRange cluster = cluster_at(area, page);
+  Result<void> filled = area->value.object() == nullptr
+                            ? page_map::populate_zero(cluster, prot)
+                            : fill_from_object(area, cluster, page);
+  if (filled.is_error() && filled.error() == Errno::kNoMem && !page_map::state_of(page).present()) {
+    // Perhaps one page is still to be had.
+    const AddressRange one{page, page + kPageSize};
+    filled = area->value.object() == nullptr ? page_map::populate_zero(one, prot)
+                                             : fill_from_object(area, one, page);
+  }
+  if (!page_map::state_of(page).present()) {
+    (void)page_map::close_kept(cluster);
+    return filled.is_error() ? result_of(filled.error()) : FaultResult::kBusError;
+  }
+  return FaultResult::kResolved;
+}
+
+FaultResult fill_shared(Areas&, AreaSet::Iterator area, uint64_t page) {
+  const ObjectPages rest = object_pages(area, {page, area->value.end});
+  const Result<void> done = area->value.object()->fault_home_pages(
+      rest.first, std::min<uint64_t>(rest.count, kFirstCluster));
+  return done.is_error() ? result_of(done.error()) : FaultResult::kResolved;
+}
+
+}  // namespace area_ops
+
+FaultResult AddressSpace::handle_fault(uint64_t address, Access access) {
+  const uint64_t page = align_down(address, kPageSize);
+  bool below_stack = false;
+  const FaultResult result = state_->areas.hold([&](Areas& areas) {
+    const AreaSet::Iterator area = areas.set.find(page);
+    if (!area) {
+      const auto above = areas.set.first_after(page);
+      below_stack = above && above->value.grows_down && above->key - page <= kStackGrowth;
+      return FaultResult::kNoMapping;
+    }
+    if (!allows(area->value.prot, access)) return FaultResult::kNoPermission;
+    return area->value.shared ? area_ops::fill_shared(areas, area, page)
+                              : area_ops::fill_private(areas, area, page);
+  });
+  if (result == FaultResult::kResolved) {
+    memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
+  } else if (result == FaultResult::kNoMapping) {
+    if (below_stack && grow_stack(page) == FaultResult::kResolved) return handle_fault(page, access);
+    if (user_range().contains(page)) page_map::note_pending(page);
+  }
+  return result;
+}
+
+// Extends the MAP_GROWSDOWN area above `page` down to it, if nothing is in between.
+FaultResult AddressSpace::grow_stack(uint64_t page) {
+  return state_->areas.change([&](Areas& areas) {
+    const auto above = areas.set.first_after(page);
+    if (!above || above->key <= page || !above->value.grows_down || above->value.shared) {
+      return FaultResult::kNoMapping;
+    }
+    const AddressRange range{page, above->key};
+    AreaData data = above->value;
+    data.end = range.end;
+    data.offset = 0;
+    Result<AreaSet::Node> node = AreaSet::prepare(page, std::move(data));
+    // The page below stays free, so that the stack does not run into what comes next.
+    const uint64_t guard = page - kPageSize;
+    if (node.is_error() || !is_range_free({guard, range.end}) || allocate_range_at(range).is_error()) {
+      return FaultResult::kNoMapping;
+    }
+    above->value.grows_down = false;
+    if (area_ops::insert_private(areas, range, node.release_value()).is_error()) {
+      return FaultResult::kOutOfMemory;
+    }
+    return FaultResult::kResolved;
+  });
+}
+
+}  // namespace occlum

@@ -1,0 +1,59 @@
+// mprotect(2).
+#include <algorithm>
+
+#include "libos/lib/bits.h"
+#include "libos/mm/address_space_state.h"
+
+namespace occlum {
+namespace {
+
+Result<void> check(const Areas& areas, AddressRange range, Prot prot) {
+  if (!areas.set.covers(range)) return Errno::kNoMem;
+  if (!has(prot, Prot::kWrite)) return {};
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+    if (it->value.shared && !it->value.may_write) return Errno::kAcces;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot) {
+  if (!is_aligned(address, kPageSize)) return Errno::kInval;
+  if (length == 0) return {};
+  const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
+  return state_->areas.change([&](Areas& areas) -> Result<void> {
+    TRY(check(areas, range, prot));
+    TRY(areas.set.split(range));
+    Result<void> result;
+    AddressRange run{0, 0};  // neighbouring private areas: one change of rights
+    const auto flush = [&] {
+      if (run.start == run.end) return;
+      if (Result<void> set = page_map::set_prot(run, prot); set.is_error()) result = set;
+      run = {0, 0};
+    };
+    for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+      const AddressRange part = area_ops::range_of(it);
+      if (it->value.prot == prot) continue;
+      if (it->value.shared) {
+        const area_ops::ObjectPages pages = area_ops::object_pages(it, part);
+        const Result<void> set =
+            it->value.object()->change_mapping(areas.space, pages.first, pages.count, prot);
+        if (set.is_error()) {
+          result = set;
+          continue;
+        }
+      } else {
+        if (run.end != part.start) flush();
+        if (run.start == run.end) run.start = part.start;
+        run.end = part.end;
+      }
+      it->value.prot = prot;
+    }
+    flush();
+    areas.set.merge(range.start, range.end);
+    return result;
+  });
+}
+
+}  // namespace occlum

@@ -1,0 +1,191 @@
+// mremap(2). Growing stays in place where the addresses behind are free. Otherwise pages are copied: an EPC page
+// cannot change its address.
+#include <algorithm>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/log.h"
+#include "libos/lib/memory.h"
+#include "libos/mm/address_space_state.h"
+#include "libos/mm/kernel_memory_raw.h"
+#include "libos/mm/range_allocator.h"
+#include "libos/mm/reclaim.h"
+#include "libos/sched/task.h"
+
+namespace occlum {
+namespace {
+
+constexpr uint64_t kSlackFrom = 1024 * 1024;           // moved areas of this size get room to grow
+constexpr uint64_t kLargestSlack = uint64_t{1} << 30;
+constexpr uint64_t kCopyPages = 64;                    // between preemption points
+
+struct Move {
+  AddressRange from;
+  uint64_t new_length;
+  AddressSpace::Remap how;
+  uint64_t fixed;
+};
+
+// An area that goes on where `data` ends, or its copy elsewhere.
+AreaData continued(AreaSet::ConstIterator it, uint64_t at, uint64_t end) {
+  AreaData data = it->value;
+  data.offset = data.object() != nullptr ? data.offset + (at - it->key) : 0;
+  data.end = end;
+  data.cluster = 0;
+  data.next_up = data.next_down = 0;
+  data.uses = 1;
+  return data;
+}
+
+bool grow_in_place(Areas& areas, AreaSet::Iterator it, uint64_t from, uint64_t to) {
+  if (it->value.end != from || to > user_range().end || to < from) return false;
+  const AddressRange more{from, to};
+  Result<AreaSet::Node> node = AreaSet::prepare(from, continued(it, from, to));
+  if (node.is_error() || allocate_range_at(more).is_error()) return false;
+  return !area_ops::insert_private(areas, more, node.release_value()).is_error();
+}
+
+// Copies the present pages of `from` to the same places of the new area at `to`, which has none.
+Result<void> copy_pages(AddressRange from, uint64_t to, Prot prot) {
+  for (uint64_t at = from.start; at < from.end;) {
+    if (!page_map::state_of(at).present()) {
+      at += kPageSize;
+      continue;
+    }
+    AddressRange run{at, at};
+    while (run.end < from.end && run.end - at < kCopyPages * kPageSize &&
+           page_map::state_of(run.end).present()) {
+      run.end += kPageSize;
+    }
+    const bool readable = has(prot, Prot::kRead);
+    if (!readable) TRY(page_map::set_prot(run, Prot::kRead));
+    const AddressRange target{to + (run.start - from.start), to + (run.end - from.start)};
+    const Result<void> opened = page_map::open_for_kernel(target, prot);
+    if (!opened.is_error()) {
+      for (uint64_t page = target.start; page < target.end; page += kPageSize) {
+        page_map::update(page, PageState::kDirty, 0);
+      }
+      copy_bytes(memory_at(target.start, target.size()), memory_at(run.start, run.size()));
+    }
+    if (!readable) (void)page_map::set_prot(run, prot);
+    TRY(Result<void>(opened));
+    TRY(page_map::seal(target, prot));
+    at = run.end;
+    preemption_point();
+  }
+  return {};
+}
+
+Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  const bool fixed = move.how == AddressSpace::Remap::kFixed;
+  AddressRange to{move.fixed, move.fixed + move.new_length};
+  if (fixed) {
+    TRY(area_ops::claim(areas, to));
+  } else {
+    const uint64_t slack =
+        move.new_length < kSlackFrom ? 0 : std::min(move.new_length * 2, kLargestSlack);
+    Result<AddressRange> found = allocate_range(move.new_length, kPageSize, slack);
+    if (found.is_error()) found = allocate_range(move.new_length, kPageSize);
+    to = TRY(std::move(found));
+  }
+  const auto give_up = [&](Errno error) {
+    area_ops::unclaim(areas, to);
+    return error;
+  };
+  if (Result<void> cut = areas.set.split(move.from); cut.is_error()) return give_up(cut.error());
+  it = areas.set.find(move.from.start);
+  AreaData data = continued(it, move.from.start, to.end);
+  const Prot prot = data.prot;
+  Result<AreaSet::Node> node = AreaSet::prepare(to.start, std::move(data));
+  if (node.is_error()) return give_up(node.error());
+  area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
+                       page_map::Rights::kLeave);
+  if (Result<void> closed = page_map::close_kept(to); closed.is_error()) return give_up(closed.error());
+  const uint64_t kept = std::min(move.from.size(), move.new_length);
+  if (Result<void> copied = copy_pages({move.from.start, move.from.start + kept}, to.start, prot);
+      copied.is_error()) {
+    page_map::release(to, page_map::Rights::kRevoke);
+    free_range(to);
+    return copied.error();
+  }
+  const auto made = areas.set.insert(node.release_value());
+  areas.mapped_bytes += to.size();
+  made->value.grows_down = false;
+  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, area_ops::Uses::kAll,
+                       page_map::Rights::kRevoke);
+  areas.set.merge(to.start, to.end);
+  return to.start;
+}
+
+Result<uint64_t> remap_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  if (move.from.end > it->value.end) return Errno::kFault;
+  if (move.from.start == move.from.end) return Errno::kInval;
+  if (move.how == AddressSpace::Remap::kFixed) return move_private(areas, it, move);
+  const uint64_t new_end = move.from.start + move.new_length;
+  if (new_end == move.from.end) return move.from.start;
+  if (new_end < move.from.end) {
+    TRY(area_ops::unmap(areas, {new_end, move.from.end}));
+    return move.from.start;
+  }
+  if (grow_in_place(areas, it, move.from.end, new_end)) return move.from.start;
+  if (move.how == AddressSpace::Remap::kInPlace) return Errno::kNoMem;
+  return move_private(areas, it, move);
+}
+
+// A shared area stays at its object's home, which was made large enough before.
+Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  if (move.from.end > it->value.end) return Errno::kFault;
+  if (move.how == AddressSpace::Remap::kFixed) {
+    log_warn("mm: moving a shared mapping to another address is not supported yet");
+    return Errno::kNoMem;
+  }
+  const uint64_t new_end = move.from.start + move.new_length;
+  if (new_end < move.from.end) {
+    TRY(area_ops::unmap(areas, {new_end, move.from.end}));
+  } else if (new_end > move.from.end) {
+    const MemoryObject& object = *it->value.object();
+    const uint64_t offset = it->value.offset + (move.from.start - it->key);
+    if (object.home_if_any() + offset != move.from.start) return Errno::kNoMem;
+    if (!object.owns_home(offset, move.new_length)) return Errno::kNoMem;
+    const AddressRange more{move.from.end, new_end};
+    TRY(area_ops::insert_shared(areas, more, continued(it, more.start, more.end)));
+    areas.set.merge(move.from.start, new_end);
+  }
+  return move.from.start;
+}
+
+}  // namespace
+
+Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint64_t new_length,
+                                     Remap how, uint64_t fixed) {
+  if (!is_aligned(address, kPageSize) || new_length == 0) return Errno::kInval;
+  const auto old_size = checked_align_up(old_length, kPageSize);
+  const auto new_size = checked_align_up(new_length, kPageSize);
+  if (!old_size || !new_size || !checked_add(address, *old_size)) return Errno::kInval;
+  if (*new_size > user_range().size()) return Errno::kNoMem;
+  const Move move{{address, address + *old_size}, *new_size, how, fixed};
+  if (how == Remap::kFixed) {
+    if (!is_aligned(fixed, kPageSize)) return Errno::kInval;
+    const AddressRange to = TRY(area_ops::checked_range(fixed, *new_size, Errno::kInval));
+    if (to.start < move.from.end && move.from.start < to.end) return Errno::kInval;
+  }
+  // A shared object's home grows before our lock is taken: that waits for copies, which may fault in this space.
+  if (const std::optional<Area> area = find_area(address); area && area->shared) {
+    const uint64_t offset = area->offset + (address - area->start);
+    if (how != Remap::kFixed && *new_size > *old_size) TRY(area->object->home(offset + *new_size));
+  }
+  for (int attempt = 0;; ++attempt) {
+    const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
+      const AreaSet::Iterator it = areas.set.find(address);
+      if (!it) return Errno::kFault;
+      return it->value.shared ? remap_shared(areas, it, move) : remap_private(areas, it, move);
+    });
+    if (!done.is_error() || done.error() != Errno::kAgain) {
+      trim_kept_pages();
+      return done;
+    }
+    if (attempt == 1000) return Errno::kNoMem;
+    yield_task();
+  }
+}
+
+}  // namespace occlum

@@ -1,0 +1,110 @@
+// munmap(2), and the end of an address space.
+#include "libos/lib/bits.h"
+#include "libos/mm/address_space_state.h"
+#include "libos/mm/range_allocator.h"
+#include "libos/mm/reclaim.h"
+#include "libos/sched/task.h"
+
+namespace occlum {
+namespace {
+
+// Neighbouring private areas go with one change of rights and one release of addresses.
+class PrivateRun {
+ public:
+  PrivateRun(area_ops::Addresses addresses, page_map::Rights rights)
+      : addresses_(addresses), rights_(rights) {}
+
+  void add(AddressRange range) {
+    if (run_.end != range.start) flush();
+    if (run_.start == run_.end) run_.start = range.start;
+    run_.end = range.end;
+  }
+
+  void flush() {
+    if (run_.start == run_.end) return;
+    page_map::release(run_, rights_);
+    if (addresses_ == area_ops::Addresses::kFree) free_range(run_);
+    run_ = {0, 0};
+  }
+
+ private:
+  const area_ops::Addresses addresses_;
+  const page_map::Rights rights_;
+  AddressRange run_ = {0, 0};
+};
+
+void drop_shared(Areas& areas, AreaSet::Iterator it, page_map::Rights rights) {
+  const area_ops::ObjectPages pages = area_ops::object_pages(it, area_ops::range_of(it));
+  it->value.object()->remove_mapping(areas.space, pages.first, pages.count,
+                                     rights == page_map::Rights::kRevoke
+                                         ? MemoryObject::Unmap::kRevoke
+                                         : MemoryObject::Unmap::kExit);
+}
+
+Result<void> prepare_objects(Areas& areas, AddressRange range) {
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+    if (it->value.shared) TRY(it->value.object()->prepare_mapping_changes());
+  }
+  return {};
+}
+
+}  // namespace
+
+namespace area_ops {
+
+void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses,
+                page_map::Rights rights) {
+  PrivateRun run(addresses, rights);
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end;) {
+    if (it->value.shared && uses == Uses::kOne && it->value.uses > 1) {
+      --it->value.uses;
+      ++it;
+      continue;
+    }
+    if (it->value.is_visible()) areas.mapped_bytes -= range_of(it).size();
+    if (it->value.shared) {
+      drop_shared(areas, it, rights);
+    } else {
+      run.add(range_of(it));
+    }
+    it = areas.set.remove(it);
+  }
+  run.flush();
+}
+
+Result<void> unmap(Areas& areas, AddressRange range) {
+  TRY(areas.set.split(range));
+  TRY(prepare_objects(areas, range));
+  drop_areas(areas, range, Addresses::kFree, Uses::kOne, page_map::Rights::kRevoke);
+  return {};
+}
+
+}  // namespace area_ops
+
+Result<void> AddressSpace::unmap(uint64_t address, uint64_t length) {
+  if (!is_aligned(address, kPageSize)) return Errno::kInval;
+  const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kInval));
+  TRY(state_->areas.change([&](Areas& areas) { return area_ops::unmap(areas, range); }));
+  trim_kept_pages();
+  return {};
+}
+
+AddressSpace::AddressSpace() = default;
+
+Result<RefPtr<AddressSpace>> AddressSpace::create() {
+  RefPtr<AddressSpace> space = TRY(make_ref<AddressSpace>());
+  space->state_ = TRY(make_own<State>());
+  space->state_->areas.change([&](Areas& areas) { areas.space = space.get(); });
+  return space;
+}
+
+AddressSpace::~AddressSpace() {
+  if (state_ == nullptr) return;
+  state_->areas.change([](Areas& areas) {
+    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, area_ops::Uses::kAll,
+                         page_map::Rights::kLeave);
+  });
+  trim_kept_pages();
+}
+
+}  // namespace occlum

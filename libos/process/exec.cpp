@@ -1,0 +1,219 @@
+// execve(2), in this order: the file is opened and checked; the new address space is made; what is shared with other
+// processes is copied; the other threads end; then, from the point of no return on, the old memory goes and the new
+// program takes over.
+//
+// A program at fixed addresses (ET_EXEC) may want those that its caller has now. It is then mapped after the old memory
+// is gone, unless another process uses that memory as well (a vfork parent): that is ENOMEM until residency comes.
+#include "libos/process/exec.h"
+
+#include "libos/ipc/futex.h"
+#include "libos/lib/log.h"
+#include "libos/process/exit.h"
+#include "libos/process/process.h"
+#include "libos/process/process_table.h"
+#include "libos/process/signals/send_locked.h"
+
+namespace occlum {
+namespace {
+
+constexpr uint64_t kInitialFlags = 0x202;  // IF and the bit that is always one
+
+// capabilities(7), "Transformation of capabilities during execve()": set-id files, and root's privileges.
+Result<UserCredentials> credentials_after(Thread& self, const Executable& executable) {
+  UserCredentials next = TRY(self.user().clone());
+  if (!self.no_new_privileges) {
+    if (executable.set_uid) next.euid = *executable.set_uid;
+    if (executable.set_gid) next.egid = *executable.set_gid;
+  }
+  const bool is_set_id = next.euid != self.user().euid || next.egid != self.user().egid;
+  next.suid = next.files.fsuid = next.euid;
+  next.sgid = next.files.fsgid = next.egid;
+  if (is_set_id) next.ambient = 0;
+  if ((next.secure_bits & kSecureNoRoot) == 0 && (next.euid == 0 || next.uid == 0)) {
+    next.permitted = next.bounding | next.inheritable;
+    next.effective = next.euid == 0 ? next.permitted : next.ambient;
+  } else {
+    next.permitted = next.effective = next.ambient;
+  }
+  next.secure_bits &= ~kSecureKeepCaps;
+  return next;
+}
+
+bool is_secure(const UserCredentials& user) { return user.uid != user.euid || user.gid != user.egid; }
+
+bool has_area_in(AddressSpace& memory, const ElfImage& image) {
+  const Result<Vec<Area>> areas = memory.areas();
+  if (areas.is_error()) return false;
+  for (const Area& area : areas.value()) {
+    if (area.start < image.end && image.start < area.end) return true;
+  }
+  return false;
+}
+
+bool shares_memory_with_others(Thread& self) {
+  return process_tree().with([&](ProcessTree& tree) {
+    const RefPtr<AddressSpace> mine = self.share_memory();
+    for (auto& [tid, thread] : tree.threads) {
+      if (&thread->process() != &self.process() && thread->share_memory() == mine) return true;
+    }
+    return false;
+  });
+}
+
+// The new memory, with the program in it or, when that has to wait for the old memory to go, without.
+struct NewMemory {
+  RefPtr<AddressSpace> memory;
+  std::optional<LoadedProgram> loaded;
+};
+
+bool is_taken(Errno error) { return error == Errno::kExist || error == Errno::kNoMem; }
+
+Result<NewMemory> make_memory(Thread& self, const Executable& executable, const UserCredentials& next) {
+  NewMemory made{.memory = TRY(AddressSpace::create()), .loaded = std::nullopt};
+  Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, is_secure(next));
+  if (!loaded.is_error()) {
+    made.loaded = loaded.value();
+    return made;
+  }
+  const ElfImage& image = executable.program.image;
+  if (image.type != ElfType::kExecutable || !is_taken(loaded.error())) return loaded.error();
+  if (has_area_in(self.memory(), image) && !shares_memory_with_others(self)) {
+    made.memory = TRY(AddressSpace::create());
+    return made;
+  }
+  log_error("{} wants its fixed addresses {:x}-{:x}, which another process has: ENOMEM", executable.path,
+            image.start, image.end);
+  return Errno::kNoMem;
+}
+
+// The other threads end, and this one becomes the leader. kAgain: another thread was faster with exec or exit.
+Result<void> become_only_thread(Thread& self) {
+  Process& process = self.process();
+  const bool alone = TRY(process_tree().with([&](ProcessTree& tree) -> Result<bool> {
+    Process::Links& links = process.links(tree);
+    if (links.is_exiting || links.sole_survivor != nullptr || self.must_die()) return Errno::kAgain;
+    if (links.live_threads == 1) return true;
+    links.sole_survivor = &self;
+    for (Thread& thread : links.threads) {
+      if (&thread == &self) continue;
+      thread.set_work(Thread::kDie);
+      thread.interrupt();
+    }
+    return false;
+  }));
+  if (!alone) {
+    const Thread::OnlyFatalInterrupts only_fatal(self);
+    const Result<void> waited = wait_until(process.exit_queue(), kNever, Interruptible::kYes,
+                                           [&] { return process.thread_count() == 1; });
+    process_tree().with([&](ProcessTree& tree) { process.links(tree).sole_survivor = nullptr; });
+    if (waited.is_error()) return Errno::kAgain;
+  }
+  if (self.is_leader()) return {};
+  auto entry = TRY(decltype(ProcessTree::threads)::prepare(process.pid(), ref_to(self)));
+  const std::optional<RefPtr<Thread>> old = process_tree().with([&](ProcessTree& tree) {
+    std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid());
+    self.set_tid(process.pid());
+    tree.threads.insert(std::move(entry));
+    return taken;
+  });
+  return {};
+}
+
+void set_start_registers(Thread& thread, const LoadedProgram& loaded) {
+  UserRegisters& registers = thread.context().user_registers();
+  registers = UserRegisters{};
+  registers.rip = loaded.entry;
+  registers.rsp = loaded.stack_pointer;
+  registers.rflags = kInitialFlags;
+  registers.original_rax = UINT64_MAX;
+  thread.context().reset_xstate();
+}
+
+std::string_view base_name(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : path.substr(slash + 1);
+}
+
+void release_vfork_parent(Process& process) {
+  if (!process.vfork_done.exchange(true)) process.vfork_queue().wake_all();
+}
+
+// What a new program starts without (execve(2), "Effect on process attributes").
+void reset_thread(Thread& self) {
+  self.signal_stack = SignalStack{};
+  self.restart_block = RestartBlock{};
+  self.last_trap = {};
+  self.set_child_tid = 0;
+  self.files().close_on_exec();
+  Process& process = self.process();
+  process.actions().reset_for_exec();
+  if (ProcessTimers* timers = process.timers()) timers->remove_posix_timers();
+  process_tree().with([&](ProcessTree& tree) { process.links(tree).exit_signal = kSigChld; });
+  process.set_has_executed();
+}
+
+// Descriptors and handlers that other processes use too become the process's own.
+Result<void> unshare(Thread& self) {
+  Process& process = self.process();
+  RefPtr<FileTable> files = self.share_files();
+  if (files->reference_count() > 3) {  // ours here, the thread's two
+    files = TRY(files->clone());
+    self.replace_files(std::move(files));
+  }
+  if (process.share_actions()->reference_count() > 1) {
+    RefPtr<SignalActions> own = TRY(process.share_actions()->clone());
+    // Senders look at the actions under this lock.
+    process_tree().with([&](ProcessTree&) { process.swap_actions(own); });
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> execute(Thread& self, Path path, std::string_view file_name, ArgumentList argv, ArgumentList env) {
+  Process& process = self.process();
+  Executable executable = TRY(open_executable(self.fs(), self.credentials(), std::move(path), file_name,
+                                              std::move(argv), std::move(env)));
+  executable.stack_limit = process.limit(Resource::kStack).soft;
+  UserCredentials next = TRY(credentials_after(self, executable));
+  NewMemory made = TRY(make_memory(self, executable, next));
+  const bool secure = is_secure(next);
+  RefPtr<File> program_file = executable.program.file;
+  TRY(become_only_thread(self));
+  TRY(unshare(self));
+
+  // The point of no return.
+  leave_futexes(self);
+  self.replace_memory(made.memory);
+  if (!made.loaded) {
+    const Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, secure);
+    if (loaded.is_error()) {
+      log_error("{} cannot be mapped ({}): the process that executed it is killed", executable.path, loaded.error());
+      exit_process(self, kSigKill);
+      release_vfork_parent(process);
+      return loaded.error();
+    }
+    made.loaded = loaded.value();
+  }
+  reset_thread(self);
+  process.set_dumpable(!secure);
+  if (secure) self.parent_death_signal = 0;
+  self.set_name(base_name(executable.file_name.view()));
+  process.set_program(Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
+  if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigKill);
+  set_start_registers(self, *made.loaded);
+  release_vfork_parent(process);
+  return {};
+}
+
+Result<void> start_program(Thread& thread, Executable executable) {
+  const LoadedProgram loaded =
+      TRY(load_program(thread.memory(), executable, thread.user(), is_secure(thread.user())));
+  thread.set_name(base_name(executable.file_name.view()));
+  thread.process().set_program(
+      Process::Program{.path = std::move(executable.path), .file = std::move(executable.program.file)});
+  set_start_registers(thread, loaded);
+  return {};
+}
+
+}  // namespace occlum

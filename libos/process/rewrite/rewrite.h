@@ -1,0 +1,40 @@
+// Run-time patching of system calls: a `syscall` instruction traps in an enclave, which costs microseconds; at a site
+// that traps again and again, the mov before it becomes a jump to a stub that enters the LibOS directly. (design,
+// section 6, shape 1; syscall_site.h has the bytes, syscall_stubs.h the bookkeeping)
+//
+// It is an optimisation: whatever is not recognised, or cannot be patched, goes on to trap. What a program can see:
+//  * Reading its text shows the jump (a program that checksums its text while it runs notices).
+//  * /proc/<pid>/maps shows [syscall stubs].
+//  * No register context shows a stub: where a tick, a fault or a signal finds a thread in one, leave_stub() puts it
+//    back to the mov, of which nothing is visible yet but RAX and RCX, which the call is about to overwrite.
+// The patch is written to the process's own copy of the page; files and other processes are untouched.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "libos/arch/registers.h"
+#include "libos/lib/result.h"
+#include "libos/mm/address_space.h"
+
+namespace occlum {
+
+// Off: every system call traps, for what is executed from now on.
+extern constinit std::atomic<bool> rewriting_enabled;
+
+// exec: before the first thread runs in the memory. Errors: kNoMem.
+Result<void> prepare_rewriting(AddressSpace& memory);
+
+struct RewriteCounters {
+  std::atomic<uint64_t> patched_sites{0};
+  std::atomic<uint64_t> stub_pages{0};
+};
+extern constinit RewriteCounters rewrite_counters;
+
+// For /proc/occlum/stats.
+struct RewriteStatistics {
+  uint64_t patched_sites, stub_pages, system_calls_by_stub, system_calls_by_trap;
+};
+RewriteStatistics rewrite_statistics();
+
+}  // namespace occlum

@@ -1,0 +1,153 @@
+#include "libos/process/rewrite/syscall_stubs.h"
+
+#include <algorithm>
+
+#include "libos/lib/bits.h"
+#include "libos/lib/log.h"
+#include "libos/mm/range_allocator.h"
+#include "libos/mm/user.h"
+#include "libos/process/rewrite/rewrite.h"
+
+namespace occlum {
+namespace {
+
+// Below this, bad pointers shall go on to fault.
+constexpr uint64_t kLowestStub = 1024 * 1024;
+// A free page stays on each side.
+constexpr uint64_t kRoom = 3 * kPageSize;
+constexpr int kPlacementTries = 8;
+
+// A page for stubs in reach of `near`: the lowest, which for what mmap places is below all that mmap places.
+std::optional<uint64_t> find_room(uint64_t near) {
+  const uint64_t lowest = std::max(kLowestStub, near > kStubReach ? near - kStubReach + kPageSize : 0);
+  uint64_t at = align_up(lowest, kPageSize);
+  if (is_range_free({at, at + kRoom})) return at + kPageSize;
+  while (const std::optional<AddressRange> range = next_free_range(at)) {
+    if (range->start > near + kStubReach - kRoom) break;
+    if (range->size() >= kRoom) return range->start + kPageSize;
+    at = range->start + kPageSize;
+  }
+  return std::nullopt;
+}
+
+Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
+  for (int attempt = 0; attempt < kPlacementTries; ++attempt) {
+    const std::optional<uint64_t> address = find_room(near);
+    if (!address) return Errno::kNoMem;
+    MapRequest request;
+    request.address = *address;
+    request.length = kPageSize;
+    request.prot = Prot::kRead | Prot::kExec;
+    request.placement = Placement::kFixedNoReplace;
+    request.source.name = TRY(String::create("[syscall stubs]"));
+    const Result<uint64_t> mapped = memory.map(std::move(request));
+    if (!mapped.is_error() || mapped.error() != Errno::kExist) return mapped;   // kExist: somebody was faster
+  }
+  return Errno::kNoMem;
+}
+
+// Text of a file, mapped privately: the pages are this process's own copies. Anonymous text is left alone: it is
+// generated code, which its program may change at any time.
+bool is_patchable_text(const std::optional<Area>& area, const SyscallSite& site) {
+  return area && !area->shared && area->object && has(area->prot, Prot::kExec) && !has(area->prot, Prot::kWrite) &&
+         area->start <= site.start && site.return_address() <= area->end;
+}
+
+// Nobody may execute half of a jump. The store is atomic, or nobody else executes this memory: its only references are
+// the two of the one thread that uses it, which is the caller. (A vfork child, or a reader in /proc, delays a patch.)
+bool can_store_jump(const AddressSpace& memory, const SyscallSite& site) {
+  return is_atomic_store(site.jump_at(), kJumpSize) || memory.reference_count() <= 2;
+}
+
+}  // namespace
+
+std::optional<SyscallSite> SyscallStubs::site_of(uint64_t rip) const {
+  const uint32_t count = page_count_.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < count; ++i) {
+    const Page& page = *pages_[i].load(std::memory_order_relaxed);
+    if (rip - page.address >= kPageSize) continue;
+    const size_t slot = (rip - page.address) / kSlotSize;
+    if (slot >= page.used.load(std::memory_order_acquire)) return std::nullopt;
+    return page.sites[slot];
+  }
+  return std::nullopt;
+}
+
+SyscallStubs::Candidate& SyscallStubs::candidate(State& state, uint64_t rip) {
+  auto& set = state.candidates[(rip / 16 ^ rip / 4096) % kSets];
+  const auto known = std::ranges::find(set, rip, &Candidate::rip);
+  if (known != set.end()) return *known;
+  Candidate& weakest = *std::ranges::min_element(set, {}, &Candidate::traps);
+  weakest = {.rip = rip, .traps = 0};
+  return weakest;
+}
+
+std::optional<uint64_t> SyscallStubs::find_stub(const SyscallSite& site) const {
+  for (uint32_t i = 0; i < page_count_.load(std::memory_order_relaxed); ++i) {
+    const Page& page = *pages_[i].load(std::memory_order_relaxed);
+    const auto used = std::span(page.sites).first(page.used.load(std::memory_order_relaxed));
+    const auto found = std::ranges::find(used, site);
+    if (found != used.end()) return page.address + static_cast<uint64_t>(found - used.begin()) * kSlotSize;
+  }
+  return std::nullopt;
+}
+
+Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSpace& memory, uint64_t near) {
+  const uint32_t count = page_count_.load(std::memory_order_relaxed);
+  for (const OwnPtr<Page>& page : std::span(state.owned).first(count)) {
+    if (page->used.load(std::memory_order_relaxed) < kSlots && is_in_reach(page->address, near)) return page.get();
+  }
+  if (count == kMaxPages) return Errno::kNoSpc;
+  OwnPtr<Page> page = TRY(make_own<Page>());
+  page->address = TRY(map_stub_page(memory, near));
+  Page* result = page.get();
+  state.owned[count] = std::move(page);
+  pages_[count].store(result, std::memory_order_relaxed);
+  page_count_.store(count + 1, std::memory_order_release);
+  rewrite_counters.stub_pages.fetch_add(1, std::memory_order_relaxed);
+  return result;
+}
+
+Result<uint64_t> SyscallStubs::make_stub(State& state, AddressSpace& memory, const SyscallSite& site) {
+  if (const std::optional<uint64_t> known = find_stub(site)) return *known;
+  Page& page = *TRY(page_with_room(state, memory, site.start));
+  const uint32_t slot = page.used.load(std::memory_order_relaxed);
+  const uint64_t stub = page.address + slot * kSlotSize;
+  TRY(memory.poke(stub, encode_stub(site, stub)));
+  page.sites[slot] = site;
+  page.used.store(slot + 1, std::memory_order_release);
+  return stub;
+}
+
+Result<void> SyscallStubs::patch(State& state, AddressSpace& memory, const SyscallSite& site) {
+  if (!is_patchable_text(memory.find_area(site.start), site)) return Errno::kAcces;
+  if (!can_store_jump(memory, site)) return Errno::kBusy;
+  const uint64_t stub = TRY(make_stub(state, memory, site));
+  TRY(memory.poke(site.jump_at(), encode_jump(site, stub)));
+  rewrite_counters.patched_sites.fetch_add(1, std::memory_order_relaxed);
+  return {};
+}
+
+void SyscallStubs::note_trap(AddressSpace& memory, const UserRegisters& registers) {
+  constexpr uint64_t kSyscallSize = 2;
+  std::array<std::byte, kSiteWindow + kSyscallSize> text;
+  const uint64_t rip = registers.rip;
+  if (rip < kSiteWindow) return;
+  if (copy_from_user(memory, text, UserAddress(rip - kSiteWindow)).is_error()) return;
+  const std::optional<SyscallSite> site =
+      find_syscall_site(std::span(text).first<kSiteWindow>(), rip, registers.rax, registers.r8);
+  if (!site) return;
+  state_.with([&](State& state) {
+    Candidate& seen = candidate(state, rip);
+    if (++seen.traps < kTrapsBeforePatch) return;
+    seen.traps = 0;   // after a failure: not at once again
+    const Result<void> patched = patch(state, memory, *site);
+    if (!patched.is_error()) {
+      seen.rip = 0;
+    } else {
+      log_debug("the system call at {:x} stays a trap: {}", rip, patched.error());
+    }
+  });
+}
+
+}  // namespace occlum

@@ -1,0 +1,103 @@
+// Names: mkdir(2), mknod(2), link(2), symlink(2), unlink(2), rmdir(2), rename(2); and where a process stands: chdir(2),
+// chroot(2), umask(2).
+#include "libos/syscall/files_common.h"
+
+namespace occlum {
+
+Result<long> sys_mkdirat(Thread& self, Fd directory, UserString path, Mode mode) {
+  const String text = TRY(path.read_path());
+  const WalkContext context = TRY(walk_at(self, directory, text.view()));
+  return done(make_directory(context, text.view(), bits(mode), self.fs().umask()));
+}
+Result<long> sys_mkdir(Thread& self, UserString path, Mode mode) { return sys_mkdirat(self, kAtCwd, path, mode); }
+
+Result<long> sys_mknodat(Thread& self, Fd directory, UserString path, Mode mode, uint32_t device) {
+  const String text = TRY(path.read_path());
+  const WalkContext context = TRY(walk_at(self, directory, text.view()));
+  NewInode wanted{.mode = bits(mode) & (kModeTypeMask | kModePermissions), .rdev = device};
+  if ((wanted.mode & kModeTypeMask) == 0) wanted.mode |= type_bits(FileType::kRegular);
+  return done(make_node(context, text.view(), wanted, self.fs().umask()));
+}
+Result<long> sys_mknod(Thread& self, UserString path, Mode mode, uint32_t device) {
+  return sys_mknodat(self, kAtCwd, path, mode, device);
+}
+
+Result<long> sys_symlinkat(Thread& self, UserString target, Fd directory, UserString path) {
+  const String target_text = TRY(target.read_path());
+  const String text = TRY(path.read_path());
+  const WalkContext context = TRY(walk_at(self, directory, text.view()));
+  return done(make_symlink(context, target_text.view(), text.view()));
+}
+Result<long> sys_symlink(Thread& self, UserString target, UserString path) {
+  return sys_symlinkat(self, target, kAtCwd, path);
+}
+
+Result<long> sys_linkat(Thread& self, Fd from_directory, UserString from, Fd to_directory, UserString to,
+                        Flags flags) {
+  if ((bits(flags) & ~(kAtSymlinkFollow | kAtEmptyPath)) != 0) return Errno::kInval;
+  const FollowLast follow = (bits(flags) & kAtSymlinkFollow) != 0 ? FollowLast::kYes : FollowLast::kNo;
+  const Path target = TRY(resolve_at(self, from_directory, from, follow, bits(flags) & kAtEmptyPath));
+  const String text = TRY(to.read_path());
+  const WalkContext context = TRY(walk_at(self, to_directory, text.view()));
+  return done(make_link(target, context, text.view()));
+}
+Result<long> sys_link(Thread& self, UserString from, UserString to) {
+  return sys_linkat(self, kAtCwd, from, kAtCwd, to, Flags{0});
+}
+
+Result<long> sys_unlinkat(Thread& self, Fd directory, UserString path, Flags flags) {
+  if ((bits(flags) & ~kAtRemoveDir) != 0) return Errno::kInval;
+  const String text = TRY(path.read_path());
+  const WalkContext context = TRY(walk_at(self, directory, text.view()));
+  if ((bits(flags) & kAtRemoveDir) != 0) return done(remove_directory(context, text.view()));
+  return done(remove_file(context, text.view()));
+}
+Result<long> sys_unlink(Thread& self, UserString path) { return sys_unlinkat(self, kAtCwd, path, Flags{0}); }
+Result<long> sys_rmdir(Thread& self, UserString path) {
+  return sys_unlinkat(self, kAtCwd, path, Flags{kAtRemoveDir});
+}
+
+Result<long> sys_renameat2(Thread& self, Fd from_directory, UserString from, Fd to_directory, UserString to,
+                           Flags flags) {
+  const String from_text = TRY(from.read_path());
+  const String to_text = TRY(to.read_path());
+  const WalkContext from_context = TRY(walk_at(self, from_directory, from_text.view()));
+  const WalkContext to_context = TRY(walk_at(self, to_directory, to_text.view()));
+  return done(rename_path(from_context, from_text.view(), to_context, to_text.view(), bits(flags)));
+}
+Result<long> sys_renameat(Thread& self, Fd from_directory, UserString from, Fd to_directory, UserString to) {
+  return sys_renameat2(self, from_directory, from, to_directory, to, Flags{0});
+}
+Result<long> sys_rename(Thread& self, UserString from, UserString to) {
+  return sys_renameat2(self, kAtCwd, from, kAtCwd, to, Flags{0});
+}
+
+namespace {
+Result<void> check_enterable(Thread& self, const Path& path) {
+  if (!path.inode().is_directory()) return Errno::kNotDir;
+  return check_access(path, self.credentials(), kMayExecute);
+}
+}  // namespace
+
+Result<long> sys_chdir(Thread& self, UserString path) {
+  Path found = TRY(resolve_at(self, kAtCwd, path, FollowLast::kYes));
+  TRY(check_enterable(self, found));
+  self.fs().set_cwd(std::move(found));
+  return 0;
+}
+Result<long> sys_fchdir(Thread& self, Fd fd) {
+  Path found = TRY(path_of_fd(self, fd));
+  TRY(check_enterable(self, found));
+  self.fs().set_cwd(std::move(found));
+  return 0;
+}
+Result<long> sys_chroot(Thread& self, UserString path) {
+  Path found = TRY(resolve_at(self, kAtCwd, path, FollowLast::kYes));
+  TRY(check_enterable(self, found));
+  if (!self.credentials().privileged) return Errno::kPerm;
+  self.fs().set_root(std::move(found));
+  return 0;
+}
+Result<long> sys_umask(Thread& self, Mode mask) { return self.fs().set_umask(bits(mask)); }
+
+}  // namespace occlum

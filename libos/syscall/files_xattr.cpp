@@ -1,0 +1,141 @@
+// Extended attributes (xattr(7)): setxattr(2), getxattr(2), listxattr(2), removexattr(2), each by path, by link, by
+// descriptor. Namespaces: user.* by the file's permissions, trusted.* for the privileged, security.* readable by all.
+#include "libos/fs/vfs/name_checks.h"
+#include "libos/lib/memory.h"
+#include "libos/syscall/files_common.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr size_t kMaxName = 255, kMaxValue = 65536;
+
+Result<String> read_name(UserString at) {
+  Result<String> name = at.read(kMaxName + 1);
+  if (name.is_error()) return name.error() == Errno::kNameTooLong ? Errno::kRange : name.error();
+  if (name.value().is_empty()) return Errno::kRange;
+  return name.release_value();
+}
+
+enum class Use { kRead, kWrite };
+
+Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, Use use) {
+  if (use == Use::kWrite) TRY(check_writable(path));
+  const Credentials& who = self.credentials();
+  if (name.starts_with("user.") && name.size() > 5) {
+    // Only regular files and directories carry them; in sticky directories only the owner's.
+    Inode& inode = path.inode();
+    if (!inode.is_regular() && !inode.is_directory()) return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
+    const Ownership owner = TRY(inode.ownership());
+    if (use == Use::kWrite && inode.is_directory() && (owner.mode & kModeSticky) != 0 && !is_owner(owner, who)) {
+      return Errno::kPerm;
+    }
+    return check_permission(owner, who, use == Use::kWrite ? kMayWrite : kMayRead);
+  }
+  if (name.starts_with("trusted.") && name.size() > 8) {
+    if (who.privileged) return {};
+    return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
+  }
+  if (name.starts_with("security.") && name.size() > 9) {
+    if (use == Use::kRead || who.privileged) return {};
+    return Errno::kPerm;
+  }
+  return Errno::kOpNotSupp;  // system.posix_acl_*, too: there are no ACLs
+}
+
+Result<long> set(Thread& self, const Path& path, UserString name, UserAddress value, size_t size, uint32_t flags) {
+  if ((flags & ~(kXattrCreate | kXattrReplace)) != 0) return Errno::kInval;
+  const String key = TRY(read_name(name));
+  if (size > kMaxValue) return Errno::kTooBig;
+  Vec<std::byte> bytes = TRY(Vec<std::byte>::create(size));
+  TRY(copy_from_user(self.memory(), bytes.span(), value));
+  TRY(check_xattr(self, path, key.view(), Use::kWrite));
+  InodeGuard guard(path.inode().mutex());
+  return done(path.inode().set_xattr(key.view(), bytes.span(), flags));
+}
+
+Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddress out, size_t size) {
+  if (size == 0) return static_cast<long>(bytes.size());
+  if (size < bytes.size()) return Errno::kRange;
+  TRY(copy_to_user(self.memory(), out, bytes));
+  return static_cast<long>(bytes.size());
+}
+
+Result<long> get(Thread& self, const Path& path, UserString name, UserAddress out, size_t size) {
+  const String key = TRY(read_name(name));
+  TRY(check_xattr(self, path, key.view(), Use::kRead));
+  const Vec<std::byte> value = TRY(path.inode().get_xattr(key.view()));
+  return copy_out(self, value.span(), out, size);
+}
+
+Result<long> list(Thread& self, const Path& path, UserAddress out, size_t size) {
+  const String all = TRY(path.inode().list_xattr());
+  if (self.credentials().privileged) return copy_out(self, text_bytes(all.view()), out, size);
+  String visible;
+  for (std::string_view rest = all.view(); !rest.empty();) {
+    const std::string_view name = rest.substr(0, rest.find('\0') + 1);
+    if (!name.starts_with("trusted.")) TRY(visible.append(name));
+    rest.remove_prefix(name.size());
+  }
+  return copy_out(self, text_bytes(visible.view()), out, size);
+}
+
+Result<long> remove(Thread& self, const Path& path, UserString name) {
+  const String key = TRY(read_name(name));
+  TRY(check_xattr(self, path, key.view(), Use::kWrite));
+  InodeGuard guard(path.inode().mutex());
+  return done(path.inode().remove_xattr(key.view()));
+}
+
+Result<Path> followed(Thread& self, UserString path) { return resolve_at(self, kAtCwd, path, FollowLast::kYes); }
+Result<Path> not_followed(Thread& self, UserString path) { return resolve_at(self, kAtCwd, path, FollowLast::kNo); }
+Result<Path> of_descriptor(Thread& self, Fd fd) {
+  TRY(io_file(self, fd));
+  return path_of_fd(self, fd);
+}
+
+}  // namespace
+
+Result<long> sys_setxattr(Thread& self, UserString path, UserString name, UserAddress value, size_t size,
+                          Flags flags) {
+  return set(self, TRY(followed(self, path)), name, value, size, bits(flags));
+}
+Result<long> sys_lsetxattr(Thread& self, UserString path, UserString name, UserAddress value, size_t size,
+                           Flags flags) {
+  return set(self, TRY(not_followed(self, path)), name, value, size, bits(flags));
+}
+Result<long> sys_fsetxattr(Thread& self, Fd fd, UserString name, UserAddress value, size_t size, Flags flags) {
+  return set(self, TRY(of_descriptor(self, fd)), name, value, size, bits(flags));
+}
+
+Result<long> sys_getxattr(Thread& self, UserString path, UserString name, UserAddress out, size_t size) {
+  return get(self, TRY(followed(self, path)), name, out, size);
+}
+Result<long> sys_lgetxattr(Thread& self, UserString path, UserString name, UserAddress out, size_t size) {
+  return get(self, TRY(not_followed(self, path)), name, out, size);
+}
+Result<long> sys_fgetxattr(Thread& self, Fd fd, UserString name, UserAddress out, size_t size) {
+  return get(self, TRY(of_descriptor(self, fd)), name, out, size);
+}
+
+Result<long> sys_listxattr(Thread& self, UserString path, UserAddress out, size_t size) {
+  return list(self, TRY(followed(self, path)), out, size);
+}
+Result<long> sys_llistxattr(Thread& self, UserString path, UserAddress out, size_t size) {
+  return list(self, TRY(not_followed(self, path)), out, size);
+}
+Result<long> sys_flistxattr(Thread& self, Fd fd, UserAddress out, size_t size) {
+  return list(self, TRY(of_descriptor(self, fd)), out, size);
+}
+
+Result<long> sys_removexattr(Thread& self, UserString path, UserString name) {
+  return remove(self, TRY(followed(self, path)), name);
+}
+Result<long> sys_lremovexattr(Thread& self, UserString path, UserString name) {
+  return remove(self, TRY(not_followed(self, path)), name);
+}
+Result<long> sys_fremovexattr(Thread& self, Fd fd, UserString name) {
+  return remove(self, TRY(of_descriptor(self, fd)), name);
+}
+
+}  // namespace occlum

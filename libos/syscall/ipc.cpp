@@ -1,0 +1,38 @@
+// pipe(2), pipe2(2), memfd_create(2).
+#include "libos/fs/file_table.h"
+#include "libos/fs/vfs/operations.h"
+#include "libos/ipc/memory_file.h"
+#include "libos/ipc/pipe.h"
+#include "libos/process/thread.h"
+#include "libos/syscall/dispatch.h"
+
+namespace occlum {
+
+// EFAULT on `fds` closes both ends again: no descriptor leaks. O_DIRECT (packets) is not there yet: EINVAL.
+Result<long> sys_pipe2(Thread& self, UserOut<FdPair> fds, Flags flags) {
+  if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0) return Errno::kInval;
+  auto pair = TRY(PipeEnd::create_pair(bits(flags) & kOpenNonblock));
+  const auto cloexec = (bits(flags) & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
+  FdReservation reserved = TRY(self.files().reserve(2, cloexec));
+  TRY(fds.write({reserved[0], reserved[1]}));
+  reserved.commit(std::move(pair.reader), std::move(pair.writer));
+  return 0L;
+}
+
+Result<long> sys_pipe(Thread& self, UserOut<FdPair> fds) { return sys_pipe2(self, fds, Flags{}); }
+
+Result<long> sys_memfd_create(Thread& self, UserString name, Flags flags) {
+  constexpr uint32_t kCloseOnExec = 1, kAllowSealing = 2, kNoExecSeal = 8, kExec = 16;
+  constexpr size_t kNameMax = 249;
+  if ((bits(flags) & ~(kCloseOnExec | kAllowSealing | kNoExecSeal | kExec)) != 0) return Errno::kInval;
+  if ((bits(flags) & (kNoExecSeal | kExec)) == (kNoExecSeal | kExec)) return Errno::kInval;
+  auto text = name.read(kNameMax + 1);
+  if (text.is_error()) return text.error() == Errno::kNameTooLong ? Errno::kInval : text.error();
+  uint32_t seals = (bits(flags) & (kAllowSealing | kNoExecSeal)) != 0 ? 0 : kSealSeal;
+  if ((bits(flags) & kNoExecSeal) != 0) seals |= kSealExec;
+  auto file = TRY(MemoryFile::create(text.release_value(), seals));
+  const auto cloexec = (bits(flags) & kCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
+  return static_cast<long>(TRY(self.files().install(std::move(file), cloexec)));
+}
+
+}  // namespace occlum

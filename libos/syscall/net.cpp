@@ -1,0 +1,255 @@
+// socket(2) and its family: decode, call the Socket, encode.
+#include "libos/fs/file_table.h"
+#include "libos/fs/vfs/operations.h"
+#include "libos/ipc/unix_socket.h"
+#include "libos/net/host_socket.h"
+#include "libos/process/thread.h"
+#include "libos/syscall/deadline.h"
+#include "libos/syscall/dispatch.h"
+
+namespace occlum {
+
+namespace {
+
+constexpr uint32_t kTypeMask = 0xf;
+constexpr size_t kMaxOption = 4096;
+constexpr uint64_t kMaxControl = 64 * 1024;
+constexpr uint32_t kMaxMessages = 1024;   // UIO_MAXIOV
+constexpr size_t kMaxTransfer = 0x7ffff000;
+
+Result<RefPtr<Socket>> get_socket(Thread& self, Fd fd) {
+  RefPtr<File> file = TRY(self.files().get(number(fd)));
+  if (file->kind() != FileKind::kSocket) return Errno::kNotSock;
+  return static_ptr_cast<Socket>(std::move(file));
+}
+
+CloseOnExec close_on_exec(uint32_t flags) {
+  return (flags & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
+}
+
+// SOCK_NONBLOCK and SOCK_CLOEXEC are open(2)'s bits.
+Result<uint32_t> socket_flags(uint32_t type) {
+  const uint32_t flags = type & ~kTypeMask;
+  if ((flags & ~(kOpenNonblock | kOpenCloseOnExec)) != 0) return Errno::kInval;
+  return flags;
+}
+
+// Stores an address with its size as accept(2) and the like do: what does not fit is cut off, the size is the real one.
+Result<void> store_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
+  if (to.is_null()) return {};
+  const auto room = static_cast<int32_t>(TRY(size.read()));
+  if (room < 0) return Errno::kInval;
+  const std::span<const std::byte> bytes = address.bytes();
+  TRY(copy_to_user(current_memory(), to, bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
+  return size.write(static_cast<uint32_t>(bytes.size()));
+}
+
+Result<long> send_message(Socket& socket, UserAddress at, uint32_t flags) {
+  const MessageHeader header = TRY(UserIn<MessageHeader>(at).read());
+  if (header.iov_count > 1024) return Errno::kMsgSize;
+  DataSource data(TRY(read_iovec(UserAddress(header.iov), header.iov_count)));
+  SocketAddress address;
+  OutgoingMessage message = {.data = data, .flags = flags};
+  if (header.name != 0 && header.name_length != 0) {
+    if (static_cast<int32_t>(header.name_length) < 0) return Errno::kInval;
+    address = TRY(SocketAddress::from_user(
+        UserAddress(header.name), std::min<uint32_t>(header.name_length, SocketAddress::kMaxSize)));
+    message.to = &address;
+  }
+  Vec<std::byte> control;
+  if (header.control_length != 0) {
+    if (header.control_length > kMaxControl) return Errno::kNoBufs;
+    TRY(control.resize(header.control_length));
+    TRY(copy_from_user(current_memory(), control.span(), UserAddress(header.control)));
+    message.control = control.span();
+  }
+  return static_cast<long>(TRY(socket.send(message)));
+}
+
+Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
+  MessageHeader header = TRY(UserIn<MessageHeader>(at).read());
+  if (header.iov_count > 1024) return Errno::kMsgSize;
+  DataSink data(TRY(read_iovec(UserAddress(header.iov), header.iov_count)));
+  IncomingMessage message = {.data = data, .flags = flags};
+  if (header.control != 0) message.control_room = std::min<uint64_t>(header.control_length, kMaxControl);
+  const size_t count = TRY(socket.receive(message));
+  if (header.name != 0) {
+    const auto room = static_cast<int32_t>(header.name_length);
+    if (room < 0) return Errno::kInval;
+    const std::span<const std::byte> bytes = message.from.bytes();
+    TRY(copy_to_user(current_memory(), UserAddress(header.name),
+                     bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
+    header.name_length = static_cast<uint32_t>(bytes.size());
+  }
+  if (!message.control.is_empty()) {
+    TRY(copy_to_user(current_memory(), UserAddress(header.control), message.control.span()));
+  }
+  header.control_length = message.control.size();
+  header.flags = static_cast<int32_t>(message.result_flags | (flags & kMsgCloseOnExec));
+  TRY(UserOut<MessageHeader>(at).write(header));
+  return static_cast<long>(count);
+}
+
+}  // namespace
+
+Result<long> sys_socket(Thread& self, int domain, uint32_t type, int protocol) {
+  const uint32_t flags = TRY(socket_flags(type));
+  const auto kind = static_cast<int>(type & kTypeMask);
+  RefPtr<Socket> socket;
+  if (domain == kAfUnix) {
+    socket = TRY(UnixSocket::create(kind, protocol, flags & kOpenNonblock));
+  } else {
+    socket = TRY(HostSocket::create(domain, kind, protocol, flags & kOpenNonblock));
+  }
+  return static_cast<long>(TRY(self.files().install(std::move(socket), close_on_exec(flags))));
+}
+
+Result<long> sys_socketpair(Thread& self, int domain, uint32_t type, int protocol, UserOut<FdPair> fds) {
+  const uint32_t flags = TRY(socket_flags(type));
+  if (domain != kAfUnix) return domain == kAfInet || domain == kAfInet6 ? Errno::kOpNotSupp : Errno::kAfNoSupport;
+  auto pair = TRY(UnixSocket::create_pair(static_cast<int>(type & kTypeMask), protocol, flags & kOpenNonblock));
+  FdReservation reserved = TRY(self.files().reserve(2, close_on_exec(flags)));
+  TRY(fds.write({reserved[0], reserved[1]}));
+  reserved.commit(std::move(pair.first), std::move(pair.second));
+  return 0L;
+}
+
+Result<long> sys_bind(Thread& self, Fd fd, UserAddress address, uint32_t size) {
+  auto socket = TRY(get_socket(self, fd));
+  TRY(socket->bind(TRY(SocketAddress::from_user(address, size))));
+  return 0L;
+}
+
+Result<long> sys_listen(Thread& self, Fd fd, int backlog) {
+  TRY(TRY(get_socket(self, fd))->listen(backlog));
+  return 0L;
+}
+
+Result<long> sys_accept4(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size, Flags flags) {
+  if ((bits(flags) & ~(kOpenNonblock | kOpenCloseOnExec)) != 0) return Errno::kInval;
+  auto socket = TRY(get_socket(self, fd));
+  FdReservation reserved = TRY(self.files().reserve(1, close_on_exec(bits(flags))));
+  Socket::Accepted accepted = TRY(socket->accept(bits(flags) & kOpenNonblock));
+  TRY(store_address(accepted.address, address, size));
+  const int result = reserved[0];
+  reserved.commit(std::move(accepted.socket));
+  return static_cast<long>(result);
+}
+
+Result<long> sys_accept(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size) {
+  return sys_accept4(self, fd, address, size, Flags{});
+}
+
+Result<long> sys_connect(Thread& self, Fd fd, UserAddress address, uint32_t size) {
+  auto socket = TRY(get_socket(self, fd));
+  TRY(socket->connect(TRY(SocketAddress::from_user(address, size))));
+  return 0L;
+}
+
+Result<long> sys_getsockname(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size) {
+  TRY(store_address(TRY(TRY(get_socket(self, fd))->local_address()), address, size));
+  return 0L;
+}
+
+Result<long> sys_getpeername(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size) {
+  TRY(store_address(TRY(TRY(get_socket(self, fd))->peer_address()), address, size));
+  return 0L;
+}
+
+Result<long> sys_shutdown(Thread& self, Fd fd, int how) {
+  auto socket = TRY(get_socket(self, fd));
+  if (how < 0 || how > 2) return Errno::kInval;
+  TRY(socket->shutdown(static_cast<Shutdown>(how)));
+  return 0L;
+}
+
+Result<long> sys_sendto(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags, UserAddress to,
+                        uint32_t size) {
+  auto socket = TRY(get_socket(self, fd));
+  DataSource data(buffer, std::min(count, kMaxTransfer));
+  SocketAddress address;
+  OutgoingMessage message = {.data = data, .flags = bits(flags)};
+  if (!to.is_null()) {
+    address = TRY(SocketAddress::from_user(to, size));
+    message.to = &address;
+  }
+  return static_cast<long>(TRY(socket->send(message)));
+}
+
+Result<long> sys_recvfrom(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags, UserAddress from,
+                          UserInOut<uint32_t> size) {
+  auto socket = TRY(get_socket(self, fd));
+  DataSink data(buffer, std::min(count, kMaxTransfer));
+  IncomingMessage message = {.data = data, .flags = bits(flags)};
+  const size_t received = TRY(socket->receive(message));
+  TRY(store_address(message.from, from, size));
+  return static_cast<long>(received);
+}
+
+Result<long> sys_sendmsg(Thread& self, Fd fd, UserAddress message, Flags flags) {
+  return send_message(*TRY(get_socket(self, fd)), message, bits(flags));
+}
+
+Result<long> sys_recvmsg(Thread& self, Fd fd, UserAddress message, Flags flags) {
+  return receive_message(*TRY(get_socket(self, fd)), message, bits(flags));
+}
+
+// An error after the first message is kept for later by Linux; here the next call finds it again.
+Result<long> sys_sendmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t count, Flags flags) {
+  auto socket = TRY(get_socket(self, fd));
+  count = std::min(count, kMaxMessages);
+  for (uint32_t i = 0; i < count; ++i) {
+    const UserAddress at = messages + i * sizeof(MultiMessageHeader);
+    const auto sent = send_message(*socket, at, bits(flags));
+    if (sent.is_error()) return i != 0 ? Result<long>(i) : sent;
+    TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length)).write(static_cast<uint32_t>(sent.value())));
+  }
+  return static_cast<long>(count);
+}
+
+Result<long> sys_recvmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t count, Flags flags,
+                          UserInOut<Timespec> timeout) {
+  auto socket = TRY(get_socket(self, fd));
+  count = std::min(count, kMaxMessages);
+  Nanoseconds deadline = kNever;
+  if (!timeout.is_null()) deadline = deadline_after(TRY(to_nanoseconds(TRY(timeout.read()))));
+  uint32_t each = bits(flags) & ~kMsgWaitForOne;
+  uint32_t done = 0;
+  while (done < count) {
+    const UserAddress at = messages + done * sizeof(MultiMessageHeader);
+    const auto received = receive_message(*socket, at, each);
+    if (received.is_error()) {
+      if (done == 0) return received;
+      break;
+    }
+    TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length)).write(static_cast<uint32_t>(received.value())));
+    ++done;
+    if ((bits(flags) & kMsgWaitForOne) != 0) each |= kMsgDontWait;
+    if (deadline != kNever && remaining_until(deadline) == 0) break;
+  }
+  if (!timeout.is_null() && deadline != kNever) TRY(timeout.write(to_timespec(remaining_until(deadline))));
+  return static_cast<long>(done);
+}
+
+Result<long> sys_setsockopt(Thread& self, Fd fd, int level, int name, UserAddress value, uint32_t size) {
+  auto socket = TRY(get_socket(self, fd));
+  if (static_cast<int32_t>(size) < 0) return Errno::kInval;
+  if (size > kMaxOption) return Errno::kInval;
+  auto bytes = TRY(Vec<std::byte>::create(size));
+  TRY(copy_from_user(current_memory(), bytes.span(), value));
+  TRY(socket->set_option(level, name, bytes.span()));
+  return 0L;
+}
+
+Result<long> sys_getsockopt(Thread& self, Fd fd, int level, int name, UserAddress value, UserInOut<uint32_t> size) {
+  auto socket = TRY(get_socket(self, fd));
+  const auto room = static_cast<int32_t>(TRY(size.read()));
+  if (room < 0) return Errno::kInval;
+  auto bytes = TRY(Vec<std::byte>::create(std::min(static_cast<size_t>(room), kMaxOption)));
+  const size_t count = TRY(socket->get_option(level, name, bytes.span()));
+  TRY(copy_to_user(current_memory(), value, bytes.span().first(count)));
+  TRY(size.write(static_cast<uint32_t>(count)));
+  return 0L;
+}
+
+}  // namespace occlum

@@ -1,0 +1,161 @@
+// Threads: making and ending them, their words and lists (clone(2), set_tid_address(2), futex(2), get_robust_list(2)).
+#include "libos/ipc/futex.h"
+#include "libos/process/clone.h"
+#include "libos/process/exit.h"
+#include "libos/process/process.h"
+#include "libos/process/process_table.h"
+#include "libos/syscall/dispatch.h"
+#include "libos/syscall/time_values.h"
+
+namespace occlum {
+
+// clone(2), the raw call of x86-64.
+Result<long> sys_clone(Thread& self, uint64_t flags, UserAddress stack, UserAddress parent_tid,
+                       UserAddress child_tid, uint64_t tls) {
+  flags &= UINT32_MAX;
+  // Both store through parent_tid.
+  if ((flags & kClonePidFd) != 0 && (flags & kCloneParentSetTid) != 0) return Errno::kInval;
+  CloneRequest request{.flags = flags & ~kCloneSignalMask,
+                       .exit_signal = static_cast<int>(flags & kCloneSignalMask),
+                       .stack_pointer = stack.value(),
+                       .tls = tls,
+                       .parent_tid = parent_tid.value(),
+                       .child_tid = child_tid.value(),
+                       .pidfd = parent_tid.value()};
+  return TRY(clone_thread(self, request));
+}
+
+Result<long> sys_fork(Thread& self) { return TRY(clone_thread(self, CloneRequest{.exit_signal = kSigChld})); }
+
+Result<long> sys_vfork(Thread& self) {
+  return TRY(clone_thread(self, CloneRequest{.flags = kCloneVm | kCloneVfork, .exit_signal = kSigChld}));
+}
+
+// clone3(2).
+Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
+  constexpr size_t kFirstSize = 64;  // CLONE_ARGS_SIZE_VER0
+  if (size > 4096) return Errno::kTooBig;
+  if (size < kFirstSize) return Errno::kInval;
+  CloneArguments given{};
+  AddressSpace& memory = self.memory();
+  TRY(copy_from_user(memory, bytes_of(given).first(std::min(size, sizeof(given))), arguments));
+  for (size_t at = sizeof(given); at < size; ++at) {
+    // What we do not know must be zero.
+    if (TRY(UserIn<uint8_t>(arguments + at).read()) != 0) return Errno::kTooBig;
+  }
+  if (given.set_tid != 0 || given.set_tid_size != 0) return Errno::kPerm;
+  if ((given.flags & (kCloneDetached | (kCloneSignalMask & ~kCloneNewTime))) != 0) return Errno::kInval;
+  if ((given.flags & kCloneNewTime) != 0) return Errno::kPerm;
+  if ((given.flags >> 34) != 0) return Errno::kInval;
+  if (given.exit_signal > kSigMax) return Errno::kInval;
+  if ((given.flags & (kCloneThread | kCloneParent)) != 0 && given.exit_signal != 0) return Errno::kInval;
+  if ((given.stack == 0) != (given.stack_size == 0)) return Errno::kInval;
+  return TRY(clone_thread(self, CloneRequest{.flags = given.flags,
+                                             .exit_signal = static_cast<int>(given.exit_signal),
+                                             .stack_pointer = given.stack + given.stack_size,
+                                             .tls = given.tls,
+                                             .parent_tid = given.parent_tid,
+                                             .child_tid = given.child_tid,
+                                             .pidfd = given.pidfd}));
+}
+
+Result<long> sys_exit(Thread& self, int status) { exit_thread(self, status); }
+
+// exit_group(2): every thread notices on its way back to the program; this one at once.
+Result<long> sys_exit_group(Thread& self, int status) {
+  exit_process(self, exited_status(status));
+  exit_thread(self, status);
+}
+
+Result<long> sys_gettid(Thread& self) { return self.tid(); }
+
+Result<long> sys_set_tid_address(Thread& self, UserAddress word) {
+  self.clear_child_tid = word.value();
+  return self.tid();
+}
+
+namespace {
+constexpr size_t kRobustListSize = 24;  // of struct robust_list_head
+}  // namespace
+
+Result<long> sys_set_robust_list(Thread& self, UserAddress head, size_t size) {
+  if (size != kRobustListSize) return Errno::kInval;
+  self.robust_list = head.value();
+  return 0;
+}
+
+Result<long> sys_get_robust_list(Thread& self, Pid tid, UserOut<uint64_t> head, UserOut<uint64_t> size) {
+  const RefPtr<Thread> thread = tid == 0 ? ref_to(self) : find_thread(tid);
+  if (!thread) return Errno::kSrch;
+  if (&thread->process() != &self.process() && !self.user().has(kCapSysPtrace)) return Errno::kPerm;
+  TRY(size.write(kRobustListSize));
+  TRY(head.write(thread->robust_list));
+  return 0;
+}
+
+namespace {
+
+enum FutexCommand : int {
+  kWait = 0,
+  kWake = 1,
+  kRequeue = 3,
+  kCmpRequeue = 4,
+  kWakeOp = 5,
+  kLockPi = 6,
+  kUnlockPi = 7,
+  kTrylockPi = 8,
+  kWaitBitset = 9,
+  kWakeBitset = 10,
+  kLockPi2 = 13,
+};
+constexpr int kFutexPrivate = 128, kFutexClockRealtime = 256;
+
+// The fourth argument as a timeout: relative for FUTEX_WAIT, absolute for the others; FUTEX_LOCK_PI's is always of
+// CLOCK_REALTIME.
+Result<Nanoseconds> read_futex_timeout(int command, bool is_realtime, UserIn<Timespec> timeout) {
+  if (timeout.is_null()) return kNever;
+  const uint64_t time = TRY(to_nanoseconds(TRY(timeout.read())));
+  if (command == kWait) return later(monotonic_now(), time);
+  return monotonic_deadline(is_realtime || command == kLockPi ? kClockRealtime : kClockMonotonic, time);
+}
+
+uint32_t count_of(uint32_t argument) {
+  return static_cast<int32_t>(argument) < 0 ? 0 : argument;
+}
+
+}  // namespace
+
+// futex(2). `timeout` is a second count for the operations that move or wake on two words.
+Result<long> sys_futex(Thread& self, UserAddress word, int operation, uint32_t value, UserAddress timeout,
+                       UserAddress second_word, uint32_t third_value) {
+  const int command = operation & ~(kFutexPrivate | kFutexClockRealtime);
+  const bool is_realtime = (operation & kFutexClockRealtime) != 0;
+  if (is_realtime && command != kWaitBitset && command != kWait && command != kLockPi2) return Errno::kNoSys;
+  const FutexScope scope = (operation & kFutexPrivate) != 0 ? FutexScope::kPrivate : FutexScope::kShared;
+  const FutexAddress first{.address = word.value(), .scope = scope};
+  const FutexAddress second{.address = second_word.value(), .scope = scope};
+  const auto second_count = static_cast<uint32_t>(timeout.value());
+  AddressSpace& memory = self.memory();
+  const auto deadline = [&] { return read_futex_timeout(command, is_realtime, UserIn<Timespec>(timeout)); };
+
+  switch (command) {
+    case kWait: TRY(futex_wait(self, first, value, kFutexAnyBits, TRY(deadline()))); return 0;
+    case kWaitBitset: TRY(futex_wait(self, first, value, third_value, TRY(deadline()))); return 0;
+    case kWake: return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), kFutexAnyBits);
+    case kWakeBitset: return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), third_value);
+    case kCmpRequeue:
+      if (TRY(load_user_u32(memory, word)) != third_value) return Errno::kAgain;
+      [[fallthrough]];
+    case kRequeue:
+      if (static_cast<int32_t>(value) < 0 || static_cast<int32_t>(second_count) < 0) return Errno::kInval;
+      return futex_requeue(memory, first, second, value, second_count);
+    case kWakeOp: return futex_wake_op(memory, first, second, count_of(value), count_of(second_count), third_value);
+    case kLockPi:
+    case kLockPi2: TRY(futex_lock_pi(self, first, PiWait::kBlock, TRY(deadline()))); return 0;
+    case kTrylockPi: TRY(futex_lock_pi(self, first, PiWait::kTry, kNever)); return 0;
+    case kUnlockPi: TRY(futex_unlock_pi(self, first)); return 0;
+    default: return Errno::kNoSys;
+  }
+}
+
+}  // namespace occlum

@@ -1,0 +1,146 @@
+// Clocks and sleeping (time(7)).
+#include "libos/process/process.h"
+#include "libos/syscall/dispatch.h"
+#include "libos/syscall/time_values.h"
+
+namespace occlum {
+namespace {
+
+constexpr uint64_t kCoarseResolution = 4'000'000;  // a tick of Debian's kernel, 250 a second
+constexpr uint32_t kTimerAbsTime = 1;              // TIMER_ABSTIME
+
+bool is_coarse(ClockId clock) { return clock == kClockRealtimeCoarse || clock == kClockMonotonicCoarse; }
+
+// Errors: kRestartSys.
+Result<void> sleep_until(Nanoseconds deadline) {
+  while (true) {
+    switch (park(deadline, Interruptible::kYes)) {
+      case ParkResult::kTimedOut: return {};
+      case ParkResult::kInterrupted: return Errno::kRestartSys;
+      case ParkResult::kUnparked: break;
+    }
+  }
+}
+
+Result<long> relative_sleep(Thread& self, Nanoseconds deadline, UserOut<Timespec> remaining);
+
+Result<long> resume_sleep(Thread& self) {
+  return relative_sleep(self, self.restart_block.deadline,
+                        UserOut<Timespec>(UserAddress(self.restart_block.user_address)));
+}
+
+// Interrupted, it stores what is left; after a stop it goes on with the same deadline.
+Result<long> relative_sleep(Thread& self, Nanoseconds deadline, UserOut<Timespec> remaining) {
+  if (!sleep_until(deadline).is_error()) return 0;
+  const Nanoseconds now = monotonic_now();
+  if (now >= deadline) return 0;
+  if (!remaining.is_null()) TRY(remaining.write(to_timespec(deadline - now)));
+  self.restart_block = RestartBlock{.resume = &resume_sleep,
+                                    .clock = 0,
+                                    .deadline = deadline,
+                                    .user_address = remaining.address().value(),
+                                    .arguments = {}};
+  return Errno::kRestartRestartBlock;
+}
+
+}  // namespace
+
+// clock_gettime(2).
+Result<long> sys_clock_gettime(Thread& self, ClockId clock, UserOut<Timespec> time) {
+  TRY(time.write(to_timespec(TRY(read_clock(self, clock)))));
+  return 0;
+}
+
+Result<long> sys_clock_getres(Thread& self, ClockId clock, UserOut<Timespec> resolution) {
+  TRY(read_clock(self, clock));
+  if (!resolution.is_null()) TRY(resolution.write(to_timespec(is_coarse(clock) ? kCoarseResolution : 1)));
+  return 0;
+}
+
+// The LibOS's clock cannot be set from inside.
+Result<long> sys_clock_settime(Thread& self, ClockId clock, UserIn<Timespec> time) {
+  TRY(read_clock(self, clock));
+  TRY(to_nanoseconds(TRY(time.read())));
+  if (clock != kClockRealtime) return Errno::kInval;
+  return Errno::kPerm;
+}
+
+Result<long> sys_settimeofday(Thread&, UserIn<Timeval> time, UserAddress) {
+  if (!time.is_null()) TRY(time.read());
+  return Errno::kPerm;
+}
+
+Result<long> sys_gettimeofday(Thread&, UserOut<Timeval> time, UserOut<uint64_t> zone) {
+  const Rusage::Time now = to_timeval(realtime_now());
+  if (!time.is_null()) TRY(time.write({.seconds = now.seconds, .microseconds = now.microseconds}));
+  if (!zone.is_null()) TRY(zone.write(0));
+  return 0;
+}
+
+Result<long> sys_time(Thread&, UserOut<int64_t> time) {
+  const auto seconds = static_cast<int64_t>(realtime_now() / kNanosecondsPerSecond);
+  if (!time.is_null()) TRY(time.write(seconds));
+  return seconds;
+}
+
+// nanosleep(2).
+Result<long> sys_nanosleep(Thread& self, UserIn<Timespec> duration, UserOut<Timespec> remaining) {
+  const uint64_t wanted = TRY(to_nanoseconds(TRY(duration.read())));
+  return relative_sleep(self, later(monotonic_now(), wanted), remaining);
+}
+
+// clock_nanosleep(2). The clock of the process's CPU time is waited for in steps, as its timers are.
+Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags, UserIn<Timespec> duration,
+                                 UserOut<Timespec> remaining) {
+  const uint64_t wanted = TRY(to_nanoseconds(TRY(duration.read())));
+  if (clock == kClockThreadCpu) return Errno::kInval;
+  const bool is_absolute = (bits(flags) & kTimerAbsTime) != 0;
+  if (clock == kClockProcessCpu) {
+    constexpr uint64_t kStep = 1'000'000;
+    const Process& process = self.process();
+    const uint64_t until = is_absolute ? wanted : later(process.cpu_time(), wanted);
+    while (process.cpu_time() < until) {
+      if (sleep_until(monotonic_now() + kStep).is_error()) return Errno::kRestartNoHand;
+    }
+    return 0;
+  }
+  if (is_absolute) {
+    if (sleep_until(TRY(monotonic_deadline(clock, wanted))).is_error()) return Errno::kRestartNoHand;
+    return 0;
+  }
+  TRY(monotonic_deadline(clock, wanted));
+  return relative_sleep(self, later(monotonic_now(), wanted), remaining);
+}
+
+namespace {
+
+// adjtimex(2) that only reads: the clock is synchronised by nobody.
+Result<long> read_adjustment(UserInOut<ClockAdjustment> adjustment) {
+  constexpr int32_t kUnsynchronised = 0x40;
+  constexpr long kTimeError = 5;
+  ClockAdjustment value = TRY(adjustment.read());
+  if (value.modes != 0) return Errno::kPerm;
+  const Rusage::Time now = to_timeval(realtime_now());
+  value = ClockAdjustment{};
+  value.status = kUnsynchronised;
+  value.max_error = value.estimated_error = 16'000'000;
+  value.constant = 2;
+  value.precision = 1;
+  value.tolerance = 32'768'000;
+  value.seconds = now.seconds;
+  value.microseconds = now.microseconds;
+  value.tick = 10'000;
+  TRY(adjustment.write(value));
+  return kTimeError;
+}
+
+}  // namespace
+
+Result<long> sys_adjtimex(Thread&, UserInOut<ClockAdjustment> adjustment) { return read_adjustment(adjustment); }
+
+Result<long> sys_clock_adjtime(Thread&, ClockId clock, UserInOut<ClockAdjustment> adjustment) {
+  if (clock != kClockRealtime) return Errno::kOpNotSupp;
+  return read_adjustment(adjustment);
+}
+
+}  // namespace occlum

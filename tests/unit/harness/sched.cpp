@@ -1,0 +1,44 @@
+// What fs/ needs of sched/ and ipc/ in the hosted tests: time, and wait queues that nobody sleeps in. All weak, so that a
+// hosted scheduler can take their place.
+#include <time.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "libos/fs/vfs/file.h"
+#include "libos/sched/wait_queue.h"
+
+namespace occlum {
+
+namespace {
+uint64_t now(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+[[noreturn]] void no_tasks(const char* what) {
+  std::fprintf(stderr, "%s: there are no tasks in this test\n", what);
+  std::abort();
+}
+}  // namespace
+
+__attribute__((weak)) Nanoseconds monotonic_now() { return now(CLOCK_MONOTONIC); }
+__attribute__((weak)) Nanoseconds realtime_now() { return now(CLOCK_REALTIME); }
+
+__attribute__((weak)) Task& current_task() { no_tasks("current_task"); }
+__attribute__((weak)) ParkResult park(Nanoseconds, Interruptible) { no_tasks("park"); }
+__attribute__((weak)) void Task::unpark() { no_tasks("unpark"); }
+
+__attribute__((weak)) void WaitQueue::add(Waiter&) { no_tasks("WaitQueue::add"); }
+__attribute__((weak)) void WaitQueue::remove(Waiter&) {}
+__attribute__((weak)) bool WaitQueue::wake_one(uint32_t) { return false; }
+__attribute__((weak)) void WaitQueue::wake_all(uint32_t) {}
+__attribute__((weak)) Result<void> wait_until(WaitQueue&, Nanoseconds, Interruptible,
+                                              FunctionRef<bool()> condition) {
+  if (condition()) return {};
+  return Errno::kRestartSys;  // as if a signal came
+}
+
+__attribute__((weak)) void File::leave_epolls() {}
+
+}  // namespace occlum
