@@ -1,13 +1,14 @@
 // Enclave memory: the VMAs of the device, the EPCM, and the host's page tables behind them.
 //
-// The rule is: real rights = VMA rights AND EPCM rights, and none before a page is valid and accepted. It is kept
-// lazily in the granting direction: a leaf or an ioctl that grants changes only the EPCM, and the first access that the
-// host's page tables refuse comes to resolve(), which opens the largest run of like pages around it within 2 MiB by one
-// mprotect. The enclave sees nothing of it, as it sees nothing of a page-table fill. In the taking direction it is kept
-// at once, by apply_rights(). `opened` in each EPCM entry says what the page tables grant now.
+// The rule is: real rights = VMA rights AND EPCM rights, and none before a page is valid and
+// accepted. It is kept lazily in the granting direction: a leaf or an ioctl that grants changes
+// only the EPCM, and the first access that the host's page tables refuse comes to resolve(), which
+// opens the largest run of like pages around it within 2 MiB by one mprotect. The enclave sees
+// nothing of it, as it sees nothing of a page-table fill. In the taking direction it is kept at
+// once, by apply_rights(). `opened` in each EPCM entry says what the page tables grant now.
 //
-// All changes of real rights happen under the enclave's lock. EPCM entries change under it too, except for the leaves,
-// which use compare-and-exchange.
+// All changes of real rights happen under the enclave's lock. EPCM entries change under it too,
+// except for the leaves, which use compare-and-exchange.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -17,8 +18,6 @@
 
 namespace emulator {
 namespace {
-
-constexpr Address kChunk = 2u << 20;
 
 // The rights that software in the enclave has on the page, given its VMA.
 Rights allowed_rights(Epcm page, Rights vma) { return page.usable() ? page.rights() & vma : 0; }
@@ -44,7 +43,8 @@ std::uint32_t fault_error(Rights access, std::uint32_t extra) {
   return error;
 }
 
-// Opens the run of pages around `address`, all in [low, high), that want the same rights and have not got them.
+// Opens the run of pages around `address`, all in [low, high), that want the same rights and have
+// not got them.
 void open_run(Enclave& enclave, Address address, Rights want, const Vma& vma) {
   const Address low = std::max({address & ~(kChunk - 1), vma.start, enclave.base});
   const Address high = std::min({(address & ~(kChunk - 1)) + kChunk, vma.end, enclave.end()});

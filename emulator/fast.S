@@ -1,12 +1,14 @@
-// The assembly of software SGX: the vDSO function, EENTER, ERESUME and EEXIT as plain jumps, the stub that patched ENCLU
-// sites jump to, and the switch of stacks on which a runtime's signal handler is called.
+// The assembly of software SGX: the vDSO function, EENTER, ERESUME and EEXIT as plain jumps, the
+// stub that patched ENCLU sites jump to, and the switch of stacks on which a runtime's signal
+// handler is called.
 //
-// A signal may arrive at any instruction here. What makes that safe are the labels: signals.cpp knows, for each range
-// between two of them, which registers hold what, and takes the context either back to just before the leaf or forward
-// to just after it. Whoever edits an instruction here must check settle() there.
+// A signal may arrive at any instruction here. What makes that safe are the labels: signals.cpp
+// knows, for each range between two of them, which registers hold what, and takes the context
+// either back to just before the leaf or forward to just after it. Whoever edits an instruction
+// here must check settle() there.
 //
-// Arithmetic flags do not survive a patched ENCLU (the stub compares). All other flags do: nothing here writes DF, AC
-// or TF, nor any vector register.
+// Arithmetic flags do not survive a patched ENCLU (the stub compares). All other flags do: nothing
+// here writes DF, AC or TF, nor any vector register.
 
 #include "emulator/offsets.h"
 
@@ -46,8 +48,8 @@
   .hidden emu_stub_tail_fault
   .hidden emu_stub_trap
 
-// rt_tgsigqueueinfo(pid, tid, signal, info) of the signal that waited; R15 = thread block. Inside the ranges in which
-// settle() knows what to do.
+// rt_tgsigqueueinfo(pid, tid, signal, info) of the signal that waited; R15 = thread block. Inside
+// the ranges in which settle() knows what to do.
 .macro RAISE
   mov TB_PID(%r15), %edi
   mov TB_TID(%r15), %esi
@@ -58,8 +60,9 @@
 .endm
 
 
-// ---- int __vdso_sgx_enter_enclave(rdi, rsi, rdx, ecx = function, r8, r9, struct sgx_enclave_run* on the stack) ----
-// RBP anchors the frame: 16(%rbp) is the run structure. RAX, RBX and RCX are ENCLU's; all others pass through.
+// ---- int __vdso_sgx_enter_enclave(rdi, rsi, rdx, ecx = function, r8, r9, struct sgx_enclave_run*
+// on the stack) ---- RBP anchors the frame: 16(%rbp) is the run structure. RAX, RBX and RCX are
+// ENCLU's; all others pass through.
 #define RUN 16(%rbp)
 #define RUN_TCS 0
 #define RUN_FUNCTION 8
@@ -88,7 +91,8 @@ emu_enter_enclave:
   cmp $3, %eax
   ja .Linvalid
   mov RUN, %rcx
-  // The reserved 216 bytes must be zero. Two accumulators; the function number waits in the red zone.
+  // The reserved 216 bytes must be zero. Two accumulators; the function number waits in the red
+  // zone.
   mov %eax, -8(%rsp)
   mov RUN_RESERVED(%rcx), %rax
   mov RUN_RESERVED+8(%rcx), %rbx
@@ -181,7 +185,8 @@ emu_after_enclu:
   mov $-22, %eax                  // -EINVAL
   jmp .Lout
 
-  // A fault of the ENCLU, or one that left the enclave: leaf, vector, error code and address are in EAX, DI, SI and RDX.
+  // A fault of the ENCLU, or one that left the enclave: leaf, vector, error code and address are in
+  // EAX, DI, SI and RDX.
 emu_handle_exception:
   mov RUN, %rbx
   mov %eax, RUN_FUNCTION(%rbx)
@@ -190,7 +195,8 @@ emu_handle_exception:
   mov %rdx, RUN_ADDRESS(%rbx)
   jmp .Lexited
 
-  // int handler(rdi, rsi, rdx, rsp at exit, r8, r9, run): > 0 is the next function, else our result.
+  // int handler(rdi, rsi, rdx, rsp at exit, r8, r9, run): > 0 is the next function, else our
+  // result.
 .Lcall_handler:
   mov %rsp, %rcx
   mov %rbx, %rax
@@ -258,8 +264,8 @@ emu_handle_exception:
   pop %rax
   jmp .Lenter
 
-  // ERESUME. RBX = TCS. The other registers are the enclave's afterwards, so all are scratch, except that a failure goes
-  // to the trap with RBX, RBP and RSP as they were.
+  // ERESUME. RBX = TCS. The other registers are the enclave's afterwards, so all are scratch,
+  // except that a failure goes to the trap with RBX, RBP and RSP as they were.
 .Lresume:
   mov emu_thread@gottpoff(%rip), %rcx
   mov %fs:(%rcx), %rdi
@@ -363,8 +369,8 @@ emu_eexit_end:
 emu_eexit_enclu:
   .byte 0x0f, 0x01, 0xd7
 
-// ---- A leaf that stays in the enclave, from a patched site: RAX = thread block, ECX = leaf, RDX = the stub; the
-// caller's RCX and RDX are in the block. ----
+// ---- A leaf that stays in the enclave, from a patched site: RAX = thread block, ECX = leaf, RDX =
+// the stub; the caller's RCX and RDX are in the block. ----
   .globl emu_leaf_begin, emu_leaf_saved, emu_leaf_done, emu_leaf_end
   .p2align 6
 emu_leaf_begin:                   // undone from RCX and RDX
@@ -425,8 +431,9 @@ emu_leaf_r15_end:
   jmp .Lleaf_raised
 emu_leaf_end:
 
-// ---- The stub of one patched site: copied by patch.cpp, which fills the literals and the last jump. ----
-// RAX is the only scratch register, since its value is known in each branch; RCX and RDX are saved in the block.
+// ---- The stub of one patched site: copied by patch.cpp, which fills the literals and the last
+// jump. ---- RAX is the only scratch register, since its value is known in each branch; RCX and RDX
+// are saved in the block.
 .macro BLOCK leaf
   cmp $\leaf, %eax
   jne 3f
@@ -502,8 +509,9 @@ emu_stub_blocks:
   BLOCK_ROW 9
   .text
 
-// ---- [[noreturn]] emu_deliver(stack, handler, signal, info, frame, frame_start): calls handler(signal, info, frame) on
-// `stack`, then emu_delivered(frame_start, bases), then returns from the signal through the frame at frame_start. ----
+// ---- [[noreturn]] emu_deliver(stack, handler, signal, info, frame, frame_start): calls
+// handler(signal, info, frame) on `stack`, then emu_delivered(frame_start, bases), then returns
+// from the signal through the frame at frame_start. ----
   .globl emu_deliver
   .type emu_deliver, @function
 emu_deliver:

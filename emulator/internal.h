@@ -1,8 +1,9 @@
 // The emulator's own structures, and who calls whom. See README.md for the whole.
 //
-// Rules of this folder. Code that may run with the enclave's FS (signal entry before the switch, leaves on the fast path)
-// touches no TLS: no errno, no libc call that sets it, no stack protector (the folder is compiled without). It makes its
-// system calls by the functions of raw_syscall.h. Memory is allocated only in host context (ioctls, mmap), never in handlers.
+// Rules of this folder. Code that may run with the enclave's FS (signal entry before the switch,
+// leaves on the fast path) touches no TLS: no errno, no libc call that sets it, no stack protector
+// (the folder is compiled without). It makes its system calls by the functions of raw_syscall.h.
+// Memory is allocated only in host context (ioctls, mmap), never in handlers.
 #pragma once
 
 #include <signal.h>
@@ -24,9 +25,14 @@ namespace emulator {
 
 using sgx::kPageSize;
 
-// A byte address in the process. Enclave memory is addressed by number: the emulator checks before it touches.
+// A byte address in the process. Enclave memory is addressed by number: the emulator checks before
+// it touches.
 using Address = std::uint64_t;
 constexpr Address page_of(Address address) { return address & ~Address{kPageSize - 1}; }
+constexpr std::uint64_t round_up(std::uint64_t value) {
+  return (value + kPageSize - 1) & ~std::uint64_t{kPageSize - 1};
+}
+inline constexpr std::uint64_t kChunk = 2u << 20;  // what one entry of Enclave::chunks covers
 constexpr bool aligned(Address address, std::uint64_t to) { return (address & (to - 1)) == 0; }
 constexpr bool canonical(Address address) {
   const auto top = static_cast<std::int64_t>(address) >> 47;
@@ -41,8 +47,8 @@ T* at(Address address) {
 using Rights = std::uint32_t;
 inline constexpr Rights kRead = 1, kWrite = 2, kExecute = 4, kAllRights = 7;
 
-// A spin lock that needs no TLS. Held for microseconds at most; never while touching memory that may fault into the
-// enclave's own handling.
+// A spin lock that needs no TLS. Held for microseconds at most; never while touching memory that
+// may fault into the enclave's own handling.
 class Lock {
  public:
   void lock();
@@ -61,8 +67,8 @@ class Locked {
   Lock& lock_;
 };
 
-// One page's EPCM entry, in 16 bits, and what the emulator needs beside it: `opened`, the rights that the host's page tables
-// really grant now, and `max`, the driver's vm_max_prot_bits.
+// One page's EPCM entry, in 16 bits, and what the emulator needs beside it: `opened`, the rights
+// that the host's page tables really grant now, and `max`, the driver's vm_max_prot_bits.
 struct Epcm {
   std::uint16_t bits = 0;
 
@@ -108,7 +114,8 @@ inline constexpr Epcm kAugmented = Epcm{}
 
 struct Enclave;
 
-// A TCS: the fields that EENTER and AEX use, in linear addresses. fast.S knows the first ones by offset.
+// A TCS: the fields that EENTER and AEX use, in linear addresses. fast.S knows the first ones by
+// offset.
 struct Tcs {
   Address address = ~Address{0};       // 0x00
   std::atomic<std::uint32_t> busy{0};  // 0x08: a logical processor is on it
@@ -235,8 +242,9 @@ struct IretFrame {
   std::uint64_t rip, cs, rflags, rsp, ss;
 };
 
-// A host thread. It sits at the start of a 64 KiB slot, whose rest is the leaf stack and the alternate signal stack, so
-// that a handler finds it from RSP; and the slot's number is in ES, so that code with the enclave's FS finds it too.
+// A host thread. It sits at the start of a 64 KiB slot, whose rest is the leaf stack and the
+// alternate signal stack, so that a handler finds it from RSP; and the slot's number is in ES, so
+// that code with the enclave's FS finds it too.
 struct ThreadBlock {
   ThreadBlock* self;       // 0x00
   Tcs* current;            // 0x08: in enclave mode on this TCS, or null
@@ -299,7 +307,8 @@ struct Event {
 };
 Event exception(std::uint8_t vector, std::uint16_t error = 0, Address address = 0);
 
-// A thread's interrupted state while a handler works on it: the kernel's signal frame, and the bases that the frame lacks.
+// A thread's interrupted state while a handler works on it: the kernel's signal frame, and the
+// bases that the frame lacks.
 struct Context {
   ThreadBlock* thread;
   ucontext_t* frame;
@@ -330,15 +339,25 @@ std::uint64_t next_random(std::uint64_t& state);
 // enclave.cpp: memory.
 inline constexpr std::size_t kMaxEnclaves = 64;
 Enclave* enclave_at(Address address);  // the created enclave whose ELRANGE holds it, or null
-// Decides an access by VMA and EPCM, adds a page as the driver would, and opens the page and its like neighbours for real.
+// Decides an access by VMA and EPCM, adds a page as the driver would, and opens the page and its
+// like neighbours for real.
 Access resolve(Enclave& enclave, Address address, Rights access, ThreadBlock* thread);
 // True if the emulator may access the bytes now with these rights; resolves if need be.
 bool ensure(Enclave& enclave, Address address, std::uint64_t size, Rights access,
             ThreadBlock* thread, Access& denied);
-// Makes the real rights of [start, end) no larger than VMA and EPCM allow; with `eager` makes them equal. Lock held.
+// Makes the real rights of [start, end) no larger than VMA and EPCM allow; with `eager` makes them
+// equal. Lock held.
 void apply_rights(Enclave& enclave, Address start, Address end, bool eager);
-// The driver's reaction to a touch of an absent page of the enclave: EAUG. Null-op on a present one.
+// The driver's reaction to a touch of an absent page of the enclave: EAUG. Null-op on a present
+// one.
 bool augment(Enclave& enclave, Address address, ThreadBlock* thread);
+
+// device.cpp, for ioctls.cpp. Lock held.
+void invalidate(Enclave& enclave, Address start, Address end);
+void unstash(Enclave& enclave, Address start, Address end);
+// ioctls.cpp: 0 or a negative errno.
+int enclave_ioctl(Enclave& enclave, unsigned long request, void* argument);
+bool injected(Enclave& enclave, std::uint32_t one_in);  // strict mode, in host context
 
 // xstate.cpp
 struct Xstate {
@@ -362,7 +381,8 @@ void aex(Context& context, const Event& event);
 bool eresume(Context& context, Event& fault);
 void undo_resume(Context& context);  // a fast ERESUME that has begun: back to before it
 
-// leaves.cpp. `thread` is in enclave mode; `regs` has the operands and takes the results; RIP is the caller's.
+// leaves.cpp. `thread` is in enclave mode; `regs` has the operands and takes the results; RIP is
+// the caller's.
 LeafResult execute_leaf(ThreadBlock& thread, Registers& regs, Event& fault);
 // keys.cpp
 LeafResult ereport(ThreadBlock& thread, Registers& regs, Event& fault);
@@ -374,6 +394,12 @@ void patch_sites(Enclave& enclave);
 Address stub_of(const Enclave& enclave, Address rip);
 Address site_of_stub(Address stub);
 inline constexpr Address kSiteSize = 6;  // ENCLU and the NOP, or the jump and its NOP
+
+// settle.cpp
+inline bool within(Address rip, const char* start, const char* end) {
+  return rip >= reinterpret_cast<Address>(start) && rip < reinterpret_cast<Address>(end);
+}
+void settle(Context& context);
 
 // signals.cpp
 bool install_handlers();

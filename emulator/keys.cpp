@@ -1,10 +1,11 @@
-// EREPORT and EGETKEY (SDM volume 3D, 38.4): reports between enclaves of this machine, and keys derived
-// from who the enclave is.
+// EREPORT and EGETKEY (SDM volume 3D, 38.4): reports between enclaves of this machine, and keys
+// derived from who the enclave is.
 //
-// A key is AES-CMAC, with the root key, over the key dependencies in the SDM's order (KEYNAME, ISV numbers,
-// attributes, owner epoch, CPUSVN, identity, key id, ...). Intel does not publish the layout that silicon hashes, so keys are
-// not those of any real processor, and must not be: the root key is a constant that says "emulated", the same everywhere,
-// so that sealed data can move between machines of developers. Nobody's secret depends on it.
+// A key is AES-CMAC, with the root key, over the key dependencies in the SDM's order (KEYNAME, ISV
+// numbers, attributes, owner epoch, CPUSVN, identity, key id, ...). Intel does not publish the
+// layout that silicon hashes, so keys are not those of any real processor, and must not be: the
+// root key is a constant that says "emulated", the same everywhere, so that sealed data can move
+// between machines of developers. Nobody's secret depends on it.
 #define OPENSSL_SUPPRESS_DEPRECATED  // AES_*: pure functions; EVP allocates, which a handler must not
 #include <openssl/aes.h>
 #include <sys/random.h>
@@ -225,7 +226,8 @@ LeafResult egetkey(ThreadBlock& thread, Registers& regs, Event& fault) {
       d.isvsvn = request.isvsvn;
       d.cpusvn = request.cpusvn;
       d.keyid = name == sgx::KeyName::kProvision ? sgx::Bytes<32>{} : request.keyid;
-      // INIT and DEBUG always count, so that a debug enclave never gets a production enclave's keys.
+      // INIT and DEBUG always count, so that a debug enclave never gets a production enclave's
+      // keys.
       d.attributemask = request.attributemask;
       d.attributemask.flags |= sgx::attribute::kInit | sgx::attribute::kDebug;
       d.attributes = {.flags = secs.attributes.flags & d.attributemask.flags,

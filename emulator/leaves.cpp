@@ -1,9 +1,12 @@
-// The ENCLU leaves that an enclave executes for its own memory and frames: EACCEPT, EACCEPTCOPY, EMODPE, EDECCSSA. Order
-// and kind of the checks are those of the SDM's pseudo-code (volume 3D, chapter 38).
+// The ENCLU leaves that an enclave executes for its own memory and frames: EACCEPT, EACCEPTCOPY,
+// EMODPE, EDECCSSA. Order and kind of the checks are those of the SDM's pseudo-code (volume 3D,
+// chapter 38).
 //
-// On the fast path this runs with the enclave's FS, GS and vector registers: no TLS, and the file is compiled without SSE.
+// On the fast path this runs with the enclave's FS, GS and vector registers: no TLS, and the file
+// is compiled without SSE.
 //
-// ETRACK: the driver's ioctls track and flush before they return, so that SGX_NOT_TRACKED cannot happen.
+// ETRACK: the driver's ioctls track and flush before they return, so that SGX_NOT_TRACKED cannot
+// happen.
 #include "emulator/internal.h"
 #include "emulator/raw_syscall.h"
 
@@ -75,7 +78,8 @@ bool read_secinfo(ThreadBlock& thread, Address address, std::uint64_t& flags, Ev
   return true;
 }
 
-// A page operand: aligned, in ELRANGE, mapped; present, or added now as the driver does on the fault.
+// A page operand: aligned, in ELRANGE, mapped; present, or added now as the driver does on the
+// fault.
 bool reach_page(ThreadBlock& thread, Address address, Event& fault) {
   Enclave& enclave = *thread.current->enclave;
   if (!aligned(address, kPageSize) || !enclave.contains(address)) {
@@ -211,7 +215,8 @@ LeafResult execute_leaf(ThreadBlock& thread, Registers& regs, Event& fault) {
 
 }  // namespace emulator
 
-// fast.S: a leaf from a patched site. Not EREPORT nor EGETKEY, whose stub traps: they use vector registers.
+// fast.S: a leaf from a patched site. Not EREPORT nor EGETKEY, whose stub traps: they use vector
+// registers.
 std::uint32_t emu_leaf(emulator::ThreadBlock* thread) {
   using namespace emulator;
   Event fault;

@@ -107,7 +107,8 @@ void die(const char* what, std::uint64_t a, std::uint64_t b) {
 
 }  // namespace emulator
 
-// Called by fast.S before EENTER and ERESUME when a crossing costs: the way in and the way out at once.
+// Called by fast.S before EENTER and ERESUME when a crossing costs: the way in and the way out at
+// once.
 void emu_spend_crossing() {
   emulator::spend(emulator::options().cost.enter + emulator::options().cost.exit);
 }

@@ -1,9 +1,10 @@
-// The fast path's other half: after EINIT, ENCLU sites of the form `0f 01 d7 0f 1f 00` in executable measured pages become
-// `jmp rel32; nop` to a stub each, placed outside ELRANGE within reach. Only the emulator does this, after the
-// measurement; MRENCLAVE is that of the unpatched bytes.
+// The fast path's other half: after EINIT, ENCLU sites of the form `0f 01 d7 0f 1f 00` in
+// executable measured pages become `jmp rel32; nop` to a stub each, placed outside ELRANGE within
+// reach. Only the emulator does this, after the measurement; MRENCLAVE is that of the unpatched
+// bytes.
 //
-// A stub is a copy of emu_stub (fast.S) with its literals filled in. It holds no state. Other sites trap, and so do those in
-// pages where the device was not mapped at EINIT.
+// A stub is a copy of emu_stub (fast.S) with its literals filled in. It holds no state. Other sites
+// trap, and so do those in pages where the device was not mapped at EINIT.
 #include <cstring>
 
 #include "emulator/internal.h"
@@ -16,7 +17,6 @@ constexpr std::uint8_t kSiteBytes[kSiteSize] = {0x0f, 0x01, 0xd7, 0x0f, 0x1f, 0x
 constexpr std::uint64_t kReach =
     1u << 30;  // of a stub region from ELRANGE's ends, so that rel32 has room
 constexpr std::uint64_t kStep = 1u << 16;
-constexpr std::uint64_t kChunk = 2u << 20;
 
 enum Literal { kEexit, kLeaf, kSlots, kSite };
 

@@ -1,9 +1,11 @@
-// libsgxemu-preload.so: software SGX under a program that knows only /dev/sgx_enclave, the vDSO and CPUID. Made for the Linux
-// kernel's SGX selftests, which are the emulator's oracle (tests/unit/emulator_selftests.sh).
+// libsgxemu-preload.so: software SGX under a program that knows only /dev/sgx_enclave, the vDSO and
+// CPUID. Made for the Linux kernel's SGX selftests, which are the emulator's oracle
+// (tests/unit/emulator_selftests.sh).
 //
-// It interposes the file, mapping and signal functions that such a program uses, answers getauxval(AT_SYSINFO_EHDR) with a
-// small ELF image in memory whose one symbol is __vdso_sgx_enter_enclave, and replaces each CPUID instruction of the main
-// program in memory by int3, since CPUID faulting is not everywhere: leaf 0x12 then tells of SGX2 and 32 MiB of EPC.
+// It interposes the file, mapping and signal functions that such a program uses, answers
+// getauxval(AT_SYSINFO_EHDR) with a small ELF image in memory whose one symbol is
+// __vdso_sgx_enter_enclave, and replaces each CPUID instruction of the main program in memory by
+// int3, since CPUID faulting is not everywhere: leaf 0x12 then tells of SGX2 and 32 MiB of EPC.
 //
 // SGXEMU_PATH=trap turns the fast path off; SGXEMU_STRICT=1 turns strict mode on.
 #include <cpuid.h>

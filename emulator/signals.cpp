@@ -1,18 +1,20 @@
 // Signals: the processor's exceptions and interrupts, as the host process sees them.
 //
-// Every handler that can interrupt an enclave is emu_signal(), on the thread's alternate stack. It starts with the
-// enclave's FS, so it first finds its thread by RSP and loads the host's FS. Then:
+// Every handler that can interrupt an enclave is emu_signal(), on the thread's alternate stack. It
+// starts with the enclave's FS, so it first finds its thread by RSP and loads the host's FS. Then:
 //
 //   a fault of the enclave    invisible (a page to open), or emulated (ENCLU), or an AEX, after which the context is
 //                             moved to where the kernel's vDSO fix-up would move it
 //   any other signal          the context is settled (brought to an instruction boundary of the architecture: the middle
-//                             of a stub is not one), the AEX is done if the thread is in an enclave, and the runtime's
-//                             handler is called on the host's stack, as on hardware. The alternate stack is free again
-//                             by then, so that the handler may enter the enclave anew.
+//                             of a stub is not one), the AEX is done if the thread is in an
+//                             enclave, and the runtime's handler is called on the host's stack, as
+//                             on hardware. The alternate stack is free again by then, so that the
+//                             handler may enter the enclave anew.
 //   a fault of the host       goes to whoever had the signal before
 //
-// After the runtime's handler, if the context is still at our AEP with RAX=3, the ERESUME is done on the signal frame itself
-// and sigreturn continues the enclave; the ENCLU at the AEP need not trap.
+// After the runtime's handler, if the context is still at our AEP with RAX=3, the ERESUME is done
+// on the signal frame itself and sigreturn continues the enclave; the ENCLU at the AEP need not
+// trap.
 #include <errno.h>
 #include <unistd.h>
 
@@ -59,145 +61,6 @@ bool is_own(int signal) {
   return signal >= 1 && signal < kSignals && (kOwnMask & bit(signal)) != 0;
 }
 
-bool within(Address rip, const char* start, const char* end) {
-  return rip >= reinterpret_cast<Address>(start) && rip < reinterpret_cast<Address>(end);
-}
-
-constexpr std::uint64_t kArithmeticFlags = 0x8d5, kCarry = 1;
-
-// ---- bringing a context to an instruction boundary ----
-
-// Just before the ENCLU of the vDSO function.
-void before_enclu(Context& c, sgx::Enclu leaf, Address tcs) {
-  c.set_rip(reinterpret_cast<Address>(emu_aep));
-  c.reg(REG_RAX) = static_cast<greg_t>(leaf);
-  c.reg(REG_RBX) = static_cast<greg_t>(tcs);
-  c.reg(REG_RCX) = static_cast<greg_t>(reinterpret_cast<Address>(emu_aep));
-}
-
-void undo_claim(Context& c, Tcs& tcs) {
-  before_enclu(c, sgx::Enclu::kEenter, tcs.address);
-  tcs.busy.store(0);
-}
-
-Tcs& tcs_in(Context& c, int reg) { return *at<Tcs>(static_cast<Address>(c.reg(reg))); }
-
-bool settle_enter(Context& c) {
-  const Address rip = c.rip();
-  if (!within(rip, emu_eenter_begin, emu_eenter_end)) return false;
-  if (within(rip, emu_eenter_begin, emu_eenter_tried)) {
-    before_enclu(c, sgx::Enclu::kEenter, static_cast<Address>(c.reg(REG_RBX)));
-  } else if (within(rip, emu_eenter_tried, emu_eenter_claimed)) {
-    if ((c.reg(REG_EFL) & static_cast<greg_t>(kCarry)) == 0) {
-      undo_claim(c, tcs_in(c, REG_RAX));
-    } else {
-      before_enclu(c, sgx::Enclu::kEenter, static_cast<Address>(c.reg(REG_RBX)));
-    }
-  } else if (within(rip, emu_eenter_claimed, emu_eenter_committed)) {
-    undo_claim(c, tcs_in(c, REG_RAX));
-  } else {
-    const Tcs& tcs = *c.thread->current;
-    c.set_rip(tcs.entry);
-    c.reg(REG_RAX) = static_cast<greg_t>(tcs.cssa);
-    c.reg(REG_RBX) = static_cast<greg_t>(tcs.address);
-    c.reg(REG_RCX) = static_cast<greg_t>(reinterpret_cast<Address>(emu_after_enclu));
-    c.fs = tcs.fsbase;
-    c.gs = tcs.gsbase;
-  }
-  return true;
-}
-
-bool settle_exit(Context& c) {
-  const Address rip = c.rip();
-  if (!within(rip, emu_eexit_begin, emu_eexit_end)) return false;
-  ThreadBlock& thread = *c.thread;
-  const auto finish = [&](Tcs& tcs) {
-    c.reg(REG_RCX) = static_cast<greg_t>(tcs.aep);
-    thread.current = nullptr;
-    tcs.busy.store(0);
-  };
-  if (within(rip, emu_eexit_begin, emu_eexit_cleared)) {
-    finish(*thread.current);
-  } else if (within(rip, emu_eexit_cleared, emu_eexit_committed)) {
-    finish(tcs_in(c, REG_RCX));
-  } else if (within(rip, emu_eexit_committed, emu_eexit_released)) {
-    finish(tcs_in(c, REG_RAX));
-  }
-  c.reg(REG_RAX) = static_cast<greg_t>(sgx::Enclu::kEexit);
-  c.set_rip(static_cast<Address>(c.reg(REG_RBX)));
-  c.fs = thread.host_fs;
-  c.gs = thread.host_gs;
-  return true;
-}
-
-// The registers that a leaf from a patched site saved, and the result: the leaf has happened (or, if it faults, has not).
-void complete_leaf(Context& c) {
-  const Registers& saved = c.thread->regs;
-  const auto put = [&](int index, std::uint64_t value) {
-    c.reg(index) = static_cast<greg_t>(value);
-  };
-  put(REG_RAX, saved.rax), put(REG_RCX, saved.rcx), put(REG_RDX, saved.rdx),
-      put(REG_RBX, saved.rbx);
-  put(REG_RSP, saved.rsp), put(REG_RSI, saved.rsi), put(REG_RDI, saved.rdi), put(REG_R8, saved.r8);
-  put(REG_R9, saved.r9), put(REG_R10, saved.r10), put(REG_R11, saved.r11);
-  c.reg(REG_EFL) =
-      static_cast<greg_t>((static_cast<std::uint64_t>(c.reg(REG_EFL)) & ~kArithmeticFlags) |
-                          (saved.rflags & kArithmeticFlags));
-  const bool faults =
-      c.thread->site_tail == c.thread->site + static_cast<Address>(emu_stub_tail_fault - emu_stub);
-  c.set_rip(site_of_stub(c.thread->site) + (faults ? 0 : kSiteSize));
-}
-
-bool settle_leaf(Context& c) {
-  const Address rip = c.rip();
-  const Registers& saved = c.thread->regs;
-  if (within(rip, emu_leaf_begin, emu_leaf_saved)) {
-    const Address stub = static_cast<Address>(c.reg(REG_RDX));
-    c.reg(REG_RAX) = c.reg(REG_RCX);
-    c.reg(REG_RCX) = static_cast<greg_t>(saved.rcx);
-    c.reg(REG_RDX) = static_cast<greg_t>(saved.rdx);
-    c.set_rip(site_of_stub(stub));
-    return true;
-  }
-  if (within(rip, emu_leaf_done, emu_leaf_end)) {
-    if (within(rip, emu_leaf_r15, emu_leaf_r15_end))
-      c.reg(REG_R15) = static_cast<greg_t>(saved.r15);
-    complete_leaf(c);
-    return true;
-  }
-  return false;
-}
-
-bool settle_stub(Context& c) {
-  ThreadBlock& thread = *c.thread;
-  if (thread.current == nullptr) return false;
-  const Address stub = stub_of(*thread.current->enclave, c.rip());
-  if (stub == 0) return false;
-  const Address offset = c.rip() - stub;
-  const auto offset_of = [](const char* label) { return static_cast<Address>(label - emu_stub); };
-  const Address tail = offset_of(emu_stub_tail);
-  if (offset >= offset_of(emu_stub_tail_fault)) {
-    c.reg(REG_RAX) = static_cast<greg_t>(thread.regs.rax);
-    c.set_rip(site_of_stub(stub) + (offset >= tail ? kSiteSize : 0));
-    return true;
-  }
-  for (const EmuStubBlock& block : emu_stub_blocks) {
-    if (offset < block.begin || offset >= block.end) continue;
-    c.reg(REG_RAX) = static_cast<greg_t>(block.leaf);
-    // Past `end` minus the two recovery instructions nothing was saved; they come after a check that failed before.
-    const bool reached = offset >= block.rcx_saved && offset < block.recovery;
-    if (reached) c.reg(REG_RCX) = static_cast<greg_t>(thread.regs.rcx);
-    if (reached && offset >= block.rdx_saved) c.reg(REG_RDX) = static_cast<greg_t>(thread.regs.rdx);
-  }
-  c.set_rip(site_of_stub(stub));
-  return true;
-}
-
-void settle(Context& c) {
-  if (settle_enter(c) || settle_exit(c) || settle_leaf(c) || settle_stub(c)) return;
-  if (within(c.rip(), emu_resume_begin, emu_resume_end)) undo_resume(c);
-}
-
 // ---- delivering to the host's handlers ----
 
 struct RelocatedFrame {  // as the kernel's rt_sigframe
@@ -221,8 +84,8 @@ void default_action(Context& c, int signal) {
   set_kernel_action(signal, &again, nullptr);
 }
 
-// Calls the host's handler on the host's stack and returns from the signal through a copy of the frame there. Returns only if
-// there is no handler to call.
+// Calls the host's handler on the host's stack and returns from the signal through a copy of the
+// frame there. Returns only if there is no handler to call.
 void deliver(Context& c, int signal, siginfo_t* info) {
   const KernelAction action = actions[signal];
   if (action.handler == kIgnore) return;
@@ -256,7 +119,8 @@ bool bytes_are(Address where, const std::uint8_t* bytes, std::size_t count) {
   return true;
 }
 
-// CPUID of the host's own code, where CPUID faults: done for it. Threads that never entered an enclave inherit the setting.
+// CPUID of the host's own code, where CPUID faults: done for it. Threads that never entered an
+// enclave inherit the setting.
 bool host_cpuid(int signal, void* frame) {
   auto& g = static_cast<ucontext_t*>(frame)->uc_mcontext.gregs;
   const auto rip = static_cast<Address>(g[REG_RIP]);
@@ -298,7 +162,8 @@ void pass_on(int signal, siginfo_t* info, void* frame, ThreadBlock* thread) {
 
 // ---- the enclave's exceptions ----
 
-// What the kernel does with a fault at an ENCLU: at our vDSO function, its fix-up; elsewhere, the signal.
+// What the kernel does with a fault at an ENCLU: at our vDSO function, its fix-up; elsewhere, the
+// signal.
 void report(Context& c, const Event& event, int signal, siginfo_t* info) {
   if (c.rip() != reinterpret_cast<Address>(emu_aep)) return deliver(c, signal, info);
   c.set_rip(reinterpret_cast<Address>(emu_handle_exception));
@@ -361,7 +226,8 @@ void enclave_page_fault(Context& c, Address address, std::uint64_t error, int si
         info);
   }
   if (!options().strict) return;
-  // Even a fault that only the kernel sees leaves the enclave and comes back: SSA[CSSA] has been written.
+  // Even a fault that only the kernel sees leaves the enclave and comes back: SSA[CSSA] has been
+  // written.
   const Event event =
       exception(sgx::vector::kPf, static_cast<std::uint16_t>(error & 0x16), address);
   aex(c, event);
@@ -428,8 +294,9 @@ void enclave_fault(Context& c, int signal, siginfo_t* info) {
     return leave_and_report(c, exception(sgx::vector::kGp), signal, info);
   }
   if (signal == SIGSYS) {
-    // The hardware's `syscall` has happened: RIP is after it, RCX = that RIP, R11 = RFLAGS. Their former values are lost; all
-    // else, RAX included, is as before. (For int 0x80 and sysenter RCX and R11 are intact.)
+    // The hardware's `syscall` has happened: RIP is after it, RCX = that RIP, R11 = RFLAGS. Their
+    // former values are lost; all else, RAX included, is as before. (For int 0x80 and sysenter RCX
+    // and R11 are intact.)
     c.set_rip(rip - 2);
     return leave_and_report(c, exception(sgx::vector::kUd), signal, info);
   }
@@ -458,7 +325,8 @@ void host_enclu(Context& c, int signal, siginfo_t* info) {
   report(c, fault, signal, info);
 }
 
-// A fault in the emulator's own code on enclave memory: the page was closed since it was checked. True if it is open now.
+// A fault in the emulator's own code on enclave memory: the page was closed since it was checked.
+// True if it is open now.
 bool reopen(Context& c) {
   if (c.reg(REG_TRAPNO) != sgx::vector::kPf) return false;
   const auto address = static_cast<Address>(c.reg(REG_CR2));

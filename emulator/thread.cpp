@@ -1,8 +1,10 @@
-// Host threads: their slots, by which handlers and stubs find them; the LDT tag; Syscall User Dispatch.
+// Host threads: their slots, by which handlers and stubs find them; the LDT tag; Syscall User
+// Dispatch.
 //
-// A slot is 64 KiB: the ThreadBlock, the stack of leaves, the alternate signal stack. Slots lie in one region, slot i's number
-// is the index of an LDT descriptor, and ES holds its selector: reading ES costs less than a nanosecond, and no 64-bit
-// program uses it. The descriptor itself (a flat data segment) has no meaning.
+// A slot is 64 KiB: the ThreadBlock, the stack of leaves, the alternate signal stack. Slots lie in
+// one region, slot i's number is the index of an LDT descriptor, and ES holds its selector: reading
+// ES costs less than a nanosecond, and no 64-bit program uses it. The descriptor itself (a flat
+// data segment) has no meaning.
 #include <asm/ldt.h>
 #include <pthread.h>
 #include <sys/prctl.h>

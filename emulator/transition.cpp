@@ -1,9 +1,10 @@
-// Crossing the boundary: EENTER, EEXIT, AEX and ERESUME (SDM volume 3D, chapters 36 to 39), on the context of a trapped
-// thread, and the checks that let fast.S do EENTER and ERESUME by plain jumps.
+// Crossing the boundary: EENTER, EEXIT, AEX and ERESUME (SDM volume 3D, chapters 36 to 39), on the
+// context of a trapped thread, and the checks that let fast.S do EENTER and ERESUME by plain jumps.
 //
-// A logical processor is in enclave mode when its thread block's `current` is set. TCS.BUSY keeps others off the TCS. The
-// synthetic register state after an AEX is the SDM's: RAX=3, RBX=TCS, RCX=AEP, RSP and RBP from the SSA's URSP and URBP,
-// the other general registers 0, the arithmetic flags and RF clear (DF, AC and the rest stay: software clears them).
+// A logical processor is in enclave mode when its thread block's `current` is set. TCS.BUSY keeps
+// others off the TCS. The synthetic register state after an AEX is the SDM's: RAX=3, RBX=TCS,
+// RCX=AEP, RSP and RBP from the SSA's URSP and URBP, the other general registers 0, the arithmetic
+// flags and RF clear (DF, AC and the rest stay: software clears them).
 #include "emulator/internal.h"
 #include "emulator/raw_syscall.h"
 
@@ -72,7 +73,8 @@ Tcs* claim(ThreadBlock& thread, Address address, Event& fault) {
   return tcs;
 }
 
-// If every frame of the TCS is usable, later entries need not look: until an ioctl clears `validated`.
+// If every frame of the TCS is usable, later entries need not look: until an ioctl clears
+// `validated`.
 void remember(Tcs& tcs, ThreadBlock& thread) {
   Event ignored;
   if (options().strict && next_random(thread.random) % 64 == 0) return;
@@ -311,8 +313,8 @@ void undo_resume(Context& context) {
 
 }  // namespace emulator
 
-// fast.S: readies an ERESUME of thread->cached so that only loading registers remains. 0: take the trap, which finds out
-// what is wrong. Runs on the host's stack with the host's FS; signals wait.
+// fast.S: readies an ERESUME of thread->cached so that only loading registers remains. 0: take the
+// trap, which finds out what is wrong. Runs on the host's stack with the host's FS; signals wait.
 std::uint32_t emu_resume_prepare(emulator::ThreadBlock* thread) {
   using namespace emulator;
   Tcs& tcs = *thread->cached;

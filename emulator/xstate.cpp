@@ -1,8 +1,10 @@
-// The extended state (x87, SSE, AVX, AVX-512, AMX) on its way between a signal frame and an SSA frame.
+// The extended state (x87, SSE, AVX, AVX-512, AMX) on its way between a signal frame and an SSA
+// frame.
 //
-// Both hold it in XSAVE's standard format: 512 legacy bytes, a 64-byte header, then components at the offsets that CPUID
-// leaf 0xD gives (SDM volume 1, 13.4). A signal frame differs in bytes 464-511, where the kernel keeps its own record.
-// An AEX saves the components of XFRM and loads the initial state; XSTATE_BV=0 in the frame makes sigreturn do that.
+// Both hold it in XSAVE's standard format: 512 legacy bytes, a 64-byte header, then components at
+// the offsets that CPUID leaf 0xD gives (SDM volume 1, 13.4). A signal frame differs in bytes
+// 464-511, where the kernel keeps its own record. An AEX saves the components of XFRM and loads the
+// initial state; XSTATE_BV=0 in the frame makes sigreturn do that.
 #include <cpuid.h>
 
 #include "emulator/internal.h"
@@ -35,7 +37,8 @@ Xstate probe() {
   return result;
 }
 
-// No libc: its memcpy uses vector registers and IFUNCs, which is harmless in a handler but not everywhere this runs.
+// No libc: its memcpy uses vector registers and IFUNCs, which is harmless in a handler but not
+// everywhere this runs.
 void copy(void* to, const void* from, std::uint64_t size) {
   __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size)::"memory");
 }

@@ -1,12 +1,14 @@
-// The SGX architecture as data: every structure that the processor, the enclave, the driver and the verifiers exchange,
-// with its exact layout, and the numbers of leaves, errors, page types and attribute bits.
+// The SGX architecture as data: every structure that the processor, the enclave, the driver and the
+// verifiers exchange, with its exact layout, and the numbers of leaves, errors, page types and
+// attribute bits.
 //
-// Source: Intel SDM volume 3D, chapters 34 (structures: sections 34.7 to 34.19) and 36 (leaf functions); the quote is
-// Intel's "SGX ECDSA QuoteGenReference", appendix A (version 3). Names are the SDM's. Every size and every offset is
-// asserted, because a structure that is one byte off still compiles and merely fails on hardware.
+// Source: Intel SDM volume 3D, chapters 34 (structures: sections 34.7 to 34.19) and 36 (leaf
+// functions); the quote is Intel's "SGX ECDSA QuoteGenReference", appendix A (version 3). Names are
+// the SDM's. Every size and every offset is asserted, because a structure that is one byte off
+// still compiles and merely fails on hardware.
 //
-// The header is freestanding: the trusted LibOS includes it as it is, so it must never allocate, and must need nothing
-// but <cstdint>, <cstddef> and <array>.
+// The header is freestanding: the trusted LibOS includes it as it is, so it must never allocate,
+// and must need nothing but <cstdint>, <cstddef> and <array>.
 #pragma once
 
 #include <array>
@@ -208,8 +210,8 @@ static_assert(offsetof(Tcs, fslimit) == 64 && offsetof(Tcs, gslimit) == 68);
 static_assert(offsetof(Tcs, ocetssa) == 72 && offsetof(Tcs, prevssp) == 80);
 static_assert(offsetof(Tcs, reserved) == 88);
 
-// EXITINFO in GPRSGX: why the asynchronous exit happened. VALID is clear for interrupts and for exceptions that SGX does
-// not report. SDM 34.9.1.1.
+// EXITINFO in GPRSGX: why the asynchronous exit happened. VALID is clear for interrupts and for
+// exceptions that SGX does not report. SDM 34.9.1.1.
 namespace exitinfo {
 inline constexpr std::uint32_t kVectorMask = 0xff;
 inline constexpr std::uint32_t kTypeShift = 8;
@@ -345,8 +347,8 @@ static_assert(sizeof(Pageinfo) == 32);
 static_assert(offsetof(Pageinfo, linaddr) == 0 && offsetof(Pageinfo, srcpge) == 8);
 static_assert(offsetof(Pageinfo, secinfo) == 16 && offsetof(Pageinfo, secs) == 24);
 
-// The certificate of an enclave: what it is, who signed it, and what it demands. The signature covers [0,128) and
-// [900,1028). Numbers of 384 bytes are little-endian. SDM 34.13.
+// The certificate of an enclave: what it is, who signed it, and what it demands. The signature
+// covers [0,128) and [900,1028). Numbers of 384 bytes are little-endian. SDM 34.13.
 struct [[gnu::packed]] Sigstruct {
   Bytes<16> header;
   std::uint32_t vendor;  // 0, or 0x8086 for Intel's own
@@ -396,7 +398,8 @@ inline constexpr Bytes<16> kSigstructHeader2 = {0x01, 0x01, 0, 0, 0x60, 0, 0, 0,
 
 using Reportdata = Bytes<64>;
 
-// What an enclave is, as a report states it: the signed or MACed part of REPORT and of a quote. SDM 34.15.
+// What an enclave is, as a report states it: the signed or MACed part of REPORT and of a quote. SDM
+// 34.15.
 struct ReportBody {
   Bytes<16> cpusvn;
   std::uint32_t miscselect;
@@ -432,7 +435,8 @@ struct alignas(512) Report {
   Bytes<32> keyid;
   Bytes<16> mac;  // AES-128-CMAC over `body` with the target's report key
 };
-// The alignment that EREPORT demands pads the type; the architectural structure is its first 432 bytes.
+// The alignment that EREPORT demands pads the type; the architectural structure is its first 432
+// bytes.
 inline constexpr std::size_t kReportSize = 432;
 static_assert(sizeof(Report) == 512);
 static_assert(offsetof(Report, body) == 0 && offsetof(Report, keyid) == 384);
@@ -529,8 +533,8 @@ static_assert(sizeof(Quote) == 436);
 static_assert(offsetof(Quote, header) == 0 && offsetof(Quote, body) == 48);
 static_assert(offsetof(Quote, signature_size) == 432);
 
-// The fixed part of an ECDSA quote's signature data. QE authentication data (u16 size + bytes) and certification data
-// (u16 type, u32 size, bytes) follow.
+// The fixed part of an ECDSA quote's signature data. QE authentication data (u16 size + bytes) and
+// certification data (u16 type, u32 size, bytes) follow.
 struct [[gnu::packed]] QuoteSignature {
   Bytes<64> signature;        // r || s, big-endian, over header and body
   Bytes<64> attestation_key;  // x || y

@@ -120,7 +120,8 @@ bool header_is_valid(const Sigstruct& s) {
          all_zero(s.reserved4);
 }
 
-// The processor's way: no modular exponentiation, only two multiplications checked against the given quotients.
+// The processor's way: no modular exponentiation, only two multiplications checked against the
+// given quotients.
 bool signature_is_valid(const Sigstruct& sigstruct) {
   const NumberContext context(BN_CTX_new());
   const Number s = from_little_endian(sigstruct.signature.data());

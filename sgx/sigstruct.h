@@ -1,8 +1,9 @@
-// SIGSTRUCT: making it (the signer) and checking it (EINIT, and anyone who reads an enclave). SDM 34.13 and EINIT.
+// SIGSTRUCT: making it (the signer) and checking it (EINIT, and anyone who reads an enclave). SDM
+// 34.13 and EINIT.
 //
-// The signature is RSA-3072 PKCS#1 v1.5 with SHA-256 and e=3 over bytes [0,128) and [900,1028). Q1 and Q2 are helper
-// quotients: Q1 = floor(S^2 / M), Q2 = floor((S^3 - Q1*S*M) / M). The processor verifies with them and refuses wrong ones,
-// so verify() does as well.
+// The signature is RSA-3072 PKCS#1 v1.5 with SHA-256 and e=3 over bytes [0,128) and [900,1028). Q1
+// and Q2 are helper quotients: Q1 = floor(S^2 / M), Q2 = floor((S^3 - Q1*S*M) / M). The processor
+// verifies with them and refuses wrong ones, so verify() does as well.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,8 @@ class SigningKey {
  public:
   // A new random key. Takes about 0.3 s.
   static std::expected<SigningKey, std::string> generate();
-  // From PEM text (PKCS#8 or PKCS#1, not encrypted). The error is a sentence without the file's name.
+  // From PEM text (PKCS#8 or PKCS#1, not encrypted). The error is a sentence without the file's
+  // name.
   static std::expected<SigningKey, std::string> from_pem(std::string_view pem);
   static std::expected<SigningKey, std::string> load(const std::string& path);
 
@@ -62,8 +64,9 @@ struct SigningInput {
 
 std::expected<Sigstruct, std::string> sign(const SigningInput& input, const SigningKey& key);
 
-// Checks header constants, reserved fields, exponent, signature and Q1/Q2, as EINIT does. Not the enclave's hash or
-// attributes: those are compared with a SECS. kSuccess, kInvalidSigStruct or kInvalidSignature.
+// Checks header constants, reserved fields, exponent, signature and Q1/Q2, as EINIT does. Not the
+// enclave's hash or attributes: those are compared with a SECS. kSuccess, kInvalidSigStruct or
+// kInvalidSignature.
 Error verify(const Sigstruct& sigstruct);
 
 // SHA-256 of the modulus: the signer's identity.

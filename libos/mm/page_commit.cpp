@@ -122,12 +122,7 @@ Result<void> open_run(AddressRange run, Prot final_prot) {
   const auto note = [&](Result<void> step) {
     if (step.is_error() && !result.is_error()) result = step;
   };
-  EpcmRights epcm_runs;
-  for_each(run, [&](uint64_t page, std::atomic<uint32_t>& bits) {
-    const PageState state(bits.load(std::memory_order_relaxed));
-    if (!has(state.epcm(), kProtReadWrite)) note(epcm_runs.add(page, kProtReadWrite));
-  });
-  note(epcm_runs.flush());
+  // The host's rights first: EMODPE itself needs access to the page.
   HostRights host_runs;
   for_each(run, [&](uint64_t page, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));
@@ -138,6 +133,12 @@ Result<void> open_run(AddressRange run, Prot final_prot) {
     }
   });
   note(host_runs.flush());
+  EpcmRights epcm_runs;
+  for_each(run, [&](uint64_t page, std::atomic<uint32_t>& bits) {
+    const PageState state(bits.load(std::memory_order_relaxed));
+    if (!has(state.epcm(), kProtReadWrite)) note(epcm_runs.add(page, kProtReadWrite));
+  });
+  note(epcm_runs.flush());
   return result;
 }
 

@@ -1,13 +1,12 @@
 // The test enclave: a flat image, position-independent, that emulator_test.cpp loads at any base.
 //
-//   0x0000 TCS 0, TCS 1            0x2000 SSA of each: two frames of one page
-//   0x6000 code (RX)               0x8000 data (RW); FS points here, GS at 0x8800
-//   0x9000 two stacks of two pages 0xd000 end of the image
+//   0x0000 TCS 0, TCS 1            0x2000 SSA of each: two frames of one page 0x6000 code (RX)               0x8000 data (RW); FS points here, GS at 0x8800 0x9000 two stacks of two pages 0xd000 end of the image
 //
 // Called with RDI = operation, RSI = struct Call* in untrusted memory:
-//   0 rax, 8 rbx, 16 rcx, 24 rdx: operands in and out; 32: rflags out; 40: secinfo flags in; 48: result
-// At CSSA=1 it is the exception handler: it adds RDX to SSA[0].RIP and counts in data+0x100. With RDI=1 it does EDECCSSA
-// first, which abandons the interrupted call.
+//   0 rax, 8 rbx, 16 rcx, 24 rdx: operands in and out; 32: rflags out; 40: secinfo flags in; 48:
+//   result
+// At CSSA=1 it is the exception handler: it adds RDX to SSA[0].RIP and counts in data+0x100. With
+// RDI=1 it does EDECCSSA first, which abandons the interrupted call.
 
   .section .rodata.enclave, "a", @progbits
   .p2align 12
@@ -207,7 +206,8 @@ test_enclave:
   mov %r12, 24(%rsi)
   ret
 
-  // Registers over a leaf. EMODPE of the page at RCX with the SECINFO given; all others must survive.
+  // Registers over a leaf. EMODPE of the page at RCX with the SECINFO given; all others must
+  // survive.
 .Lregs:
   LOAD_OPERANDS
   mov %rdx, 8(%rsi)                // rounds
@@ -263,8 +263,9 @@ test_enclave:
   pop %rbp
   ret
 
-  // Vector state over whatever interrupts: the enclave's AVX-512 (or AVX, or SSE) registers hold a pattern that depends on
-  // the TCS; each round writes and compares them. 24(%rsi): 2 = AVX-512, 1 = AVX, 0 = SSE.
+  // Vector state over whatever interrupts: the enclave's AVX-512 (or AVX, or SSE) registers hold a
+  // pattern that depends on the TCS; each round writes and compares them. 24(%rsi): 2 = AVX-512, 1
+  // = AVX, 0 = SSE.
 .Lspin:
   mov 16(%rsi), %r12
   mov 24(%rsi), %r13
@@ -325,9 +326,10 @@ test_enclave:
   .org 0xd000
 test_enclave_end:
 
-// int enter_saving(const struct Entry*): calls the vDSO function, which preserves no more registers than the enclave does, and
-// none over an exception. 0 function, 8 rdi, 16 rsi, 24 rdx, 32 leaf, 40 run, 48 stack or 0 for the current one. A call that
-// an exception interrupted is resumed from the same stack depth, since the enclave leaves with the RSP it came with.
+// int enter_saving(const struct Entry*): calls the vDSO function, which preserves no more registers
+// than the enclave does, and none over an exception. 0 function, 8 rdi, 16 rsi, 24 rdx, 32 leaf, 40
+// run, 48 stack or 0 for the current one. A call that an exception interrupted is resumed from the
+// same stack depth, since the enclave leaves with the RSP it came with.
   .text
   .globl enter_saving
 enter_saving:
@@ -363,8 +365,8 @@ enter_saving:
   pop %rbp
   ret
 
-// uint64_t cross_with_vectors(const struct Entry*, uint64_t pattern): enter_saving() with AVX-512 registers full of a pattern,
-// which a call of operation 0 must leave as they are. 0 if they are.
+// uint64_t cross_with_vectors(const struct Entry*, uint64_t pattern): enter_saving() with AVX-512
+// registers full of a pattern, which a call of operation 0 must leave as they are. 0 if they are.
   .globl cross_with_vectors
 cross_with_vectors:
   push %rbx

@@ -1,4 +1,5 @@
-// The test enclave (emulator_enclave.S) as an object: loads it through the emulator's device functions and calls it.
+// The test enclave (emulator_enclave.S) as an object: loads it through the emulator's device
+// functions and calls it.
 #pragma once
 
 #include <asm/sgx.h>

@@ -1,7 +1,7 @@
-// Stress: two threads cross the boundary millions of times while timers and another thread's signals land everywhere, each
-// tick enters the interrupted enclave, and AVX-512 state is in flight on both sides. Nothing may change that should not:
-// vector and general registers in the enclave over ticks and leaves, vector registers of the host over crossings, the
-// count of handler entries.
+// Stress: two threads cross the boundary millions of times while timers and another thread's
+// signals land everywhere, each tick enters the interrupted enclave, and AVX-512 state is in flight
+// on both sides. Nothing may change that should not: vector and general registers in the enclave
+// over ticks and leaves, vector registers of the host over crossings, the count of handler entries.
 //
 //   emulator_stress [CROSSINGS] [--path=trap|--path=strict]
 #include <signal.h>

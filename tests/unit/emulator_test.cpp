@@ -1,6 +1,6 @@
-// emulator/ by itself, through its public interface, with a hand-written enclave (emulator_enclave.S). Every test runs on
-// each path: --path=fast (patched sites, entry by a jump), --path=trap (every ENCLU traps: the reference), --path=strict
-// (fast, with injections).
+// emulator/ by itself, through its public interface, with a hand-written enclave
+// (emulator_enclave.S). Every test runs on each path: --path=fast (patched sites, entry by a jump),
+// --path=trap (every ENCLU traps: the reference), --path=strict (fast, with injections).
 #include <gtest/gtest.h>
 #include <setjmp.h>
 #include <signal.h>

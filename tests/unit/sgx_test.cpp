@@ -1,5 +1,5 @@
-// sgx/: layouts are asserted at compile time; here the measurement against an independent statement of the SDM's
-// algorithm and against time, and SIGSTRUCT against OpenSSL's own verification.
+// sgx/: layouts are asserted at compile time; here the measurement against an independent statement
+// of the SDM's algorithm and against time, and SIGSTRUCT against OpenSSL's own verification.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <gtest/gtest.h>
 #include <openssl/sha.h>
