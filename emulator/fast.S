@@ -2,10 +2,10 @@
 // stub that patched ENCLU sites jump to, and the switch of stacks on which a runtime's signal
 // handler is called.
 //
-// A signal may arrive at any instruction here. What makes that safe are the labels: signals.cpp
+// A signal may arrive at any instruction here. What makes that safe are the labels: settle.cpp
 // knows, for each range between two of them, which registers hold what, and takes the context
 // either back to just before the leaf or forward to just after it. Whoever edits an instruction
-// here must check settle() there.
+// here must check it.
 //
 // Arithmetic flags do not survive a patched ENCLU (the stub compares). All other flags do: nothing
 // here writes DF, AC or TF, nor any vector register.
@@ -13,40 +13,15 @@
 #include "emulator/offsets.h"
 
   .text
-  .hidden emu_eenter_tried, emu_restorer
-  .hidden emu_attach, emu_costs, emu_delivered, emu_fast_path, emu_leaf, emu_resume_prepare, emu_slots
-  .hidden emu_spend_crossing, emu_thread
-  .hidden emu_aep
-  .hidden emu_after_enclu
-  .hidden emu_deliver
-  .hidden emu_eenter_begin
-  .hidden emu_eenter_claimed
-  .hidden emu_eenter_committed
-  .hidden emu_eenter_end
-  .hidden emu_eexit_begin
-  .hidden emu_eexit_cleared
-  .hidden emu_eexit_committed
-  .hidden emu_eexit_enclu
-  .hidden emu_eexit_end
-  .hidden emu_eexit_released
-  .hidden emu_enter_enclave
-  .hidden emu_handle_exception
-  .hidden emu_leaf_begin
-  .hidden emu_leaf_done
-  .hidden emu_leaf_end
-  .hidden emu_leaf_r15
-  .hidden emu_leaf_r15_end
-  .hidden emu_leaf_saved
-  .hidden emu_resume_begin
-  .hidden emu_resume_end
-  .hidden emu_stub
-  .hidden emu_stub_blocks
-  .hidden emu_stub_end
-  .hidden emu_stub_jump
-  .hidden emu_stub_literals
-  .hidden emu_stub_tail
-  .hidden emu_stub_tail_fault
-  .hidden emu_stub_trap
+  .hidden emu_aep, emu_after_enclu, emu_attach, emu_costs, emu_deliver, emu_delivered
+  .hidden emu_eenter_begin, emu_eenter_claimed, emu_eenter_committed, emu_eenter_end
+  .hidden emu_eenter_tried, emu_eexit_begin, emu_eexit_cleared, emu_eexit_committed
+  .hidden emu_eexit_enclu, emu_eexit_end, emu_eexit_released, emu_enter_enclave, emu_fast_path
+  .hidden emu_handle_exception, emu_leaf, emu_leaf_begin, emu_leaf_done, emu_leaf_end
+  .hidden emu_leaf_r15, emu_leaf_r15_end, emu_leaf_saved, emu_restorer, emu_resume_begin
+  .hidden emu_resume_end, emu_resume_prepare, emu_slots, emu_spend_crossing, emu_stub
+  .hidden emu_stub_blocks, emu_stub_end, emu_stub_jump, emu_stub_literals, emu_stub_tail
+  .hidden emu_stub_tail_fault, emu_stub_trap, emu_thread
 
 // rt_tgsigqueueinfo(pid, tid, signal, info) of the signal that waited; R15 = thread block. Inside
 // the ranges in which settle() knows what to do.
@@ -120,7 +95,8 @@ emu_enter_enclave:
   jne .Lresume
 
   // EENTER. RBX = TCS. RAX and RCX are scratch.
-  .globl emu_eenter_begin, emu_eenter_tried, emu_eenter_claimed, emu_eenter_committed, emu_eenter_end
+  .globl emu_eenter_begin, emu_eenter_tried, emu_eenter_claimed, emu_eenter_committed
+  .globl emu_eenter_end
 emu_eenter_begin:
   mov emu_thread@gottpoff(%rip), %rcx
   mov %fs:(%rcx), %rcx
@@ -144,7 +120,7 @@ emu_eenter_claimed:               // undone by clearing BUSY; RAX = the Tcs
   mov %rbx, TCS_AEP(%rax)
   incq TB_COUNT_EENTER(%rcx)
   mov %rax, TB_CURRENT(%rcx)
-emu_eenter_committed:             // in enclave mode: completed by loading the registers from CURRENT
+emu_eenter_committed:             // in enclave mode: completed from CURRENT
   mov TCS_GSBASE(%rax), %rbx
   wrgsbase %rbx
   mov TCS_FSBASE(%rax), %rbx
@@ -201,7 +177,7 @@ emu_handle_exception:
   mov %rsp, %rcx
   mov %rbx, %rax
   mov %rsp, %rbx
-  and $0xf, %rbx                  // what the alignment takes off, kept in a register that the call preserves
+  and $0xf, %rbx                  // what the alignment takes off
   and $-0x10, %rsp
   push %rax
   push %rax
@@ -286,7 +262,7 @@ emu_handle_exception:
   jz .Lresume_failed
   .globl emu_resume_begin, emu_resume_end
   movl $0, TB_IN_LEAF(%rdi)
-emu_resume_begin:                 // undone by undo_resume(): the SSA frame is intact until the next AEX
+emu_resume_begin:                 // undone by undo_resume(): the SSA frame is intact
   mov %rdi, %r15
   cmpl $0, TB_DEFERRED(%r15)
   jne .Lresume_raise
@@ -461,8 +437,8 @@ emu_leaf_end:
 3:
 .endm
 
-  .globl emu_stub, emu_stub_trap, emu_stub_tail, emu_stub_tail_fault, emu_stub_jump, emu_stub_literals
-  .globl emu_stub_end, emu_stub_blocks
+  .globl emu_stub, emu_stub_trap, emu_stub_tail, emu_stub_tail_fault, emu_stub_jump
+  .globl emu_stub_literals, emu_stub_end, emu_stub_blocks
   .p2align 6
 emu_stub:
 .Lstub:
@@ -478,7 +454,7 @@ emu_stub_trap:
 .Lstub_trap:
   .byte 0x0f, 0x01, 0xd7
   ud2
-emu_stub_tail_fault:              // RAX = thread block: the leaf faults; let the trap path deliver it
+emu_stub_tail_fault:              // RAX = thread block: the trap path delivers the fault
   mov TB_REGS+R_RAX(%rax), %rax
   jmp .Lstub_trap
 emu_stub_tail:                    // RAX = thread block: back to the instruction after the site

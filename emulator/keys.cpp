@@ -6,7 +6,8 @@
 // layout that silicon hashes, so keys are not those of any real processor, and must not be: the
 // root key is a constant that says "emulated", the same everywhere, so that sealed data can move
 // between machines of developers. Nobody's secret depends on it.
-#define OPENSSL_SUPPRESS_DEPRECATED  // AES_*: pure functions; EVP allocates, which a handler must not
+// AES_* are pure functions; EVP allocates, which a handler must not.
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/aes.h>
 #include <sys/random.h>
 

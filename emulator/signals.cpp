@@ -3,14 +3,12 @@
 // Every handler that can interrupt an enclave is emu_signal(), on the thread's alternate stack. It
 // starts with the enclave's FS, so it first finds its thread by RSP and loads the host's FS. Then:
 //
-//   a fault of the enclave    invisible (a page to open), or emulated (ENCLU), or an AEX, after which the context is
-//                             moved to where the kernel's vDSO fix-up would move it
-//   any other signal          the context is settled (brought to an instruction boundary of the architecture: the middle
-//                             of a stub is not one), the AEX is done if the thread is in an
-//                             enclave, and the runtime's handler is called on the host's stack, as
-//                             on hardware. The alternate stack is free again by then, so that the
-//                             handler may enter the enclave anew.
-//   a fault of the host       goes to whoever had the signal before
+//   * a fault of the enclave is invisible (a page to open), or emulated (ENCLU), or an AEX, after
+//     which the context is moved to where the kernel's vDSO fix-up would move it;
+//   * any other signal: the context is settled (settle.cpp), the AEX is done if the thread is in an
+//     enclave, and the runtime's handler is called on the host's stack, as on hardware. The
+//     alternate stack is free again by then, so that the handler may enter the enclave anew;
+//   * a fault of the host goes to whoever had the signal before.
 //
 // After the runtime's handler, if the context is still at our AEP with RAX=3, the ERESUME is done
 // on the signal frame itself and sigreturn continues the enclave; the ENCLU at the AEP need not

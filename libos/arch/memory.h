@@ -33,7 +33,7 @@ Result<void> commit_page_copy(uint64_t address, uint64_t from, Prot prot);
 Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot);
 // The host page table's rights: one host call. Untrusted: a lying host can only suppress faults.
 Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot);
-// Gives committed pages back to the host (trim, EACCEPT, remove); they are uncommitted afterwards.
+// Gives committed pages back to the host (trim, EACCEPT, remove); they are uncommitted afterwards, with all host rights.
 Result<void> decommit_pages(uint64_t address, uint64_t count);
 
 }  // namespace occlum

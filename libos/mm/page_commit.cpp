@@ -266,7 +266,8 @@ void decommit_kept(AddressRange range) {
         for_each(run, [](uint64_t, std::atomic<uint32_t>& bits) {
           const PageState state(bits.load(std::memory_order_relaxed));
           constexpr uint32_t kClear = PageState::kCommitted | PageState::kDirty;
-          bits.store(state.with(0, kClear).with_epcm(Prot::kNone).bits(), std::memory_order_release);
+          bits.store(state.with(0, kClear).with_epcm(Prot::kNone).with_host(kProtAll).bits(),
+                     std::memory_order_release);
         });
         uncharge(pages);
         memory_counters.user_kept_pages.fetch_sub(pages, std::memory_order_relaxed);

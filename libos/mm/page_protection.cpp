@@ -69,29 +69,31 @@ Prot host_target(Prot wanted, Prot epcm) {
   return wanted == Prot::kNone ? wanted : wanted | ~epcm;
 }
 
-// Brings the pages that `applies` to to the rights `wanted`.
+// Brings the pages that `applies` to to the rights `wanted`. The host's rights come first: EMODPE needs access itself.
 Result<void> apply(AddressRange range, Prot wanted, FunctionRef<bool(PageState)> applies) {
   Result<void> result;
-  EpcmRights epcm_runs;
   const auto note = [&](Result<void> step) {
     if (step.is_error() && !result.is_error()) result = step;
   };
+  HostRights host_runs;
+  for_each(range, [&](uint64_t page, std::atomic<uint32_t>& bits) {
+    const PageState state(bits.load(std::memory_order_relaxed));
+    const Prot epcm = state.epcm() | wanted;
+    if (!applies(state) || (epcm & state.host()) == wanted) {
+      if (state.committed()) note(host_runs.skip());
+      return;
+    }
+    note(host_runs.add(page, host_target(wanted, epcm)));
+  });
+  note(host_runs.flush());
+  if (result.is_error()) return result;
+  EpcmRights epcm_runs;
   for_each(range, [&](uint64_t page, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));
     if (!applies(state) || has(state.epcm(), wanted)) return;
     note(epcm_runs.add(page, wanted));
   });
   note(epcm_runs.flush());
-  HostRights host_runs;
-  for_each(range, [&](uint64_t page, std::atomic<uint32_t>& bits) {
-    const PageState state(bits.load(std::memory_order_relaxed));
-    if (!applies(state) || state.effective() == wanted) {
-      if (state.committed()) note(host_runs.skip());
-      return;
-    }
-    note(host_runs.add(page, host_target(wanted, state.epcm())));
-  });
-  note(host_runs.flush());
   return result;
 }
 

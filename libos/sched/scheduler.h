@@ -12,6 +12,10 @@ void reschedule();
 // First code of a task on its own stack.
 extern "C" [[noreturn]] void task_first_run();
 
+// The current vCPU asks for ticks from now on, until one finds nothing that needs them. A timer has been armed: a task
+// that runs alone does not come by the scheduler.
+void want_tick();
+
 // Host watches exist (libos/host/host_events): somebody must ask the host for events when no vCPU sleeps.
 void note_host_watch(int change);
 

@@ -2,6 +2,8 @@
 // next one of the same parent, `previous` the sibling before or, for a first child, the parent.
 #include "libos/sched/timer_queue.h"
 
+#include "libos/sched/scheduler.h"
+
 namespace occlum {
 namespace {
 constinit TimerQueue queue;
@@ -104,7 +106,10 @@ Nanoseconds TimerQueue::expire(Nanoseconds now) {
   return next_deadline();
 }
 
-void Timer::arm(Nanoseconds when) { timer_queue().arm(*this, when); }
+void Timer::arm(Nanoseconds when) {
+  timer_queue().arm(*this, when);
+  if (when != kNever) want_tick();
+}
 void Timer::cancel() { timer_queue().cancel(*this); }
 
 }  // namespace occlum

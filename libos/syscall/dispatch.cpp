@@ -117,7 +117,7 @@ bool is_interruption(const Result<long>& result) {
 }  // namespace
 
 void dispatch_syscall(Thread& self, UserRegisters& registers) {
-  const uint64_t number = registers.rax;
+  const uint64_t number = static_cast<uint32_t>(registers.rax);  // as Linux: the lower half
   const Entry& entry = entry_for(number);
   const Arguments arguments = arguments_of(registers);
   registers.original_rax = number;

@@ -1,6 +1,8 @@
 // The test enclave: a flat image, position-independent, that emulator_test.cpp loads at any base.
 //
-//   0x0000 TCS 0, TCS 1            0x2000 SSA of each: two frames of one page 0x6000 code (RX)               0x8000 data (RW); FS points here, GS at 0x8800 0x9000 two stacks of two pages 0xd000 end of the image
+//   0x0000 TCS 0, TCS 1            0x2000 SSA of each: two frames of one page
+//   0x6000 code (RX)               0x8000 data (RW); FS points here, GS at 0x9000
+//   0x9000 two stacks of two pages 0xd000 end of the image
 //
 // Called with RDI = operation, RSI = struct Call* in untrusted memory:
 //   0 rax, 8 rbx, 16 rcx, 24 rdx: operands in and out; 32: rflags out; 40: secinfo flags in; 48:
@@ -101,9 +103,9 @@ test_enclave:
   .quad .Lint3 - .Loperations      // 6
   .quad .Ldivide - .Loperations    // 7
   .quad .Lbases - .Loperations     // 8: rax = *fs:0x200, rbx = *gs:0x200
-  .quad .Lspin - .Loperations      // 9: rcx rounds with all vector registers in use; rax = mismatches
+  .quad .Lspin - .Loperations      // 9: vectors for rcx rounds; rax = mismatches
   .quad .Lrange - .Loperations     // 10: EACCEPT rdx pages from rcx
-  .quad .Lregs - .Loperations      // 11: all general registers poisoned over rcx leaves (EMODPE); rax = mismatches
+  .quad .Lregs - .Loperations      // 11: registers over rdx leaves; result = mismatches
   .quad .Lflags - .Loperations     // 12: leave with DF set
   .quad .Lplain - .Loperations     // 13: EACCEPT from an unpatchable ENCLU
   .quad .Loperand - .Loperations   // 14: a leaf with RBX as given: EREPORT, EGETKEY

@@ -67,6 +67,8 @@ Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot) {
 
 Result<void> decommit_pages(uint64_t address, uint64_t count) {
   const uint64_t length = count * kPageSize;
+  // EACCEPT of the trimmed page needs the page tables to let it through.
+  TRY(set_host_protection(address, length, Prot::kRead | Prot::kWrite | Prot::kExec));
   TRY(host_result(make_host_call(abi::HostCallNumber::kModifyTypes, address, length,
                                  static_cast<uint64_t>(sgx::PageType::kTrim))));
   const sgx::Secinfo trimmed{.flags = sgx::secinfo_flags::kTrim | sgx::secinfo_flags::kModified};
@@ -76,7 +78,9 @@ Result<void> decommit_pages(uint64_t address, uint64_t count) {
   return host_result(make_host_call(abi::HostCallNumber::kRemovePages, address, length));
 }
 
+// The driver lets a TCS be mapped RW at most, so the mapping loses X first.
 Result<void> accept_tcs(uint64_t page) {
+  TRY(set_host_protection(page, kPageSize, Prot::kRead | Prot::kWrite));
   TRY(host_result(make_host_call(abi::HostCallNumber::kModifyTypes, page, kPageSize,
                                  static_cast<uint64_t>(sgx::PageType::kTcs))));
   const sgx::Secinfo tcs{.flags = sgx::secinfo_flags::kTcs | sgx::secinfo_flags::kModified};

@@ -150,6 +150,7 @@ Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot) {
   for (uint64_t at = address; at < address + count * kPage; at += kPage) {
     HostedPage& page = m.page(at);
     if (!page.committed) misuse("EMODPE of an uncommitted page", at);
+    if ((page.host & 1) == 0) misuse("EMODPE without host rights", at);
     page.epcm |= static_cast<uint8_t>(prot);
     if ((page.epcm & 3) == 2) misuse("EMODPE to writable and not readable", at);
     m.apply(at);
@@ -177,6 +178,7 @@ Result<void> decommit_pages(uint64_t address, uint64_t count) {
     if (!page.committed) misuse("removal of an uncommitted page", at);
     page.committed = false;
     page.epcm = 0;
+    page.host = 7;
     m.apply(at);
   }
   madvise(reinterpret_cast<void*>(address), count * kPage, MADV_DONTNEED);
