@@ -205,6 +205,7 @@ struct Enclave {
   Ranges vmas;                 // under lock
   Ranges backed;               // really mapped; under lock
   std::vector<Stash> stashes;  // under lock
+  Ranges added;                // by EADD: where sites to patch may be; under lock
   std::atomic<std::uint64_t> vma_generation{1};
 
   std::atomic<std::uint16_t>* epcm = nullptr;  // one per page of ELRANGE

@@ -189,6 +189,7 @@ int add_pages(Enclave& enclave, sgx_enclave_add_pages& argument) {
     }
   }
   argument.count = length;
+  if (length != 0) enclave.added.add(start, start + length, entry.rights());
   apply_rights(enclave, start, start + length, true);
   return result;
 }

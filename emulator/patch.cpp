@@ -37,27 +37,25 @@ void for_each_executable_run(Enclave& enclave, Visit visit) {
     const Epcm e = enclave.page(page);
     return e.usable() && (e.rights() & kExecute) != 0 && enclave.backed.find(page) != nullptr;
   };
-  for (Address page = enclave.base; page < enclave.end();) {
-    if ((enclave.chunk(page).load() & kChunkUsed) == 0) {
-      page = (page & ~(kChunk - 1)) + kChunk;
-      continue;
+  for (const Vma& added : enclave.added.all()) {
+    for (Address page = added.start; page < added.end;) {
+      if (!executable(page)) {
+        page += kPageSize;
+        continue;
+      }
+      Address end = page + kPageSize;
+      while (end < added.end && executable(end)) end += kPageSize;
+      raw::mprotect(page, end - page, PROT_READ | PROT_WRITE);
+      visit(page, end);
+      for (Address p = page; p < end;) {  // back to what was open, in runs
+        const Rights rights = enclave.page(p).opened();
+        Address q = p;
+        while (q < end && enclave.page(q).opened() == rights) q += kPageSize;
+        raw::mprotect(p, q - p, static_cast<int>(rights));
+        p = q;
+      }
+      page = end;
     }
-    if (!executable(page)) {
-      page += kPageSize;
-      continue;
-    }
-    Address end = page + kPageSize;
-    while (end < enclave.end() && executable(end)) end += kPageSize;
-    raw::mprotect(page, end - page, PROT_READ | PROT_WRITE);
-    visit(page, end);
-    for (Address p = page; p < end;) {  // back to what was open, in runs
-      const Rights rights = enclave.page(p).opened();
-      Address q = p;
-      while (q < end && enclave.page(q).opened() == rights) q += kPageSize;
-      raw::mprotect(p, q - p, static_cast<int>(rights));
-      p = q;
-    }
-    page = end;
   }
 }
 

@@ -250,6 +250,8 @@ std::expected<int, std::string> Runtime::run() {
   sigemptyset(&tick.sa_mask);
   sigaddset(&tick.sa_mask, kTickSignal);
   device_.sigaction(kTickSignal, &tick, nullptr);
+  // The vDSO does not report #BP and #DB: they come as SIGTRAP, at the AEP, and phase 1 finds them in EXITINFO.
+  device_.sigaction(SIGTRAP, &tick, nullptr);
   signal(SIGPIPE, SIG_IGN);
   sigset_t blocked = set_of(kForwarded);
   sigaddset(&blocked, kEndSignal);

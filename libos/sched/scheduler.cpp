@@ -120,7 +120,7 @@ class Scheduler {
   static void install(VcpuBlock& vcpu, Task& task) {
     task.state_.store(Task::State::kRunning, std::memory_order_seq_cst);
     task.vcpu_ = vcpu.index;
-    task.slice_start_ = machine_monotonic_ns();
+    task.slice_start_.store(machine_monotonic_ns(), std::memory_order_relaxed);
     vcpu.current = &task;
     vcpu.kernel_stack_top = task.context_.kernel_stack_top();
     context_switches.fetch_add(1, std::memory_order_relaxed);
@@ -134,7 +134,7 @@ class Scheduler {
     if (next == nullptr && after == After::kYield) return;
     VcpuState& state = this_state();
     stash_xstate(task.context_);
-    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() - task.slice_start_,
+    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() - task.slice_start_.load(std::memory_order_relaxed),
                          std::memory_order_relaxed);
     state.left = &task;
     state.after = after;
@@ -288,6 +288,14 @@ class Scheduler {
 constinit SpinLocked<Scheduler::RunQueue> Scheduler::run_queue{LockRank::kScheduler};
 constinit SpinLocked<Scheduler::RunQueue> Scheduler::graveyard{LockRank::kScheduler};
 
+// The slice that is running counts too; the fields are read without a lock, so the sum may miss the switch of a moment.
+uint64_t Task::cpu_time() const {
+  const uint64_t finished = cpu_time_.load(std::memory_order_relaxed);
+  if (state_.load(std::memory_order_relaxed) != State::kRunning) return finished;
+  const uint64_t now = machine_monotonic_ns(), start = slice_start_.load(std::memory_order_relaxed);
+  return finished + (now > start ? now - start : 0);
+}
+
 void Task::unpark() { Scheduler::unpark(*this); }
 void Task::interrupt() { Scheduler::interrupt(*this); }
 
@@ -325,6 +333,7 @@ void reschedule() { Scheduler::reschedule(); }
 void vcpu_main() { Scheduler::idle(); }
 uint32_t current_vcpu() { return this_vcpu().index; }
 void want_tick() { Scheduler::want_tick(); }
+void note_timer_armed() { Scheduler::want_tick(); }
 void note_host_watch(int change) {
   host_watches.fetch_add(change, std::memory_order_relaxed);
   Scheduler::want_tick();

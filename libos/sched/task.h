@@ -43,7 +43,7 @@ class Task : public RefCounted<Task> {
   virtual bool has_interrupt() const { return false; }
 
   TaskContext& context() { return context_; }
-  uint64_t cpu_time() const { return cpu_time_.load(std::memory_order_relaxed); }  // ns, up to the last switch
+  uint64_t cpu_time() const;  // ns that it ran, in user mode and in the LibOS
 
  private:
   friend class Scheduler;
@@ -54,7 +54,7 @@ class Task : public RefCounted<Task> {
   std::atomic<uint32_t> permit_{0};     // 1: a remembered wake-up
   std::atomic<State> state_{State::kNew};
   std::atomic<uint64_t> cpu_time_{0};
-  uint64_t slice_start_ = 0;
+  std::atomic<uint64_t> slice_start_{0};
   uint64_t affinity_ = UINT64_MAX;      // bit n: may run on vCPU n
   uint32_t vcpu_ = 0;                   // where it ran last
 

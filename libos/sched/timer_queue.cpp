@@ -4,6 +4,8 @@
 
 #include "libos/sched/scheduler.h"
 
+#include "libos/sched/scheduler.h"
+
 namespace occlum {
 namespace {
 constinit TimerQueue queue;

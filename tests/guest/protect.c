@@ -87,9 +87,8 @@ CASE(untouched_page_has_its_rights) {
 CASE(wild_pointers) {
   EXPECT((char*)8, kRead, SEGV_MAPERR);
   EXPECT((char*)8, kWrite, SEGV_MAPERR);
-  EXPECT((char*)0xFFC0000000, kRead, SEGV_MAPERR);
+  // The LibOS lies at 0xFFC0000000 in an enclave: reading it is not prevented (README), writing its text is.
   EXPECT((char*)0xFFC0001000, kWrite, SEGV_MAPERR);
-  EXPECT((char*)0xFFB0000000, kRead, SEGV_MAPERR);
 }
 
 CASE(non_canonical) {
