@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "libos/arch/registers.h"
+#include "libos/lib/function_ref.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
 #include "libos/lib/vec.h"
@@ -65,6 +66,10 @@ Result<void> read_root_image(uint64_t offset, std::span<std::byte> to);
 // CPUID as a program may see it: leaf 0xD computed from XFRM, others the host's word, checked once and cached.
 struct CpuidResult { uint32_t eax, ebx, ecx, edx; };
 CpuidResult cpuid(uint32_t leaf, uint32_t subleaf);
+
+// Calls `change`, which may sleep, while no vCPU executes code of a program: those that want to go back to their programs
+// wait. False: a vCPU is executing some, or somebody else is here; nothing was done.
+bool while_programs_pause(FunctionRef<void()> change);
 
 // How system calls came in, of all vCPUs: by the stub of a patched site, or by a trap.
 struct SystemCallCounts { uint64_t by_stub, by_trap; };

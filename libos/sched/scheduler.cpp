@@ -333,7 +333,6 @@ void reschedule() { Scheduler::reschedule(); }
 void vcpu_main() { Scheduler::idle(); }
 uint32_t current_vcpu() { return this_vcpu().index; }
 void want_tick() { Scheduler::want_tick(); }
-void note_timer_armed() { Scheduler::want_tick(); }
 void note_host_watch(int change) {
   host_watches.fetch_add(change, std::memory_order_relaxed);
   Scheduler::want_tick();

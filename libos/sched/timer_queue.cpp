@@ -4,8 +4,6 @@
 
 #include "libos/sched/scheduler.h"
 
-#include "libos/sched/scheduler.h"
-
 namespace occlum {
 namespace {
 constinit TimerQueue queue;

@@ -133,8 +133,8 @@ CASE(clocks_agree_with_the_system_call) {
 
 CASE(clocks_that_need_the_kernel) {
   REQUIRE(vdso_gettime != NULL);
-  CHECK(by_vdso(CLOCK_PROCESS_CPUTIME_ID) >= 0);
-  CHECK(by_vdso(CLOCK_THREAD_CPUTIME_ID) >= 0);
+  CHECK(by_vdso(CLOCK_PROCESS_CPUTIME_ID) > 0);
+  CHECK(by_vdso(CLOCK_THREAD_CPUTIME_ID) > 0);
   struct timespec t;
   CHECK_EQ(vdso_gettime(12345, &t), -EINVAL);
   CHECK_EQ(vdso_getres(12345, &t), -EINVAL);

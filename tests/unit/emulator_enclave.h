@@ -267,7 +267,7 @@ class TestEnclave {
     constexpr int kRw = PROT_READ | PROT_WRITE;
     return segment(0, 2 * kPage, kRw) && segment(0x2000, 4 * kPage, kRw) &&
            segment(0x6000, 2 * kPage, PROT_READ | PROT_EXEC) && segment(0x8000, 5 * kPage, kRw) &&
-           segment(0x10000, 0x200000, kRw | PROT_EXEC);
+           segment(0x10000, 0x3e0000, kRw | PROT_EXEC);
   }
 
   bool check(const char* what, int result) {

@@ -140,7 +140,7 @@ TEST(Emulator, AcceptFaults) {
   EXPECT_EQ(faults(e.base() + (64u << 20), kPendingRw), kVectorGp);
   EXPECT_EQ(faults(e.dynamic(), kPendingRw | 1 << 30), kVectorGp);
   EXPECT_EQ(faults(e.dynamic(), flag::kTcs), kVectorGp) << "PT_TCS without MODIFIED";
-  EXPECT_EQ(faults(e.base() + 0x300000, kPendingRw), kVectorPf) << "no mapping";
+  EXPECT_EQ(faults(e.base() + 0x3f8000, kPendingRw), kVectorPf) << "no mapping";
 }
 
 TEST(Emulator, AcceptcopyInstallsCode) {

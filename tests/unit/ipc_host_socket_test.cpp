@@ -67,7 +67,7 @@ Untrusted<long> system_call(long number, uint64_t, uint64_t, uint64_t, uint64_t,
 HostFd::~HostFd() = default;
 Result<OwnPtr<HostWatch>> HostWatch::create(int) { return make_own<HostWatch>(); }
 HostWatch::~HostWatch() = default;
-uint32_t HostWatch::current_events() const { return random_source(); }
+uint32_t HostWatch::current_events() const { return static_cast<uint32_t>(random_source()); }
 
 namespace {
 
@@ -82,7 +82,7 @@ TEST(HostSocket, AHostThatLiesGivesErrorsOrShortData) {
     std::array<std::byte, 300> buffer = {};
     {
       DataSink sink(std::span(buffer).first(random_source() % 300));
-      IncomingMessage message = {.data = sink, .flags = random_source() % 0x200, .control_room = random_source() % 200};
+      IncomingMessage message = {.data = sink, .flags = static_cast<uint32_t>(random_source() % 0x200), .control_room = random_source() % 200};
       const auto got = socket->receive(message);
       if (!got.is_error()) EXPECT_LE(sink.transferred(), 300u);
       EXPECT_LE(message.control.size(), 200u);

@@ -42,7 +42,7 @@ inline bool in_libos_text(uint64_t address) {
 }
 
 // The phase 1 stack is used from its top by phase 1 itself; a panic uses it from the middle.
-constexpr uint64_t kPanicStackOffset = 8 * 1024 + 8;
+constexpr uint64_t kPanicStackOffset = 8 * 1024;
 
 inline std::span<const Fixup> fixups() {
 #pragma clang unsafe_buffer_usage begin

@@ -42,7 +42,10 @@ AddressRange kernel_dynamic_range() { return {kKernelStart, abi::kConfigAddress}
 Result<void> commit_pages(uint64_t address, uint64_t count) {
   const sgx::Secinfo fresh{.flags = sgx::secinfo_flags::kR | sgx::secinfo_flags::kW | sgx::secinfo_flags::kReg | sgx::secinfo_flags::kPending};
   for (uint64_t page = address; page < address + count * kPageSize; page += kPageSize) {
-    if (leaf(sgx::Enclu::kEaccept, fresh, page) != 0) return Errno::kNoMem;
+    if (leaf(sgx::Enclu::kEaccept, fresh, page) == 0) continue;
+    // All or nothing: the pages before this one go back.
+    if (page != address) (void)decommit_pages(address, (page - address) / kPageSize);
+    return Errno::kNoMem;
   }
   return {};
 }

@@ -90,8 +90,8 @@ Result<void> TaskContext::create() {
   if (area == nullptr) return Errno::kNoMem;
   xstate_ = reinterpret_cast<uint64_t>(area);
   reset_xstate();
-  // The first switch to this task pops six registers and returns to the trampoline.
-  constexpr size_t kWords = 8;
+  // The first switch to this task pops six registers and returns to the trampoline, with the stack aligned for a call.
+  constexpr size_t kWords = 7;
   const uint64_t frame = stack_top_ - sizeof(UserRegisters) - kWords * sizeof(uint64_t);
 #pragma clang unsafe_buffer_usage begin
   const std::span<uint64_t> words(reinterpret_cast<uint64_t*>(frame), kWords);

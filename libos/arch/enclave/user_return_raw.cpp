@@ -46,35 +46,68 @@ void trapped_system_call(UserRegisters& registers) {
   on_syscall(registers);
 }
 
+constinit std::atomic<bool> programs_pause{false};
+
+void wait_for_pause_end() {
+  while (programs_pause.load(std::memory_order_acquire)) {
+    __builtin_ia32_pause();
+    yield_task();
+  }
+}
+
+void left_program() { this_vcpu().may_run_program.store(false, std::memory_order_relaxed); }
+
 }  // namespace
+
+// A vCPU that is in the LibOS says that it goes back, then looks for work; here work is set, then it is seen whether they
+// have said so. Either they see the work or we see that they may be gone.
+bool while_programs_pause(FunctionRef<void()> change) {
+  if (programs_pause.exchange(true, std::memory_order_seq_cst)) return false;
+  for (uint32_t index = 0; VcpuBlock* vcpu = vcpu_block(index); ++index) {
+    vcpu->work.fetch_or(kWorkPause, std::memory_order_seq_cst);
+  }
+  bool all_inside = true;
+  for (uint32_t index = 0; const VcpuBlock* vcpu = vcpu_block(index); ++index) {
+    all_inside = all_inside && !vcpu->may_run_program.load(std::memory_order_seq_cst);
+  }
+  if (all_inside) change();
+  programs_pause.store(false, std::memory_order_release);
+  return all_inside;
+}
 
 extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
   while (true) {
     VcpuBlock& vcpu = this_vcpu();
-    const uint32_t work = vcpu.work.exchange(0, std::memory_order_acq_rel);
-    if ((work & kWorkReschedule) != 0) reschedule();   // may come back on another vCPU
+    vcpu.may_run_program.store(true, std::memory_order_relaxed);   // the exchange is the barrier: while_programs_pause()
+    const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
     Task& task = current_task();
-    if (has_return_work(task)) {
-      on_return_to_user(registers);
+    if (work == 0 && !has_return_work(task)) {
+      load_xstate(task.context());
+      if (vcpu.work.load(std::memory_order_acquire) == 0) restore_user_registers(&registers);
       continue;
     }
-    load_xstate(task.context());
-    if (this_vcpu().work.load(std::memory_order_acquire) == 0) restore_user_registers(&registers);
+    vcpu.may_run_program.store(false, std::memory_order_relaxed);
+    if ((work & kWorkPause) != 0) wait_for_pause_end();
+    if ((work & kWorkReschedule) != 0) reschedule();   // may come back on another vCPU
+    if (has_return_work(task)) on_return_to_user(registers);
   }
 }
 
 extern "C" [[noreturn]] void tick_entered(UserRegisters& registers) {
+  left_program();
   (void)leave_stub(registers);
   return_to_user(registers);
 }
 
 extern "C" [[noreturn]] void syscall_entered(UserRegisters& registers) {
+  left_program();
   count(this_vcpu().stub_syscalls);
   on_syscall(registers);
   return_to_user(registers);
 }
 
 extern "C" [[noreturn]] void exception_entered(UserRegisters& registers) {
+  left_program();
   const FaultInfo fault = this_vcpu().fault;
   if (fault.vector == sgx::vector::kUd && is_system_call(registers.rip)) {
     trapped_system_call(registers);

@@ -43,6 +43,7 @@ struct VcpuBlock {
   uint64_t last_ns;             // 176 monotonic clamp
   // Written by this vCPU only.
   std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
+  std::atomic<bool> may_run_program;  // false: it will look at `work` before it executes code of a program
   // The last fault of the LibOS on its own memory, and how often it came in a row (phase 1).
   uint64_t stale_fault_rip;
   uint64_t stale_fault_address;
@@ -57,6 +58,7 @@ static_assert(offsetof(VcpuBlock, fault) == 160);
 
 constexpr uint32_t kWorkReschedule = 1;  // a tick came and others wait, or may wait
 constexpr uint32_t kWorkInterrupt = 2;   // a signal may be pending for the current task
+constexpr uint32_t kWorkPause = 4;       // while_programs_pause() is under way
 
 // The block of the vCPU that executes. A task may move to another vCPU whenever it parks.
 inline VcpuBlock& this_vcpu() {

@@ -69,10 +69,11 @@ Result<void> start_vcpu(uint32_t index) {
   block->exception_stack = exception_stack;
   block->ssa = ssa;
   block->index = index;
+  block->work.store(kWorkPause, std::memory_order_relaxed);   // one may be under way that does not know this vCPU
   block->shared = boot_parameters().shared + index * abi::kVcpuSharedSize;
   block->tcs = tcs;
-  // The first EENTER pops six registers and returns to the trampoline.
-  constexpr size_t kWords = 8;
+  // The first EENTER pops six registers and returns to the trampoline, with the stack aligned for a call.
+  constexpr size_t kWords = 7;
 #pragma clang unsafe_buffer_usage begin
   const std::span<uint64_t> words(reinterpret_cast<uint64_t*>(idle_stack - kWords * sizeof(uint64_t)), kWords);
 #pragma clang unsafe_buffer_usage end

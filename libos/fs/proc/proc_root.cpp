@@ -8,6 +8,7 @@
 #include "libos/lib/text.h"
 #include "libos/mm/stats.h"
 #include "libos/process/process_table.h"
+#include "libos/process/rewrite/rewrite.h"
 
 namespace occlum {
 
@@ -95,6 +96,8 @@ void report_base_counters(CounterReport report) {
   const SystemCallCounts calls = system_call_counts();
   report("syscalls.by_stub", calls.by_stub);
   report("syscalls.by_trap", calls.by_trap);
+  report("syscalls.patched_sites", rewrite_counters.patched_sites.load());
+  report("syscalls.stub_pages", rewrite_counters.stub_pages.load());
   report("processes.now", process_count());
   report("processes.created", processes_created());
   report("threads.now", thread_count());

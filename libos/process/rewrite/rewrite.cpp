@@ -50,12 +50,4 @@ bool complete_stub(UserRegisters& registers) {
   return true;
 }
 
-RewriteStatistics rewrite_statistics() {
-  const SystemCallCounts counts = system_call_counts();
-  return {.patched_sites = rewrite_counters.patched_sites.load(std::memory_order_relaxed),
-          .stub_pages = rewrite_counters.stub_pages.load(std::memory_order_relaxed),
-          .system_calls_by_stub = counts.by_stub,
-          .system_calls_by_trap = counts.by_trap};
-}
-
 }  // namespace occlum

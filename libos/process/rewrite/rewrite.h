@@ -25,16 +25,11 @@ extern constinit std::atomic<bool> rewriting_enabled;
 // exec: before the first thread runs in the memory. Errors: kNoMem.
 Result<void> prepare_rewriting(AddressSpace& memory);
 
+// For /proc/occlum/stats.
 struct RewriteCounters {
   std::atomic<uint64_t> patched_sites{0};
   std::atomic<uint64_t> stub_pages{0};
 };
 extern constinit RewriteCounters rewrite_counters;
-
-// For /proc/occlum/stats.
-struct RewriteStatistics {
-  uint64_t patched_sites, stub_pages, system_calls_by_stub, system_calls_by_trap;
-};
-RewriteStatistics rewrite_statistics();
 
 }  // namespace occlum

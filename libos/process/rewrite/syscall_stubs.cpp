@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "libos/arch/arch.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/log.h"
 #include "libos/mm/range_allocator.h"
@@ -16,18 +17,29 @@ constexpr uint64_t kLowestStub = 1024 * 1024;
 // A free page stays on each side.
 constexpr uint64_t kRoom = 3 * kPageSize;
 constexpr int kPlacementTries = 8;
+constexpr uint64_t kCommonStubs = 64 * 1024 * 1024;
 
-// A page for stubs in reach of `near`: the lowest, which for what mmap places is below all that mmap places.
-std::optional<uint64_t> find_room(uint64_t near) {
-  const uint64_t lowest = std::max(kLowestStub, near > kStubReach ? near - kStubReach + kPageSize : 0);
-  uint64_t at = align_up(lowest, kPageSize);
+// A page for stubs at or above `at`, not above `last`.
+std::optional<uint64_t> find_room_from(uint64_t at, uint64_t last) {
   if (is_range_free({at, at + kRoom})) return at + kPageSize;
   while (const std::optional<AddressRange> range = next_free_range(at)) {
-    if (range->start > near + kStubReach - kRoom) break;
+    if (range->start > last) break;
     if (range->size() >= kRoom) return range->start + kPageSize;
     at = range->start + kPageSize;
   }
   return std::nullopt;
+}
+
+// In reach of `near`: if possible right below what mmap places, where one page serves a program and its libraries.
+std::optional<uint64_t> find_room(uint64_t near) {
+  const uint64_t lowest =
+      align_up(std::max(kLowestStub, near > kStubReach ? near - kStubReach + kPageSize : 0), kPageSize);
+  const uint64_t last = near + kStubReach - kRoom;
+  const uint64_t common = std::max(lowest, kAnonymousBase - kCommonStubs);
+  if (common < last) {
+    if (const std::optional<uint64_t> room = find_room_from(common, last)) return room;
+  }
+  return find_room_from(lowest, last);
 }
 
 Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
@@ -53,10 +65,16 @@ bool is_patchable_text(const std::optional<Area>& area, const SyscallSite& site)
          area->start <= site.start && site.return_address() <= area->end;
 }
 
-// Nobody may execute half of a jump. The store is atomic, or nobody else executes this memory: its only references are
-// the two of the one thread that uses it, which is the caller. (A vfork child, or a reader in /proc, delays a patch.)
-bool can_store_jump(const AddressSpace& memory, const SyscallSite& site) {
-  return is_atomic_store(site.jump_at(), kJumpSize) || memory.reference_count() <= 2;
+// Nobody may execute half of a jump. The store is atomic; or nobody else executes this memory, as its only references are
+// the two of the one thread that uses it, which is the caller; or no program runs meanwhile. kBusy: none of these now.
+Result<void> store_jump(AddressSpace& memory, const SyscallSite& site, uint64_t stub) {
+  const auto jump = encode_jump(site, stub);
+  if (is_atomic_store(site.jump_at(), kJumpSize) || memory.reference_count() <= 2) {
+    return memory.poke(site.jump_at(), jump);
+  }
+  Result<void> stored = Errno::kBusy;
+  (void)while_programs_pause([&] { stored = memory.poke(site.jump_at(), jump); });
+  return stored;
 }
 
 }  // namespace
@@ -121,9 +139,8 @@ Result<uint64_t> SyscallStubs::make_stub(State& state, AddressSpace& memory, con
 
 Result<void> SyscallStubs::patch(State& state, AddressSpace& memory, const SyscallSite& site) {
   if (!is_patchable_text(memory.find_area(site.start), site)) return Errno::kAcces;
-  if (!can_store_jump(memory, site)) return Errno::kBusy;
   const uint64_t stub = TRY(make_stub(state, memory, site));
-  TRY(memory.poke(site.jump_at(), encode_jump(site, stub)));
+  TRY(store_jump(memory, site, stub));
   rewrite_counters.patched_sites.fetch_add(1, std::memory_order_relaxed);
   return {};
 }

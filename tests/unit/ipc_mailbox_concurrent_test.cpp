@@ -1,0 +1,110 @@
+// Mailboxes of unix sockets: order, endings, room, and files in flight.
+#include "libos/ipc/unix_mailbox.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "libos/ipc/event_file.h"
+#include "tests/unit/harness/heap.h"
+#include "tests/unit/ipc_tasks.h"
+
+namespace occlum {
+namespace {
+
+OwnPtr<Packet> packet(size_t size, uint8_t value) {
+  auto made = MUST(make_own<Packet>());
+  made->data = MUST(Vec<std::byte>::create(size));
+  for (std::byte& byte : made->data) byte = std::byte{value};
+  return made;
+}
+
+TEST(Mailbox, PacketsComeInOrderAndGo) {
+  const size_t before = testing::live_allocations();
+  {
+    auto box = MUST(make_ref<Mailbox>());
+    EXPECT_EQ(box->begin_read(), Mailbox::Look::kNothing);
+    EXPECT_TRUE(box->post(packet(10, 1)));
+    EXPECT_TRUE(box->post(packet(20, 2)));
+    EXPECT_EQ(box->queued_bytes(), 30u);
+    ASSERT_EQ(box->begin_read(), Mailbox::Look::kPacket);
+    EXPECT_EQ(box->begin_read(), Mailbox::Look::kBusy);
+    Packet* first = box->first();
+    EXPECT_EQ(first->left(), 10u);
+    box->consumed(*first, 4);
+    EXPECT_EQ(box->first()->left(), 6u);
+    box->consumed(*first, 6);
+    EXPECT_EQ(box->first()->left(), 20u);
+    box->end_read();
+    box->end_of_data(Mailbox::Ending::kOrderly);
+    ASSERT_EQ(box->begin_read(), Mailbox::Look::kPacket);
+    box->pop(*box->first());
+    box->end_read();
+    EXPECT_EQ(box->begin_read(), Mailbox::Look::kEnd);
+    EXPECT_EQ(box->send_state().room, Mailbox::kDefaultLimit);
+    EXPECT_TRUE(box->post(packet(5, 3)));
+    EXPECT_TRUE(box->stop_reading());
+    EXPECT_FALSE(box->post(packet(5, 3)));
+    EXPECT_TRUE(box->send_state().refused);
+  }
+  EXPECT_EQ(testing::live_allocations(), before);
+}
+
+TEST(Mailbox, AResetIsReportedOnce) {
+  auto box = MUST(make_ref<Mailbox>());
+  box->end_of_data(Mailbox::Ending::kReset);
+  EXPECT_TRUE(box->has_error());
+  EXPECT_EQ(box->begin_read(), Mailbox::Look::kReset);
+  EXPECT_EQ(box->begin_read(), Mailbox::Look::kEnd);
+}
+
+TEST(Mailbox, FilesInFlightCountAsDescriptors) {
+  class Watched : public EventFile {
+   public:
+    using EventFile::EventFile;
+    void last_close() override { closed = true; }
+    bool closed = false;
+  };
+  auto file = MUST(make_ref<Watched>(uint64_t{0}, EventFile::Mode::kCounter, 2u));
+  file->add_descriptor();
+  {
+    FilesInFlight files;
+    MUST(files.add(file));
+    file->remove_descriptor();
+    EXPECT_FALSE(file->closed);
+    FilesInFlight copy = MUST(files.clone());
+    files = FilesInFlight();
+    EXPECT_FALSE(file->closed);
+  }
+  EXPECT_TRUE(file->closed);
+}
+
+TEST(Mailbox, SendersAndAReader) {
+  auto box = MUST(make_ref<Mailbox>());
+  constexpr int kSenders = 3, kPackets = 2000;
+  std::vector<std::thread> senders;
+  for (int s = 0; s < kSenders; ++s) {
+    senders.emplace_back([&, s] {
+      for (int i = 0; i < kPackets; ++i) {
+        MUST(wait_until(box->space, kNever, Interruptible::kNo, [&] { return box->send_state().has_packet_room; }));
+        ASSERT_TRUE(box->post(packet(static_cast<size_t>(i % 100 + 1), static_cast<uint8_t>(s))));
+      }
+    });
+  }
+  int received = 0;
+  while (received < kSenders * kPackets) {
+    MUST(wait_until(box->readable, kNever, Interruptible::kNo, [&] { return box->has_packet(); }));
+    ASSERT_EQ(box->begin_read(), Mailbox::Look::kPacket);
+    Packet* one = box->first();
+    for (const std::byte byte : one->data) ASSERT_EQ(byte, one->data[0]);
+    box->pop(*one);
+    box->end_read();
+    box->space.wake_all();
+    ++received;
+  }
+  for (auto& thread : senders) thread.join();
+  EXPECT_FALSE(box->has_packet());
+}
+
+}  // namespace
+}  // namespace occlum
