@@ -6,8 +6,7 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kCoarseResolution = 4'000'000;  // a tick of Debian's kernel, 250 a second
-constexpr uint32_t kTimerAbsTime = 1;              // TIMER_ABSTIME
+constexpr uint32_t kTimerAbsTime = 1;  // TIMER_ABSTIME
 
 bool is_coarse(ClockId clock) { return clock == kClockRealtimeCoarse || clock == kClockMonotonicCoarse; }
 

@@ -51,12 +51,16 @@ Rusage::Time to_timeval(uint64_t nanoseconds) {
 Result<uint64_t> read_clock(Thread& self, ClockId clock) {
   switch (clock) {
     case kClockRealtime:
-    case kClockRealtimeCoarse:
     case kClockRealtimeAlarm:
     case kClockTai: return realtime_now();
+    // As of the last tick, so never ahead of the exact clocks.
+    case kClockRealtimeCoarse: return realtime_now() - monotonic_now() % kCoarseResolution;
+    case kClockMonotonicCoarse: {
+      const uint64_t now = monotonic_now();
+      return now - now % kCoarseResolution;
+    }
     case kClockMonotonic:
     case kClockMonotonicRaw:
-    case kClockMonotonicCoarse:
     case kClockBoottime:
     case kClockBoottimeAlarm: return monotonic_now();
     case kClockProcessCpu: return self.process().cpu_time();

@@ -13,6 +13,7 @@ namespace occlum {
 class Thread;
 
 constexpr uint64_t kNanosecondsPerMicrosecond = 1000;
+constexpr uint64_t kCoarseResolution = 4'000'000;      // of the coarse clocks: 250 ticks a second, as Debian's
 constexpr uint64_t kNanosecondsPerTick = 10'000'000;  // clock ticks of times(2): 100 a second
 
 // clock_gettime(2)'s clocks.

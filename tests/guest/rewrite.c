@@ -290,6 +290,23 @@ CASE(the_file_is_unchanged) {
   close(fd);
 }
 
+// Nothing that a program finds in its memory map, and does not know, is needed for its system calls to be right.
+CASE(unknown_areas_are_unmapped) {
+  call_some();
+  FILE* maps = fopen("/proc/self/maps", "r");
+  REQUIRE(maps != NULL);
+  char line[512];
+  unsigned long start[8], end[8];
+  int count = 0;
+  while (count < 8 && fgets(line, sizeof line, maps)) {
+    if (strstr(line, "stubs]") && sscanf(line, "%lx-%lx", &start[count], &end[count]) == 2) count++;
+  }
+  fclose(maps);
+  for (int i = 0; i < count; i++) CHECK_OK(munmap((void*)start[i], end[i] - start[i]));
+  call_some();
+  for (int i = 0; i < kSites; i++) CHECK_EQ(site_at(i)(), my_pid);
+}
+
 int main(int argc, char** argv) {
   my_pid = (long)getpid();
   return check_main(argc, argv);

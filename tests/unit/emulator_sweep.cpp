@@ -5,6 +5,7 @@
 // again each time. The child checks that each operation does what it does undisturbed.
 #include <signal.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -38,18 +39,24 @@ void tick(int, siginfo_t*, void* frame) {
   if (run.function != kEexit) bad++;
 }
 
-// The operations. Each stops itself where the sweep begins, and says whether all was well.
+// The operations. Each stops itself where the sweep begins, and says whether all was well. The child
+// stops again when it is over.
 bool has_avx512() { return (supported_xfrm() & sgx::xfrm::kAvx512) == sgx::xfrm::kAvx512; }
 
 bool crossing() {
   sgx_enclave_run run{};
   run.tcs = enclave->tcs(0);
   Call call;
-  const Entry entry{emulator::enter_function(), kNop, reinterpret_cast<std::uint64_t>(&call),
-                    0, kEenter, &run, nullptr};
+  const Entry entry{emulator::enter_function(),
+                    kNop,
+                    reinterpret_cast<std::uint64_t>(&call),
+                    0,
+                    kEenter,
+                    &run,
+                    nullptr};
   raise(SIGSTOP);
-  const bool vectors = has_avx512() ? cross_with_vectors(&entry, 0x123456789abcdef) == 0
-                                    : enter_saving(&entry) == 0;
+  const bool vectors =
+      has_avx512() ? cross_with_vectors(&entry, 0x123456789abcdef) == 0 : enter_saving(&entry) == 0;
   return vectors && run.function == kEexit;
 }
 
@@ -94,7 +101,7 @@ constexpr struct {
   TestEnclave e;
   if (!e.ok()) _exit(1);
   enclave = &e;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = tick;
   action.sa_flags = SA_SIGINFO;
   emulator::sigaction(kSignal, &action, nullptr);
@@ -103,7 +110,9 @@ constexpr struct {
   e.accept(e.dynamic(), kPendingRw);
   ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
   for (;;) {
-    if (!kOperations[operation].run() || bad != 0) _exit(2);
+    const bool well = kOperations[operation].run();
+    raise(SIGSTOP);
+    if (!well || bad != 0) _exit(2);
     const std::uint64_t expected = inside;  // a signal may still come during the check itself
     Call count{.rcx = e.image() + 0x8100};
     e.call(kLoad, count);
@@ -133,18 +142,32 @@ bool run_to_marker(pid_t pid, int signal) {
   }
 }
 
+// After a step over iretq the kernel no longer knows that TF is the tracer's, and leaves it set.
+void clear_trap_flag(pid_t pid) {
+  constexpr unsigned long kTrapFlag = 0x100;
+  user_regs_struct regs{};
+  ptrace(PTRACE_GETREGS, pid, nullptr, &regs);
+  if ((regs.eflags & kTrapFlag) == 0) return;
+  regs.eflags &= ~kTrapFlag;
+  ptrace(PTRACE_SETREGS, pid, nullptr, &regs);
+}
+
 // One operation with the signal after `steps` instructions. 1: done; 0: it was over before; -1: failed.
 int one(pid_t pid, int steps) {
+  const auto finish = [&](int signal) {
+    return run_to_marker(pid, signal) && run_to_marker(pid, 0) ? 1 : -1;  // its end, the next start
+  };
   int signal = 0;
   for (int i = 0; i < steps; i++) {
     ptrace(PTRACE_SINGLESTEP, pid, nullptr, signal);
     signal = wait_stop(pid);
     if (signal == 0) return -1;
     if (signal == SIGSTOP) return 0;
-    if (signal == SIGTRAP) signal = 0;
+    if (signal != SIGTRAP) continue;
+    signal = 0;
+    clear_trap_flag(pid);
   }
-  if (signal != 0) return run_to_marker(pid, signal) ? 1 : -1;  // a fault of the enclave goes first
-  return run_to_marker(pid, kSignal) ? 1 : -1;
+  return finish(signal != 0 ? signal : kSignal);  // a fault of the enclave goes first
 }
 
 }  // namespace

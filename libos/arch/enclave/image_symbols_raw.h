@@ -29,7 +29,6 @@ extern const char task_trampoline[];
 // The linker's.
 extern const char __executable_start[];
 extern const char etext[];
-extern const char end[];
 extern const Fixup __start_fixups[];
 extern const Fixup __stop_fixups[];
 }
@@ -48,11 +47,6 @@ inline std::span<const Fixup> fixups() {
 #pragma clang unsafe_buffer_usage begin
   return {__start_fixups, __stop_fixups};
 #pragma clang unsafe_buffer_usage end
-}
-
-// Memory of the LibOS that is committed at all times: the image.
-inline bool is_libos_memory(uint64_t address) {
-  return address >= abi::kLibosImageBase && address < code_address(end);
 }
 
 }  // namespace occlum

@@ -59,12 +59,12 @@ void handle_tick(VcpuBlock& vcpu, sgx::Gprsgx& gpr) {
   }
 }
 
-// A page fault of the LibOS on its own committed memory may be stale, or the host made a page inaccessible for a
-// moment: try again. If the same one comes again and again, it is a bug (a guard page, read-only data) or a host that
-// denies service, and the LibOS stops with a message instead of spinning.
+// A page fault of the LibOS on memory of the enclave outside a guarded access may be stale, or the host made a page
+// inaccessible for a moment: try again. If the same one comes again and again, it is a bug (a guard page, read-only
+// data) or a host that denies service, and the LibOS stops with a message instead of spinning.
 bool is_stale(VcpuBlock& vcpu, uint64_t rip, uint64_t address) {
   constexpr uint32_t kMaxInARow = 16;
-  if (!is_libos_memory(address) && !kernel_dynamic_range().contains(address)) return false;
+  if (address >= abi::kElrangeSize) return false;
   if (vcpu.stale_fault_rip != rip || vcpu.stale_fault_address != address) {
     vcpu.stale_fault_rip = rip;
     vcpu.stale_fault_address = address;

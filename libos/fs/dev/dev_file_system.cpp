@@ -59,8 +59,24 @@ class DevFileSystem final : public FileSystem {
     stat.type = 0x01021994;  // TMPFS_MAGIC, as devtmpfs says
     return stat;
   }
+  // The root of a tmpfs that is /dev/shm until something is mounted there. An empty directory when there is no tmpfs.
+  Result<RefPtr<Inode>> shared_memory();
   FileTime made = current_file_time();
+
+ private:
+  SpinLocked<RefPtr<Inode>> shared_memory_{LockRank::kPipe};
 };
+
+Result<RefPtr<Inode>> DevFileSystem::shared_memory() {
+  RefPtr<Inode> existing = shared_memory_.with([](RefPtr<Inode>& root) { return root; });
+  if (existing != nullptr) return existing;
+  RefPtr<FileSystem> memory = TRY(make_file_system("tmpfs", {.source = "tmpfs", .options = "mode=1777"}));
+  RefPtr<Inode> fresh = TRY(memory->root());
+  return shared_memory_.with([&](RefPtr<Inode>& root) {
+    if (root == nullptr) root = std::move(fresh);
+    return root;
+  });
+}
 
 // Attributes can be changed by nobody; chmod and chown of a terminal, which login programs do, succeed without effect.
 class DevInode : public Inode {
@@ -155,6 +171,10 @@ class DevRoot final : public DevInode {
     if (node == kNodes.end()) return Errno::kNoEnt;
     const auto ino = kFirstNodeIno + static_cast<uint64_t>(node - kNodes.begin());
     RefPtr<FileSystem> self = ref_to(file_system());
+    if (node->name == "shm") {
+      auto shared = static_cast<DevFileSystem&>(*self).shared_memory();
+      if (!shared.is_error()) return shared;
+    }
     if (node->name == "pts") return RefPtr<Inode>(TRY(make_ref<PtsDirectory>(std::move(self), ino)));
     switch (node->type) {
       case FileType::kDirectory:

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "libos/arch/arch.h"
+#include "libos/fs/dev/device_path.h"
 #include "libos/fs/dev/host_stream.h"
 #include "libos/fs/dev/tty/host_terminal.h"
 #include "libos/fs/vfs/operations.h"
@@ -26,16 +27,8 @@ Result<RefPtr<HostTerminal>> host_terminal() {
   return terminal;
 }
 
-// Where programs find it again by name; a null path when there is no /dev.
-Path console_path() {
-  const Credentials root;
-  const WalkContext context = {mount_table().root(), mount_table().root(), &root};
-  auto path = lookup_path(context, "/dev/console", FollowLast::kYes);
-  return path.is_error() ? Path() : path.release_value();
-}
-
 Result<RefPtr<TtyFile>> open_terminal() {
-  return make_ref<TtyFile>(RefPtr<Terminal>(TRY(host_terminal())), kOpenReadWrite, console_path());
+  return make_ref<TtyFile>(RefPtr<Terminal>(TRY(host_terminal())), kOpenReadWrite, device_path("/dev/console"));
 }
 
 }  // namespace

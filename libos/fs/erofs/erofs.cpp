@@ -235,7 +235,7 @@ Result<RefPtr<MemoryObject>> ErofsInode::memory_object() {
 // --- pages ---
 
 namespace {
-constinit SpinLocked<Vec<RefPtr<ErofsPages>>> retired{LockRank::kDentryCache};
+[[clang::no_destroy]] constinit SpinLocked<Vec<RefPtr<ErofsPages>>> retired{LockRank::kDentryCache};
 }  // namespace
 
 Result<RefPtr<ErofsPages>> ErofsPages::create(RefPtr<ErofsFs> file_system, const ErofsNode& node) {

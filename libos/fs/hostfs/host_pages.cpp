@@ -17,7 +17,7 @@ struct HostPagesTable {
 
 namespace {
 
-constinit SpinLocked<HostPagesTable> table{LockRank::kDentryCache};
+[[clang::no_destroy]] constinit SpinLocked<HostPagesTable> table{LockRank::kDentryCache};
 
 constexpr size_t kMostOpenDescriptors = 256;
 constexpr uint64_t kChunk = 64 * 1024, kLongChunk = 256 * 1024 - kPageSize;

@@ -1,4 +1,5 @@
 // /proc/<pid>/stat and status: what ps, top and the JVM read.
+#include "libos/fs/dev/tty/terminal.h"
 #include "libos/fs/proc/process_text.h"
 #include "libos/lib/bits.h"
 #include "libos/process/credentials.h"
@@ -144,8 +145,11 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   const Signals signals = signals_of(subject);
   const Nanoseconds start = subject.thread ? subject.thread->start_time() : process.start_time();
   const uint64_t terminal = session != nullptr ? session->terminal_device() : 0;
+  const RefPtr<File> terminal_file = session != nullptr ? session->terminal() : nullptr;
+  const bool has_terminal = terminal_file != nullptr && terminal_file->kind() == FileKind::kTerminal;
+  const Pid foreground = has_terminal ? static_cast<TtyFile&>(*terminal_file).terminal().foreground_group() : -1;
   out.add("{} ({}) {} {} {} {} {} {} 4194304 ", number_of(subject), name_of(subject).view(), state_of(subject),
-          process.parent_pid(), process.group_id(), process.session_id(), terminal, terminal != 0 ? process.group_id() : -1);
+          process.parent_pid(), process.group_id(), process.session_id(), terminal, foreground);
   out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults, children.major_faults);
   out.add("{} {} {} {} ", (cpu - system) / kTick, system / kTick, children.user_time / kTick,
           children.system_time / kTick);

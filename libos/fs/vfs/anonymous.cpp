@@ -20,7 +20,7 @@ class AnonymousFileSystem final : public FileSystem {
   }
 };
 
-constinit SpinLocked<RefPtr<FileSystem>> instance{LockRank::kMount};
+[[clang::no_destroy]] constinit SpinLocked<RefPtr<FileSystem>> instance{LockRank::kMount};
 
 class FileInode final : public Inode {
  public:

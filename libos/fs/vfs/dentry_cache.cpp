@@ -6,7 +6,7 @@
 namespace occlum {
 
 namespace {
-constinit DentryCache cache;
+[[clang::no_destroy]] constinit DentryCache cache;
 }  // namespace
 
 DentryCache& dentry_cache() { return cache; }

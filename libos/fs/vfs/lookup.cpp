@@ -113,7 +113,6 @@ Result<void> Walker::walk_to_parent() {
     const size_t end = std::min(rest_.find('/'), rest_.size());
     const std::string_view name = rest_.substr(0, end);
     const std::string_view after = skip_slashes(rest_.substr(end));
-    if (name.size() > kNameMax) return Errno::kNameTooLong;
     if (after.empty()) {
       last_ = name;
       if (end < rest_.size()) must_be_directory_ = true;

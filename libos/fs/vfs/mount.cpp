@@ -10,7 +10,7 @@
 namespace occlum {
 
 namespace {
-constinit MountTable table;
+[[clang::no_destroy]] constinit MountTable table;
 }  // namespace
 
 MountTable& mount_table() { return table; }

@@ -101,7 +101,8 @@ Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path
   while (true) {
     TRY(walker.walk_to_parent());
     const bool is_special = walker.last().empty() || walker.last() == "." || walker.last() == "..";
-    if (create && (walker.must_be_directory() || is_special)) return Errno::kIsDir;
+    if (create && is_special) return exclusive ? Errno::kExist : Errno::kIsDir;
+    if (create && walker.must_be_directory()) return Errno::kIsDir;
     Path found = TRY(walker.look_at_last());
     Origin origin = Origin::kExisting;
     if (found.dentry->is_negative()) {

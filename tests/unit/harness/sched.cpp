@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "libos/fs/vfs/file.h"
+#include "libos/sched/timer.h"
 #include "libos/sched/wait_queue.h"
 
 namespace occlum {
@@ -38,6 +39,9 @@ __attribute__((weak)) Result<void> wait_until(WaitQueue&, Nanoseconds, Interrupt
   if (condition()) return {};
   return Errno::kRestartSys;  // as if a signal came
 }
+
+__attribute__((weak)) void Timer::arm(Nanoseconds) {}
+__attribute__((weak)) void Timer::cancel() {}
 
 __attribute__((weak)) void File::leave_epolls() {}
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libos/fs/dev/device_path.h"
 #include "libos/fs/file_table.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/log.h"
@@ -93,7 +94,9 @@ Result<long> PtyMaster::ioctl(Thread& self, uint32_t request, uint64_t argument)
     case kTiocGPtPeer: {
       const auto flags = static_cast<uint32_t>(argument);
       const auto cloexec = (flags & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
-      RefPtr<File> slave = TRY(make_ref<PtySlaveFile>(pty_, flags & (kOpenAccessMode | kOpenNonblock), Path()));
+      const String name = TRY(pty_->name());
+      RefPtr<File> slave = TRY(
+          make_ref<PtySlaveFile>(pty_, flags & (kOpenAccessMode | kOpenNonblock), device_path(name.view())));
       return static_cast<long>(TRY(self.files().install(std::move(slave), cloexec)));
     }
     case kTiocInQ:
