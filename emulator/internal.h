@@ -200,7 +200,6 @@ struct Enclave {
   sgx::Measurement measurement;
   std::uint64_t attributes_allowed = 0;
   std::uint32_t frame_size = 0;  // bytes of an SSA frame
-  std::uint64_t xsave_size = 0;  // bytes of XFRM's XSAVE area
 
   Ranges vmas;                 // under lock
   Ranges backed;               // really mapped; under lock

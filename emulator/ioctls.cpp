@@ -59,7 +59,6 @@ int create(Enclave& enclave, const sgx_enclave_create& argument) {
   enclave.base = secs.baseaddr;
   enclave.size = secs.size;
   enclave.frame_size = secs.ssaframesize * static_cast<std::uint32_t>(kPageSize);
-  enclave.xsave_size = xsave_area_size(secs.attributes.xfrm);
   enclave.epcm = static_cast<std::atomic<std::uint16_t>*>(epcm);
   enclave.chunks = static_cast<std::atomic<std::uint8_t>*>(chunks);
   enclave.attributes_allowed =

@@ -11,6 +11,7 @@
 #include <openssl/aes.h>
 #include <sys/random.h>
 
+#include <bit>
 #include <cstring>
 
 #include "emulator/internal.h"
@@ -33,7 +34,7 @@ Key cmac(const Key& key, const void* data, std::size_t size) {
   AES_KEY schedule;
   AES_set_encrypt_key(key.data(), 128, &schedule);
   const auto doubled = [](const Key& in) {
-    Key out;
+    Key out{};
     for (std::size_t i = 0; i < out.size(); i++) {
       const int next = i + 1 < in.size() ? in[i + 1] >> 7 : 0;
       out[i] = static_cast<std::uint8_t>(in[i] << 1 | next);
@@ -87,7 +88,8 @@ static_assert(sizeof(Dependencies) == 256 &&
               std::has_unique_object_representations_v<Dependencies>);
 
 Key derive(const Dependencies& dependencies) {
-  return cmac(kRootKey, &dependencies, sizeof dependencies);
+  const auto bytes = std::bit_cast<sgx::Bytes<sizeof(Dependencies)>>(dependencies);
+  return cmac(kRootKey, bytes.data(), bytes.size());
 }
 
 Key report_key(const sgx::Hash& measurement, const sgx::Attributes& attributes,

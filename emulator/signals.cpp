@@ -35,7 +35,7 @@ struct KernelAction {
 void* const kIgnore = reinterpret_cast<void*>(1);  // SIG_IGN
 constexpr int kSignals = 65;
 constexpr int kOwn[] = {SIGSEGV, SIGILL, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};
-constexpr std::uint64_t bit(int signal) { return std::uint64_t{1} << (signal - 1); }
+constexpr std::uint64_t bit(int signal) { return std::uint64_t{1} << ((signal - 1) & 63); }
 constexpr std::uint64_t kOwnMask =
     bit(SIGSEGV) | bit(SIGILL) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGTRAP) | bit(SIGSYS);
 constexpr unsigned long kRestorerFlag = 0x04000000;  // SA_RESTORER

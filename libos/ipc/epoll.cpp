@@ -38,23 +38,33 @@ void EpollFile::Item::Place::leave() {
 bool EpollFile::Item::Place::on_wake(uint32_t events) { return item_->set_.item_woken(*item_, events); }
 
 Result<void> EpollFile::Item::watch(WaitQueue& queue) {
-  if (!first_used_) {
-    first_used_ = true;
-    first_.join(*this, queue);
+  return places_.with([&](Places& places) -> Result<void> {
+    if (places.closed) return {};
+    if (!places.first_used) {
+      places.first_used = true;
+      places.first.join(*this, queue);
+      return {};
+    }
+    auto place = make_own<Place>();
+    if (place.is_error() || places.more.push(place.release_value()).is_error()) {
+      places.failed = true;
+      return Errno::kNoMem;
+    }
+    places.more.last()->join(*this, queue);
     return {};
-  }
-  auto place = make_own<Place>();
-  if (place.is_error() || more_.push(place.release_value()).is_error()) {
-    watch_failed_ = true;
-    return Errno::kNoMem;
-  }
-  more_.last()->join(*this, queue);
-  return {};
+  });
 }
 
 void EpollFile::Item::leave_queues() {
-  first_.leave();
-  for (OwnPtr<Place>& place : more_) place->leave();
+  places_.with([](Places& places) {
+    places.closed = true;
+    places.first.leave();
+    for (OwnPtr<Place>& place : places.more) place->leave();
+  });
+}
+
+bool EpollFile::Item::watch_failed() const {
+  return places_.with([](const Places& places) { return places.failed; });
 }
 
 // --- wakers ---
@@ -157,7 +167,7 @@ Result<void> EpollFile::add(int fd, const RefPtr<File>& file, EpollEvent event) 
   }
   Result<void> result = EpollRegistry::add(*file, *this);
   const PollEvents current = result.is_error() ? 0 : file->poll(item.get());
-  if (!result.is_error() && item->watch_failed_) result = Errno::kNoMem;
+  if (!result.is_error() && item->watch_failed()) result = Errno::kNoMem;
   if (result.is_error()) {
     (void)remove(fd, *file);
     return result;

@@ -75,10 +75,15 @@ class EpollFile : public File {
     EpollFile& set_;
     const int fd_;
     const RefPtr<File> file_;
-    Place first_;
-    bool first_used_ = false;
-    Vec<OwnPtr<Place>> more_;
-    bool watch_failed_ = false;
+    struct Places {
+      Place first;
+      bool first_used = false;
+      Vec<OwnPtr<Place>> more;
+      bool failed = false;   // a place could not be had
+      bool closed = false;   // the item has left, and joins no more
+    };
+    bool watch_failed() const;
+    mutable SpinLocked<Places> places_{LockRank::kPoll};
     // Under the set's ready lock:
     ListNode ready_node_;
     uint32_t events_ = 0;     // with the flags

@@ -100,6 +100,14 @@ Result<void> MemoryFile::allocate(int mode, uint64_t offset, uint64_t length) {
   return object_->resize(*end);
 }
 
+Result<long> MemoryFile::fcntl(int command, uint64_t argument) {
+  constexpr int kAddSeals = 1033, kGetSeals = 1034;
+  if (command == kGetSeals) return static_cast<long>(seals());
+  if (command != kAddSeals) return File::fcntl(command, argument);
+  TRY(add_seals(static_cast<uint32_t>(argument)));
+  return 0L;
+}
+
 Result<MapSource> MemoryFile::map_source(uint64_t offset, uint64_t, bool shared, Prot prot) {
   const bool sealed = has_seal(kSealWrite | kSealFutureWrite);
   if (shared && sealed && has(prot, Prot::kWrite)) return Errno::kPerm;

@@ -29,6 +29,7 @@ class MemoryFile : public File {
   Result<void> truncate(uint64_t size) override;
   Result<void> allocate(int mode, uint64_t offset, uint64_t length) override;
   Result<void> sync(bool) override { return {}; }
+  Result<long> fcntl(int command, uint64_t argument) override;   // F_ADD_SEALS, F_GET_SEALS
   Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot) override;
   Result<Stat> stat() override;
   Result<String> describe() override;

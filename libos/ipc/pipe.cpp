@@ -371,6 +371,15 @@ Result<long> PipeEnd::ioctl(Thread&, uint32_t request, uint64_t argument) {
   return 0L;
 }
 
+Result<long> PipeEnd::fcntl(int command, uint64_t argument) {
+  constexpr int kSetPipeSize = 1031, kGetPipeSize = 1032;
+  if (command == kGetPipeSize) return static_cast<long>(pipe_->capacity());
+  if (command != kSetPipeSize) return File::fcntl(command, argument);
+  const auto size = static_cast<uint32_t>(argument);
+  if (size > static_cast<uint32_t>(INT32_MAX)) return Errno::kInval;
+  return static_cast<long>(TRY(pipe_->set_capacity(size)));
+}
+
 PollEvents PipeEnd::poll(Poller* poller) {
   PollEvents events = 0;
   if (can_read()) events |= pipe_->poll_read_end(poller);

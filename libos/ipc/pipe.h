@@ -110,6 +110,7 @@ class PipeEnd : public File {
   Result<size_t> read(DataSink& sink) override;
   Result<size_t> write(DataSource& source) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
+  Result<long> fcntl(int command, uint64_t argument) override;   // F_SETPIPE_SZ, F_GETPIPE_SZ
   PollEvents poll(Poller* poller) override;
   Inode* inode() override;
   const Path* path() const override { return path_.is_null() ? nullptr : &path_; }

@@ -11,6 +11,7 @@
 #include <new>
 #include <span>
 
+#include "libos/lib/address.h"
 #include "libos/lib/bits.h"
 
 #pragma clang unsafe_buffer_usage begin
@@ -35,11 +36,6 @@ T& object_at(uint64_t address) {
 template <typename T, typename... Args>
 T& make_at(uint64_t address, Args&&... args) {
   return *::new (reinterpret_cast<void*>(address)) T(std::forward<Args>(args)...);
-}
-
-template <typename T>
-uint64_t address_of(const T* object) {
-  return reinterpret_cast<uint64_t>(object);
 }
 
 }  // namespace occlum

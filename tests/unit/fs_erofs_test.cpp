@@ -225,7 +225,7 @@ TEST_F(ErofsTest, AFlippedBitIsEioOrHarmless) {
   describe(*MUST(image.open()), "", truth);
   std::mt19937 random(7);
   size_t failures = 0;
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < 120; ++round) {
     const size_t at = random() % image.file.size();
     const std::byte bit{static_cast<unsigned char>(1u << (random() % 8))};
     image.file[at] ^= bit;
@@ -246,7 +246,7 @@ TEST_F(ErofsTest, AFlippedBitIsEioOrHarmless) {
     }
     image.file[at] ^= bit;
   }
-  EXPECT_GT(failures, 100u);
+  EXPECT_GT(failures, 30u);
 }
 
 TEST_F(ErofsTest, ATruncatedFileIsRefused) {
@@ -267,7 +267,7 @@ TEST_F(ErofsTest, AWrongRootHashIsRefused) {
 TEST_F(ErofsTest, MalformedMetadataDoesNoHarm) {
   const Bytes original = ErofsTest::image();
   std::mt19937 random(11);
-  for (int round = 0; round < 150; ++round) {
+  for (int round = 0; round < 60; ++round) {
     Bytes mutated = original;
     const int changes = 1 + static_cast<int>(random() % 8);
     for (int i = 0; i < changes; ++i) {

@@ -33,7 +33,9 @@ HostTerminal::HostTerminal(Descriptors descriptors) : Terminal(make_device(5, 1)
 
 Result<RefPtr<HostTerminal>> HostTerminal::create(Descriptors descriptors) {
   auto terminal = TRY(make_ref<HostTerminal>(descriptors));
-  TRY(terminal->Terminal::create());
+  Termios termios;
+  termios.input |= kIUtf8;   // as terminal emulators set it
+  TRY(terminal->Terminal::create(termios));
   if (descriptors.input >= 0) terminal->input_watch_ = TRY(HostWatch::create(descriptors.input));
   terminal->output_watch_ = TRY(HostWatch::create(descriptors.output));
   auto pump = TRY(make_ref<Pump>(terminal));

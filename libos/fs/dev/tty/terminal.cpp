@@ -35,8 +35,11 @@ class Terminal::EchoBuffer : public LineDiscipline::Echo {
   Vec<std::byte> bytes_;
 };
 
-Result<void> Terminal::create() {
-  return state_.with([](State& state) { return state.discipline.create(); });
+Result<void> Terminal::create(const Termios& termios) {
+  return state_.with([&](State& state) {
+    state.discipline.set_termios(termios);
+    return state.discipline.create();
+  });
 }
 
 size_t Terminal::input_room() const {
@@ -231,9 +234,11 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
 // --- writing ---
 
 Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
-  const bool stop_background =
-      state_.with([](const State& state) { return (state.discipline.termios().local & kToStop) != 0; });
-  if (stop_background) TRY(check_background(kSigTtou));
+  const Termios termios = state_.with([](const State& state) { return state.discipline.termios(); });
+  if ((termios.local & kToStop) != 0) TRY(check_background(kSigTtou));
+  const size_t expansion = !processes_output()                            ? 1
+                           : (termios.output & kTabMask) == kXTabs ? LineDiscipline::kMaxExpansion
+                                                                   : 2;
   auto chunk = TRY(Vec<std::byte>::create(std::min(source.remaining(), kWriteChunk)));
   auto output = TRY(Vec<std::byte>::create(chunk.size() * 2 + LineDiscipline::kMaxExpansion));
   size_t total = 0;
@@ -255,8 +260,7 @@ Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
       if (waited.is_error()) return partial(waited.error());
     }
     if (hung_up) return partial(Errno::kIo);
-    // Few enough that they fit however much they expand to; with many bytes to go, mostly they do not.
-    const size_t fits = room / (processes_output() ? 2 : 1);
+    const size_t fits = room / expansion;   // however much they grow
     const size_t count = std::min({source.remaining(), chunk.size(), std::max<size_t>(fits, 1)});
     if (const auto copied = source.read(chunk.span().first(count)); copied.is_error()) {
       return partial(copied.error());

@@ -21,7 +21,7 @@ class TtyFile;
 class Terminal : public RefCounted<Terminal> {
  public:
   virtual ~Terminal() = default;
-  Result<void> create();
+  Result<void> create(const Termios& termios = Termios());
 
   uint64_t device() const { return device_; }   // st_rdev
   // The name in /dev: "/dev/console", "/dev/pts/0".

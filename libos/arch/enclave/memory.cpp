@@ -1,6 +1,6 @@
 // EPC memory by ENCLU leaves; see arch/memory.h. (SDM 36: EACCEPT, EACCEPTCOPY, EMODPE)
 //
-// Invariant: leaves get page-aligned addresses inside the dynamic ranges, and a SECINFO on our own stack.
+// Leaves get page-aligned addresses inside the dynamic ranges, and a SECINFO on our own stack.
 //
 // EACCEPT of a page that does not exist yet faults; the driver EAUGs the page and the leaf is executed again: growing
 // needs no exit of our own (EACCEPT-first). A leaf's failure means that the host has no page for us, or lies.
@@ -9,6 +9,7 @@
 #include "abi/host_call.h"
 #include "abi/enclave_image.h"
 #include "libos/arch/enclave/host_exit.h"
+#include "libos/lib/address.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/log.h"
 #include "sgx/arch.h"
@@ -26,7 +27,7 @@ uint64_t permissions(Prot prot) {
 }
 
 uint64_t leaf(sgx::Enclu number, const sgx::Secinfo& secinfo, uint64_t rcx, uint64_t rdx = 0) {
-  return enclu_leaf(static_cast<uint64_t>(number), reinterpret_cast<uint64_t>(&secinfo), rcx, rdx);
+  return enclu_leaf(static_cast<uint64_t>(number), address_of(&secinfo), rcx, rdx);
 }
 
 Result<void> host_result(int64_t result) {

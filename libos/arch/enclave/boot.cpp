@@ -1,9 +1,8 @@
 // The start of the enclave on vCPU 0: the host's parameters are copied in and checked, then the LibOS comes up.
 //
-// Invariant: the host's structure is fetched once into this file's own copy; every address in it is checked to lie
+// The host's structure is fetched once into this file's own copy; every address in it is checked to lie
 // outside ELRANGE before it is used, every size before anything is allocated for it.
 #include "abi/boot.h"
-#include "abi/config.h"
 #include "abi/enclave_image.h"
 #include "libos/arch/arch.h"
 #include "libos/arch/enclave/boot.h"
@@ -87,9 +86,7 @@ Result<void> read_strings() {
   arguments.cwd = TRY(block.next());
   TRY(read_list(arguments.writable_dirs, parameters.writable_count));
   arguments.host_name = TRY(block.next());
-#pragma clang unsafe_buffer_usage begin
-  for (size_t fd = 0; fd < 3; ++fd) arguments.terminal[fd] = (parameters.terminal_mask >> fd & 1) != 0;
-#pragma clang unsafe_buffer_usage end
+  for (size_t fd = 0; fd < arguments.terminal.size(); ++fd) arguments.terminal[fd] = (parameters.terminal_mask >> fd & 1) != 0;
   return {};
 }
 
@@ -109,16 +106,6 @@ void start_init_task() {
 const BootArguments& boot_arguments() { return arguments; }
 const abi::BootParameters& boot_parameters() { return parameters; }
 uint64_t boot_shared_memory() { return parameters.shared; }
-
-std::string_view measured_config() {
-  uint64_t size = 0;
-#pragma clang unsafe_buffer_usage begin
-  const std::span<const std::byte> header(reinterpret_cast<const std::byte*>(abi::kConfigAddress),
-                                          abi::kConfigHeaderSize);
-#pragma clang unsafe_buffer_usage end
-  copy_bytes(writable_object_bytes(size), header);
-  return {reinterpret_cast<const char*>(abi::kConfigAddress + abi::kConfigHeaderSize), size};
-}
 
 uint64_t root_image_size() { return parameters.root_image == 0 ? 0 : parameters.root_image_size; }
 

@@ -5,14 +5,14 @@
 // CSSA = 0. So the real work is done by ordinary LibOS code that may block, and phase 1 stays small: it takes no lock,
 // allocates nothing and touches only memory that is committed for as long as the vCPU lives.
 //
-// Invariant: the SSA frame is read and written only at the SDM's offsets (sgx/arch.h), within the frame of this vCPU.
-//
 // The host chooses when phase 1 runs and may call it more than once for one exit: EXITINFO is consumed by the first.
 #include "abi/enclave_image.h"
 #include "libos/arch/enclave/image_symbols_raw.h"
+#include "libos/arch/enclave/ssa_raw.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/memory.h"
 #include "libos/arch/registers.h"
+#include "libos/lib/address.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/log.h"
 #include "libos/lib/panic.h"
@@ -45,7 +45,7 @@ void redirect(VcpuBlock& vcpu, sgx::Gprsgx& gpr, uint64_t entry, uint64_t regist
   gpr.rdi = registers;
   gpr.rsp = registers;
   gpr.rflags = kCleanFlags;
-  gpr.gsbase = reinterpret_cast<uint64_t>(&vcpu);
+  gpr.gsbase = address_of(&vcpu);
 }
 
 void handle_tick(VcpuBlock& vcpu, sgx::Gprsgx& gpr) {
@@ -98,9 +98,8 @@ void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault)
 }  // namespace
 
 extern "C" void phase_one(VcpuBlock& vcpu) {
-  constexpr uint64_t kFrameBytes = abi::kSsaFrameSizePages * sgx::kPageSize;
-  auto& gpr = *reinterpret_cast<sgx::Gprsgx*>(vcpu.ssa + sgx::gprsgx_offset(kFrameBytes));
-  const auto& exinfo = *reinterpret_cast<sgx::Exinfo*>(vcpu.ssa + sgx::exinfo_offset(kFrameBytes));
+  sgx::Gprsgx& gpr = interrupted_registers(vcpu.ssa);
+  const sgx::Exinfo& exinfo = exception_information(vcpu.ssa);
   const uint32_t exit_info = gpr.exitinfo;
   gpr.exitinfo = 0;
   if ((exit_info & sgx::exitinfo::kValid) == 0) {

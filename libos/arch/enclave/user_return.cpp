@@ -1,5 +1,4 @@
 // Between the program and the LibOS, after the assembly has saved the registers and before it restores them.
-// Invariant: the raw addresses read here are the two bytes at RIP, through a guarded copy.
 //
 // return_to_user() is the one way back. It loops until there is no work, then loads the vector state and restores. A
 // tick or another vCPU may set work at any moment up to the last jump: the assembly looks at the block's work word
@@ -11,6 +10,7 @@
 #include "libos/arch/guarded_copy.h"
 #include "libos/arch/memory.h"
 #include "libos/sched/scheduler.h"
+#include "libos/lib/address.h"
 #include "sgx/arch.h"
 
 namespace occlum {
@@ -32,7 +32,7 @@ bool is_system_call(uint64_t rip) {
   uint16_t bytes = 0;
   uint64_t fault = 0;
   return user_range().contains(rip) && user_range().contains(rip + 1) &&
-         guarded_copy(reinterpret_cast<uint64_t>(&bytes), rip, sizeof(bytes), fault) && bytes == kSyscallBytes;
+         guarded_copy(address_of(&bytes), rip, sizeof(bytes), fault) && bytes == kSyscallBytes;
 }
 
 void trapped_system_call(UserRegisters& registers) {

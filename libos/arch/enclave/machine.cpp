@@ -1,7 +1,5 @@
 // Clock, random numbers, CPUID, log and the end: the small services of the machine.
 //
-// Invariant: the inline assembly here is RDTSC, RDRAND and UD2, which are legal in an enclave and touch no memory.
-//
 // Time: RDTSC is legal in SGX2 enclaves. The host supplies the rate and the time at start, and can lie about both (and
 // change the TSC by virtualisation); what the LibOS promises is that its monotonic clock never goes back.
 #include "abi/boot.h"
@@ -9,6 +7,7 @@
 #include "libos/arch/arch.h"
 #include "libos/arch/enclave/boot.h"
 #include "libos/arch/enclave/host_exit.h"
+#include "libos/arch/enclave/instructions_raw.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
@@ -23,12 +22,6 @@ constexpr uint64_t kHostStderr = 2;
 constexpr int kPanicStatus = 125;
 constexpr int kRdrandTries = 1000;   // Intel's guidance is 10; a busy machine may need more
 
-uint64_t read_tsc() {
-  uint32_t low = 0, high = 0;
-  asm volatile("rdtsc" : "=a"(low), "=d"(high));
-  return (static_cast<uint64_t>(high) << 32) | low;
-}
-
 // tsc * multiplier >> shift without overflow.
 uint64_t scale(uint64_t ticks) {
   const abi::BootParameters& boot = boot_parameters();
@@ -38,9 +31,7 @@ uint64_t scale(uint64_t ticks) {
 uint64_t random_word() {
   for (int i = 0; i < kRdrandTries; ++i) {
     uint64_t value = 0;
-    bool ok = false;
-    asm volatile("rdrand %0" : "=r"(value), "=@ccc"(ok));
-    if (ok) return value;
+    if (read_random(value)) return value;
   }
   panic("the processor's random number generator does not answer");
 }
@@ -118,7 +109,7 @@ void shut_down(int status) {
 }
 
 void stop_silently() {
-  while (true) asm volatile("ud2");
+  while (true) undefined_instruction();
 }
 
 LockRankStack& current_lock_ranks() {

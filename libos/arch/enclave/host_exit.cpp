@@ -1,5 +1,5 @@
 // Host calls and access to untrusted memory; see host_exit.h.
-// Invariant: every raw address that is dereferenced here has passed is_untrusted_range(), or is a local object.
+// Every address that is handed to a guarded copy here has passed is_untrusted_range(), or is that of a local object.
 #include "libos/arch/enclave/host_exit.h"
 
 #include "abi/enclave_image.h"
@@ -7,6 +7,7 @@
 #include "libos/arch/guarded_copy.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
+#include "libos/lib/address.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -17,8 +18,6 @@ extern "C" void exit_to_host();
 constexpr uint64_t kWord = sizeof(uint64_t);
 constexpr uint64_t kUserCanonicalEnd = uint64_t{1} << 47;
 constexpr size_t kFrameWords = 8;   // number and arguments
-
-uint64_t address_of(const void* object) { return reinterpret_cast<uint64_t>(object); }
 
 }  // namespace
 
