@@ -75,6 +75,14 @@ bool while_programs_pause(FunctionRef<void()> change);
 struct SystemCallCounts { uint64_t by_stub, by_trap; };
 SystemCallCounts system_call_counts();
 
+// --- implemented by sched/, called by arch ---
+// The first task (which runs kernel_main) and the idle loop of vCPU 0.
+[[noreturn]] void start_scheduler();
+// At the way back to user mode after a tick: timers, host events, and another task's turn. May return on another vCPU.
+void reschedule();
+// Lets other tasks run.
+void yield_task();
+
 // --- implemented above (process/, syscall/), called by arch ---
 // All run on the current task's kernel stack and return to go back to user mode.
 void on_syscall(UserRegisters& registers);
@@ -83,8 +91,8 @@ void on_fault(UserRegisters& registers, const FaultInfo& fault);
 void on_return_to_user(UserRegisters& registers);
 // A `syscall` instruction has trapped; registers.rip is at it. Before on_syscall. (process/rewrite)
 void note_trapped_syscall(const UserRegisters& registers);
-// A program that was interrupted in the stub of a patched system call. leave_stub: back to where the call begins; false:
-// it was elsewhere. complete_stub: on to where on_syscall() begins.
+// A program that was interrupted in the stub of a patched system call. leave_stub: on to the `syscall` instruction;
+// false: it was elsewhere. complete_stub: on to where on_syscall() begins.
 bool leave_stub(UserRegisters& registers);
 bool complete_stub(UserRegisters& registers);
 // True when on_return_to_user has work for the current task; read with ticks able to come: must be cheap.

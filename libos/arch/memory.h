@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "libos/lib/result.h"
-#include "libos/mm/prot.h"
+#include "libos/arch/prot.h"
 
 namespace occlum {
 
@@ -35,5 +35,15 @@ Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot);
 Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot);
 // Gives committed pages back to the host (trim, EACCEPT, remove); they are uncommitted afterwards, with all host rights.
 Result<void> decommit_pages(uint64_t address, uint64_t count);
+
+// --- implemented by mm/, called by arch ---
+// Before anything allocates. `limit`: bytes of enclave memory that programs and the LibOS may use together, 0: no limit;
+// beyond it allocations fail with kNoMem.
+void initialize_memory(uint64_t limit);
+// Contiguous committed pages, readable and writable. Errors: kNoMem.
+Result<uint64_t> allocate_pages(uint64_t count);
+// The stack of a task above a page that is never committed. Returns the address behind its end.
+Result<uint64_t> allocate_kernel_stack();
+void free_kernel_stack(uint64_t top);
 
 }  // namespace occlum

@@ -1,4 +1,5 @@
-// What descriptors without a file answer to fstat(2) and in /proc/<pid>/fd: pipes, sockets, eventfds, ...
+// What descriptors without a file answer to fstat(2) and in /proc/<pid>/fd: pipes, sockets,
+// eventfds, ...
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,9 @@ void EpollFile::Item::Place::leave() {
   queue_ = nullptr;
 }
 
-bool EpollFile::Item::Place::on_wake(uint32_t events) { return item_->set_.item_woken(*item_, events); }
+bool EpollFile::Item::Place::on_wake(uint32_t events) {
+  return item_->set_.item_woken(*item_, events);
+}
 
 Result<void> EpollFile::Item::watch(WaitQueue& queue) {
   return places_.with([&](Places& places) -> Result<void> {
@@ -143,7 +145,8 @@ Result<void> EpollFile::check_nesting(const EpollFile& target, int depth) const 
 
 Result<void> EpollFile::add(int fd, const RefPtr<File>& file, EpollEvent event) {
   const bool is_set = file->kind() == FileKind::kEpoll;
-  if ((event.events & kEpollExclusive) != 0 && (is_set || (event.events & ~kExclusiveAllowed) != 0)) {
+  if ((event.events & kEpollExclusive) != 0 &&
+      (is_set || (event.events & ~kExclusiveAllowed) != 0)) {
     return Errno::kInval;
   }
   auto item = TRY(make_ref<Item>(*this, fd, file));

@@ -1,10 +1,11 @@
 // epoll(7): a set of watched files that remembers which of them may be ready.
 //
-// Each watched descriptor has an *item* that sits in the file's wait queues. A wake puts the item on the ready list and
-// wakes one waiting task; that is all a waker does, under the small lock of the ready list, whatever the number of items.
-// epoll_wait takes items off the list one by one, asks each file what it is ready for now, and puts level-triggered
-// ones back at the end. Nothing is locked while a file is asked, so sets may watch sets: the outer one is woken through
-// a timer that is due at once, because a waker cannot wake a second queue from inside the first.
+// Each watched descriptor has an *item* that sits in the file's wait queues. A wake puts the item
+// on the ready list and wakes one waiting task; that is all a waker does, under the small lock of
+// the ready list, whatever the number of items. epoll_wait takes items off the list one by one,
+// asks each file what it is ready for now, and puts level-triggered ones back at the end. Nothing
+// is locked while a file is asked, so sets may watch sets: the outer one is woken through a timer
+// that is due at once, because a waker cannot wake a second queue from inside the first.
 //
 // An item holds its file; the file's last close takes the item out of every set (EpollRegistry).
 #pragma once
@@ -21,19 +22,22 @@
 
 namespace occlum {
 
-constexpr uint32_t kEpollExclusive = 1u << 28, kEpollWakeup = 1u << 29, kEpollOneShot = 1u << 30, kEpollEdge = 1u << 31;
+constexpr uint32_t kEpollExclusive = 1u << 28, kEpollWakeup = 1u << 29, kEpollOneShot = 1u << 30,
+                   kEpollEdge = 1u << 31;
 
 class EpollFile : public File {
  public:
   EpollFile() : File(2), nested_wake_(*this) {}
   ~EpollFile() override;
 
-  // epoll_ctl(2). Errors: kExist, kNoEnt, kInval, kLoop, kPerm (a file that is always ready), kNoMem.
+  // epoll_ctl(2). Errors: kExist, kNoEnt, kInval, kLoop, kPerm (a file that is always ready),
+  // kNoMem.
   Result<void> add(int fd, const RefPtr<File>& file, EpollEvent event);
   Result<void> modify(int fd, File& file, EpollEvent event);
   Result<void> remove(int fd, File& file);
 
-  // epoll_wait(2): fills `events` from the front. 0 after `deadline` (0: do not wait). Errors: kIntr.
+  // epoll_wait(2): fills `events` from the front. 0 after `deadline` (0: do not wait). Errors:
+  // kIntr.
   Result<size_t> wait(std::span<EpollEvent> events, Nanoseconds deadline);
 
   PollEvents poll(Poller* poller) override;
@@ -79,22 +83,24 @@ class EpollFile : public File {
       Place first;
       bool first_used = false;
       Vec<OwnPtr<Place>> more;
-      bool failed = false;   // a place could not be had
-      bool closed = false;   // the item has left, and joins no more
+      bool failed = false;  // a place could not be had
+      bool closed = false;  // the item has left, and joins no more
     };
     bool watch_failed() const;
     mutable SpinLocked<Places> places_{LockRank::kPoll};
     // Under the set's ready lock:
     ListNode ready_node_;
-    uint32_t events_ = 0;     // with the flags
+    uint32_t events_ = 0;  // with the flags
     uint64_t data_ = 0;
-    bool is_spent_ = false;   // a one-shot item that was reported
+    bool is_spent_ = false;  // a one-shot item that was reported
     bool is_gone_ = false;
   };
   struct Key {
     int fd;
     const File* file;
-    bool operator<(const Key& other) const { return fd != other.fd ? fd < other.fd : file < other.file; }
+    bool operator<(const Key& other) const {
+      return fd != other.fd ? fd < other.fd : file < other.file;
+    }
   };
   struct Sleeper {
     explicit Sleeper(Task& t) : task(t) {}
@@ -128,14 +134,15 @@ class EpollFile : public File {
   RefPtr<Item> next_ready();
   bool collect(Item& item, PollEvents current, EpollEvent& event);
   size_t collect_all(std::span<EpollEvent> events);
-  // Whether `target` can be reached from here; kLoop when it can or when sets are nested too deeply.
+  // Whether `target` can be reached from here; kLoop when it can or when sets are nested too
+  // deeply.
   Result<void> check_nesting(const EpollFile& target, int depth) const;
   Result<Vec<RefPtr<File>>> watched_sets() const;
 
   SpinLocked<Items> items_{LockRank::kPoll};
   SpinLocked<Ready> ready_{LockRank::kReady};
-  WaitQueue pollers_;                       // who polls or watches this set
-  std::atomic<bool> is_polled_{false};      // somebody ever did
+  WaitQueue pollers_;                   // who polls or watches this set
+  std::atomic<bool> is_polled_{false};  // somebody ever did
   NestedWake nested_wake_;
 };
 
@@ -144,7 +151,7 @@ class EpollRegistry {
  public:
   static Result<void> add(File& file, EpollFile& set);
   static void remove(const File& file, EpollFile& set);
-  static void forget(File& file);   // File::leave_epolls()
+  static void forget(File& file);  // File::leave_epolls()
 };
 
 }  // namespace occlum

@@ -7,7 +7,8 @@ namespace occlum {
 namespace {
 
 struct Table {
-  HashMap<uint64_t, Vec<EpollFile*>> sets;   // by the file's address; a set stands there once per item
+  HashMap<uint64_t, Vec<EpollFile*>>
+      sets;  // by the file's address; a set stands there once per item
 };
 // Before kPoll: a set's items are changed without it, and it is never held around them.
 constinit SpinLocked<Table> table{LockRank::kPoll};

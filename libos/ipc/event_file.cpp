@@ -24,7 +24,8 @@ Result<size_t> EventFile::read(DataSink& sink) {
   };
   if (!attempt()) {
     if (is_nonblocking()) return Errno::kAgain;
-    if (const auto waited = wait_until(readable_, kNever, Interruptible::kYes, attempt); waited.is_error()) {
+    if (const auto waited = wait_until(readable_, kNever, Interruptible::kYes, attempt);
+        waited.is_error()) {
       readable_.wake_one(kReadable);
       return waited.error();
     }

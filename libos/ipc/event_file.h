@@ -18,7 +18,7 @@ class EventFile : public File {
   PollEvents poll(Poller* poller) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kEvent; }
-  uint64_t count() const;   // for fdinfo
+  uint64_t count() const;  // for fdinfo
 
  private:
   struct State {

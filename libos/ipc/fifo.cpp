@@ -25,7 +25,8 @@ Result<RefPtr<File>> open_fifo_at(const Path& path, uint32_t flags) {
   }));
   RefPtr<Pipe> pipe = static_cast<FifoAttachment*>(attachment)->pipe;
   const bool nonblocking = (flags & kNonBlock) != 0;
-  // The end counts as open while it waits, so that two openers find each other; it goes again when the wait fails.
+  // The end counts as open while it waits, so that two openers find each other; it goes again when
+  // the wait fails.
   auto end = TRY(PipeEnd::create(pipe, flags & ~kCreationFlags, path));
   if (end->can_read() && end->can_write()) return RefPtr<File>(end);
   if (end->can_read()) {

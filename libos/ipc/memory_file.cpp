@@ -7,7 +7,11 @@
 namespace occlum {
 
 MemoryFile::MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals)
-    : File(2), name_(std::move(name)), object_(std::move(object)), number_(next_anonymous_number()), seals_(seals) {}
+    : File(2),
+      name_(std::move(name)),
+      object_(std::move(object)),
+      number_(next_anonymous_number()),
+      seals_(seals) {}
 
 Result<RefPtr<MemoryFile>> MemoryFile::create(String name, uint32_t seals) {
   return make_ref<MemoryFile>(std::move(name), TRY(MemoryObject::create(nullptr, 0)), seals);
@@ -22,7 +26,9 @@ Result<void> MemoryFile::add_seals(uint32_t seals) {
   return {};
 }
 
-Result<size_t> MemoryFile::read_at(uint64_t offset, DataSink& sink) { return object_->read(offset, sink); }
+Result<size_t> MemoryFile::read_at(uint64_t offset, DataSink& sink) {
+  return object_->read(offset, sink);
+}
 
 Result<size_t> MemoryFile::write_at(uint64_t offset, DataSource& source) {
   if (source.remaining() == 0) return size_t{0};
@@ -59,14 +65,20 @@ Result<uint64_t> MemoryFile::seek(int64_t offset, Whence whence) {
     const uint64_t size = object_->size();
     int64_t base = 0;
     switch (whence) {
-      case Whence::kSet: break;
-      case Whence::kCur: base = static_cast<int64_t>(position.offset); break;
-      case Whence::kEnd: base = static_cast<int64_t>(size); break;
+      case Whence::kSet:
+        break;
+      case Whence::kCur:
+        base = static_cast<int64_t>(position.offset);
+        break;
+      case Whence::kEnd:
+        base = static_cast<int64_t>(size);
+        break;
       case Whence::kData:
       case Whence::kHole: {
         if (offset < 0 || static_cast<uint64_t>(offset) >= size) return Errno::kNxIo;
         const auto from = static_cast<uint64_t>(offset);
-        position.offset = TRY(whence == Whence::kData ? object_->next_data(from) : object_->next_hole(from));
+        position.offset =
+            TRY(whence == Whence::kData ? object_->next_data(from) : object_->next_hole(from));
         return position.offset;
       }
     }
@@ -129,6 +141,8 @@ Result<Stat> MemoryFile::stat() {
   return stat;
 }
 
-Result<String> MemoryFile::describe() { return String::concat("/memfd:", name_.view(), " (deleted)"); }
+Result<String> MemoryFile::describe() {
+  return String::concat("/memfd:", name_.view(), " (deleted)");
+}
 
 }  // namespace occlum

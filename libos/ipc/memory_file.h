@@ -9,7 +9,8 @@
 namespace occlum {
 
 // F_SEAL_*.
-constexpr uint32_t kSealSeal = 1, kSealShrink = 2, kSealGrow = 4, kSealWrite = 8, kSealFutureWrite = 16, kSealExec = 32;
+constexpr uint32_t kSealSeal = 1, kSealShrink = 2, kSealGrow = 4, kSealWrite = 8,
+                   kSealFutureWrite = 16, kSealExec = 32;
 constexpr uint32_t kAllSeals = 63;
 
 class MemoryFile : public File {
@@ -19,7 +20,7 @@ class MemoryFile : public File {
   MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals);
 
   uint32_t seals() const { return seals_.load(std::memory_order_acquire); }
-  Result<void> add_seals(uint32_t seals);   // kPerm, kInval
+  Result<void> add_seals(uint32_t seals);  // kPerm, kInval
 
   Result<size_t> read(DataSink& sink) override;
   Result<size_t> write(DataSource& source) override;
@@ -29,7 +30,7 @@ class MemoryFile : public File {
   Result<void> truncate(uint64_t size) override;
   Result<void> allocate(int mode, uint64_t offset, uint64_t length) override;
   Result<void> sync(bool) override { return {}; }
-  Result<long> fcntl(int command, uint64_t argument) override;   // F_ADD_SEALS, F_GET_SEALS
+  Result<long> fcntl(int command, uint64_t argument) override;  // F_ADD_SEALS, F_GET_SEALS
   Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot) override;
   Result<Stat> stat() override;
   Result<String> describe() override;

@@ -46,10 +46,12 @@ Result<Pipe::Turn> Pipe::begin_read(Blocking blocking) {
       state.reading = turn.bytes != 0;
       return Attempt::kDone;
     });
-    return outcome == Attempt::kDone || (outcome == Attempt::kMustWait && blocking == Blocking::kNo);
+    return outcome == Attempt::kDone ||
+           (outcome == Attempt::kMustWait && blocking == Blocking::kNo);
   };
   if (!attempt()) {
-    if (Result<void> waited = wait_until(readable_, kNever, Interruptible::kYes, attempt); waited.is_error()) {
+    if (Result<void> waited = wait_until(readable_, kNever, Interruptible::kYes, attempt);
+        waited.is_error()) {
       readable_.wake_one(kReadable);  // this wake may have been meant for us alone: pass it on
       return waited.error();
     }
@@ -130,7 +132,8 @@ Result<size_t> Pipe::read(DataSink& sink, Blocking blocking) {
 Result<Pipe::Turn> Pipe::begin_write(size_t size, Blocking blocking) {
   Turn turn;
   Attempt outcome = Attempt::kMustWait;
-  // A large blocking write goes page by page at least, so that it does not wake the reader for every byte it gets.
+  // A large blocking write goes page by page at least, so that it does not wake the reader for
+  // every byte it gets.
   const size_t needed = size <= kAtomicWrite ? size : blocking == Blocking::kYes ? kPageSize : 1;
   auto attempt = [&] {
     outcome = state_.with([&](State& state) {
@@ -147,10 +150,12 @@ Result<Pipe::Turn> Pipe::begin_write(size_t size, Blocking blocking) {
       state.writing = true;
       return Attempt::kDone;
     });
-    return outcome == Attempt::kDone || (outcome == Attempt::kMustWait && blocking == Blocking::kNo);
+    return outcome == Attempt::kDone ||
+           (outcome == Attempt::kMustWait && blocking == Blocking::kNo);
   };
   if (!attempt()) {
-    if (Result<void> waited = wait_until(writable_, kNever, Interruptible::kYes, attempt); waited.is_error()) {
+    if (Result<void> waited = wait_until(writable_, kNever, Interruptible::kYes, attempt);
+        waited.is_error()) {
       writable_.wake_one(kWritable);
       return waited.error();
     }
@@ -191,7 +196,8 @@ Result<size_t> Pipe::copy_in(Turn turn, DataSource& source) {
 }
 
 Result<size_t> Pipe::write(DataSource& source, Blocking blocking) {
-  // What was at most PIPE_BUF at first is written whole or not at all, so only larger writes come round again.
+  // What was at most PIPE_BUF at first is written whole or not at all, so only larger writes come
+  // round again.
   size_t total = 0;
   while (source.remaining() != 0) {
     const Result<Turn> turn = begin_write(source.remaining(), blocking);
@@ -257,7 +263,8 @@ Result<void> Pipe::move_ring(const State& state, Vec<OwnPtr<Page>>& to) {
       ++allocated;
     }
     const std::span<std::byte> from = TRY(page_at(state.head + done));
-    const std::span<std::byte> target = std::span<std::byte>(to[done >> kPageShift]->bytes).subspan(done & kPageMask);
+    const std::span<std::byte> target =
+        std::span<std::byte>(to[done >> kPageShift]->bytes).subspan(done & kPageMask);
     const size_t count = std::min({from.size(), target.size(), state.used() - done});
     copy_bytes(target, from.first(count));
     done += count;
@@ -310,14 +317,16 @@ void Pipe::remove_writer() {
 Result<void> Pipe::wait_for_reader() {
   const uint32_t ever = state_.with([](State& state) { return state.readers_ever; });
   return wait_until(writable_, kNever, Interruptible::kYes, [&] {
-    return state_.with([&](State& state) { return state.readers != 0 || state.readers_ever != ever; });
+    return state_.with(
+        [&](State& state) { return state.readers != 0 || state.readers_ever != ever; });
   });
 }
 
 Result<void> Pipe::wait_for_writer() {
   const uint32_t ever = state_.with([](State& state) { return state.writers_ever; });
   return wait_until(readable_, kNever, Interruptible::kYes, [&] {
-    return state_.with([&](State& state) { return state.writers != 0 || state.writers_ever != ever; });
+    return state_.with(
+        [&](State& state) { return state.writers != 0 || state.writers_ever != ever; });
   });
 }
 
@@ -358,8 +367,10 @@ Result<size_t> PipeEnd::read(DataSink& sink) {
 
 // A write that finds no reader raises SIGPIPE, also when a part of it was taken.
 Result<size_t> PipeEnd::write(DataSource& source) {
-  const Result<size_t> written = pipe_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
-  if (written.is_error() ? written.error() == Errno::kPipe : source.remaining() != 0 && !pipe_->has_readers()) {
+  const Result<size_t> written =
+      pipe_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+  if (written.is_error() ? written.error() == Errno::kPipe
+                         : source.remaining() != 0 && !pipe_->has_readers()) {
     send_signal_to_self(kSigPipe);
   }
   return written;

@@ -1,10 +1,11 @@
-// Pipes (pipe(7)): a byte ring between writers and readers inside the enclave; FIFOs use it too (fifo.h).
+// Pipes (pipe(7)): a byte ring between writers and readers inside the enclave; FIFOs use it too
+// (fifo.h).
 //
-// The ring is made of pages that come when they are first needed and mostly go when the pipe runs empty. A spin lock
-// guards the positions and counts only. Bytes are copied without it, because user memory may sleep: whoever copies
-// holds the *reading* or the *writing* right, of which there is one each, so the part of the ring it works on is its
-// own. A write of at most kAtomicWrite bytes waits until all of it fits (PIPE_BUF). Both sides wake each other only when
-// somebody waits.
+// The ring is made of pages that come when they are first needed and mostly go when the pipe runs
+// empty. A spin lock guards the positions and counts only. Bytes are copied without it, because
+// user memory may sleep: whoever copies holds the *reading* or the *writing* right, of which there
+// is one each, so the part of the ring it works on is its own. A write of at most kAtomicWrite
+// bytes waits until all of it fits (PIPE_BUF). Both sides wake each other only when somebody waits.
 #pragma once
 
 #include <array>
@@ -24,8 +25,8 @@ enum class Blocking { kNo, kYes };
 class Pipe : public RefCounted<Pipe> {
  public:
   static constexpr size_t kDefaultCapacity = 64 * 1024;
-  static constexpr size_t kMaxCapacity = 1024 * 1024;   // /proc/sys/fs/pipe-max-size
-  static constexpr size_t kAtomicWrite = 4096;          // PIPE_BUF
+  static constexpr size_t kMaxCapacity = 1024 * 1024;  // /proc/sys/fs/pipe-max-size
+  static constexpr size_t kAtomicWrite = 4096;         // PIPE_BUF
 
   Pipe() = default;  // for create()
   static Result<RefPtr<Pipe>> create();
@@ -35,10 +36,10 @@ class Pipe : public RefCounted<Pipe> {
   // write(2). Errors: kPipe (the caller raises SIGPIPE), kAgain, kRestartSys, kFault.
   Result<size_t> write(DataSource& source, Blocking blocking);
 
-  size_t readable_bytes() const;   // FIONREAD
+  size_t readable_bytes() const;  // FIONREAD
   size_t capacity() const;
-  // F_SETPIPE_SZ: rounds up to a power of two of pages, returns what it is now. Errors: kBusy (more bytes are in it),
-  // kInval, kPerm (above kMaxCapacity), kNoMem.
+  // F_SETPIPE_SZ: rounds up to a power of two of pages, returns what it is now. Errors: kBusy (more
+  // bytes are in it), kInval, kPerm (above kMaxCapacity), kNoMem.
   Result<size_t> set_capacity(size_t bytes);
 
   PollEvents poll_read_end(Poller* poller);
@@ -49,7 +50,8 @@ class Pipe : public RefCounted<Pipe> {
   void remove_reader();
   void remove_writer();
 
-  // For FIFOs: waits until the other side is open (or was opened since the call). Errors: kRestartSys.
+  // For FIFOs: waits until the other side is open (or was opened since the call). Errors:
+  // kRestartSys.
   Result<void> wait_for_reader();
   Result<void> wait_for_writer();
   bool has_readers() const;
@@ -60,12 +62,12 @@ class Pipe : public RefCounted<Pipe> {
     std::array<std::byte, kPageSize> bytes;
   };
   struct State {
-    size_t capacity = kDefaultCapacity;   // bytes, a power of two of pages
-    uint64_t head = 0;                    // of the next byte to read; only ever grows, except when the pipe is empty
-    uint64_t tail = 0;                    // of the next byte to write
+    size_t capacity = kDefaultCapacity;  // bytes, a power of two of pages
+    uint64_t head = 0;  // of the next byte to read; only ever grows, except when the pipe is empty
+    uint64_t tail = 0;  // of the next byte to write
     uint32_t readers = 0, writers = 0;
     uint32_t readers_ever = 0, writers_ever = 0;
-    bool reading = false, writing = false;  // the rights
+    bool reading = false, writing = false;                  // the rights
     bool readers_contend = false, writers_contend = false;  // somebody waits for the right itself
     size_t used() const { return static_cast<size_t>(tail - head); }
     size_t free() const { return capacity - used(); }
@@ -73,7 +75,7 @@ class Pipe : public RefCounted<Pipe> {
   // What a side may work on, once it has its right.
   struct Turn {
     uint64_t position = 0;
-    size_t bytes = 0;    // 0: the other side is gone
+    size_t bytes = 0;  // 0: the other side is gone
   };
 
   Result<Turn> begin_read(Blocking blocking);
@@ -110,7 +112,7 @@ class PipeEnd : public File {
   Result<size_t> read(DataSink& sink) override;
   Result<size_t> write(DataSource& source) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
-  Result<long> fcntl(int command, uint64_t argument) override;   // F_SETPIPE_SZ, F_GETPIPE_SZ
+  Result<long> fcntl(int command, uint64_t argument) override;  // F_SETPIPE_SZ, F_GETPIPE_SZ
   PollEvents poll(Poller* poller) override;
   Inode* inode() override;
   const Path* path() const override { return path_.is_null() ? nullptr : &path_; }
@@ -122,8 +124,8 @@ class PipeEnd : public File {
 
  private:
   RefPtr<Pipe> pipe_;
-  Path path_;                // of a FIFO
-  uint64_t number_;          // st_ino of a pipe
+  Path path_;        // of a FIFO
+  uint64_t number_;  // st_ino of a pipe
 };
 
 }  // namespace occlum

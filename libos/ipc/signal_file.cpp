@@ -76,7 +76,8 @@ Result<void> SignalFile::remember(Process& process) {
 
 PollEvents SignalFile::poll(Poller* poller) {
   Thread& self = current_thread();
-  if (poller != nullptr && !remember(self.process()).is_error()) (void)poller->watch(self.process().signal_queue());
+  if (poller != nullptr && !remember(self.process()).is_error())
+    (void)poller->watch(self.process().signal_queue());
   return (self.pending_signals() & wanted()).is_empty() ? 0 : kPollIn | kPollRdNorm;
 }
 

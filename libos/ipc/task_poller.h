@@ -1,6 +1,7 @@
-// TaskPoller: a Poller with which the current task waits on any number of queues: poll(2), select(2) and blocking calls
-// built on File::poll. It leaves all queues when it is destroyed. Lives on the task's stack; the first few places need no
-// memory. The files whose queues it sits in must outlive it.
+// TaskPoller: a Poller with which the current task waits on any number of queues: poll(2),
+// select(2) and blocking calls built on File::poll. It leaves all queues when it is destroyed.
+// Lives on the task's stack; the first few places need no memory. The files whose queues it sits in
+// must outlive it.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
 // timerfd_create(2): a timer that is read as a file.
 //
-// An expiry is one callback; a periodic timer is armed again when its expiries are read, and those that were missed
-// are counted then, so an unread timer costs nothing.
+// An expiry is one callback; a periodic timer is armed again when its expiries are read, and those
+// that were missed are counted then, so an unread timer costs nothing.
 #pragma once
 
 #include "libos/fs/vfs/file.h"
@@ -12,13 +12,19 @@ namespace occlum {
 
 class TimerFile : public File, private Timer {
  public:
-  enum class Clock : int { kRealtime = 0, kMonotonic = 1, kBoottime = 7, kRealtimeAlarm = 8, kBoottimeAlarm = 9 };
+  enum class Clock : int {
+    kRealtime = 0,
+    kMonotonic = 1,
+    kBoottime = 7,
+    kRealtimeAlarm = 8,
+    kBoottimeAlarm = 9
+  };
   TimerFile(Clock clock, uint32_t flags) : File(flags), clock_(clock) {}
   ~TimerFile() override { cancel(); }
 
   struct Setting {
-    Nanoseconds remaining = 0;   // until the next expiry; 0: disarmed
-    Nanoseconds interval = 0;    // 0: once
+    Nanoseconds remaining = 0;  // until the next expiry; 0: disarmed
+    Nanoseconds interval = 0;   // 0: once
   };
   Setting get();
   enum class Start { kRelative, kAbsolute };
@@ -32,10 +38,10 @@ class TimerFile : public File, private Timer {
 
  private:
   struct State {
-    Nanoseconds next = kNever;    // monotonic
+    Nanoseconds next = kNever;  // monotonic
     Nanoseconds interval = 0;
     uint64_t ticks = 0;
-    bool fired = false;           // `next` is past and counted once; not armed
+    bool fired = false;  // `next` is past and counted once; not armed
   };
   void expired() override;
   Setting current(const State& state, Nanoseconds now) const;

@@ -13,7 +13,7 @@ namespace occlum {
 namespace {
 
 constexpr int kRights = 1, kCredentials = 2;
-constexpr size_t kMaxFiles = 253;   // SCM_MAX_FD
+constexpr size_t kMaxFiles = 253;  // SCM_MAX_FD
 
 Result<UserIdentity> check_identity(Thread& self, std::span<const std::byte> payload) {
   const UserIdentity claimed = TRY(read_object<UserIdentity>(payload));
@@ -67,17 +67,19 @@ Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> 
   return result;
 }
 
-Result<void> build_unix_control(Thread& self, IncomingMessage& message, const UserIdentity* identity,
-                                const FilesInFlight& files) {
+Result<void> build_unix_control(Thread& self, IncomingMessage& message,
+                                const UserIdentity* identity, const FilesInFlight& files) {
   if (identity != nullptr && !TRY(append_record(message, kCredentials, object_bytes(*identity)))) {
     message.result_flags |= kMsgControlTruncated;
   }
   if (files.is_empty()) return {};
   const size_t start = align_up(message.control.size(), 8) + sizeof(ControlHeader);
-  const size_t room = message.control_room > start ? (message.control_room - start) / sizeof(int) : 0;
+  const size_t room =
+      message.control_room > start ? (message.control_room - start) / sizeof(int) : 0;
   const size_t count = std::min(room, files.files().size());
   if (count < files.files().size()) message.result_flags |= kMsgControlTruncated;
-  const auto cloexec = (message.flags & kMsgCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
+  const auto cloexec =
+      (message.flags & kMsgCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
   Vec<int> numbers;
   TRY(numbers.reserve(count));
   for (size_t i = 0; i < count; ++i) {

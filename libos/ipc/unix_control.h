@@ -12,15 +12,15 @@ class Thread;
 
 struct UnixControl {
   FilesInFlight files;
-  std::optional<UserIdentity> identity;   // checked: the sender's own, or it may pretend
+  std::optional<UserIdentity> identity;  // checked: the sender's own, or it may pretend
 };
 
 // Errors: kInval, kBadFd, kPerm, kTooManyRefs.
 Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> control);
 
-// Builds the records for a receiver: installs the files as new descriptors. What does not fit is dropped and
-// kMsgControlTruncated set, as on Linux.
-Result<void> build_unix_control(Thread& self, IncomingMessage& message, const UserIdentity* identity,
-                                const FilesInFlight& files);
+// Builds the records for a receiver: installs the files as new descriptors. What does not fit is
+// dropped and kMsgControlTruncated set, as on Linux.
+Result<void> build_unix_control(Thread& self, IncomingMessage& message,
+                                const UserIdentity* identity, const FilesInFlight& files);
 
 }  // namespace occlum

@@ -130,7 +130,8 @@ bool Mailbox::stop_reading() {
   bool dropped = false;
   state_.with([](State& state) { state.stopped = true; });
   for (;;) {
-    // A reader that is at work keeps what it has in hand: it ends soon, and the destructor takes the rest.
+    // A reader that is at work keeps what it has in hand: it ends soon, and the destructor takes
+    // the rest.
     Packet* packet = state_.with([](State& state) -> Packet* {
       if (state.reading) return nullptr;
       Packet* one = state.packets.pop_front();
@@ -209,7 +210,9 @@ void Mailbox::set_only_sender(const Mailbox* sender) {
 }
 
 bool Mailbox::accepts_from(const Mailbox& sender) const {
-  return state_.with([&](const State& state) { return state.only_sender == nullptr || state.only_sender == &sender; });
+  return state_.with([&](const State& state) {
+    return state.only_sender == nullptr || state.only_sender == &sender;
+  });
 }
 
 }  // namespace occlum

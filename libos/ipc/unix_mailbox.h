@@ -1,8 +1,10 @@
-// Mailbox: what arrives at one unix socket (unix(7)): packets in order, and what their senders and the owner did.
+// Mailbox: what arrives at one unix socket (unix(7)): packets in order, and what their senders and
+// the owner did.
 //
-// A socket owns its mailbox and knows its peer's, so sockets never hold each other. One reader at a time has the
-// *reading* right and copies out without the lock (user memory may sleep); senders only append. A packet carries its
-// sender's identity and the files that travel with it; files in flight count as descriptors.
+// A socket owns its mailbox and knows its peer's, so sockets never hold each other. One reader at a
+// time has the *reading* right and copies out without the lock (user memory may sleep); senders
+// only append. A packet carries its sender's identity and the files that travel with it; files in
+// flight count as descriptors.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +36,7 @@ class FilesInFlight {
   Result<void> add(RefPtr<File> file);
   bool is_empty() const { return files_.is_empty(); }
   const Vec<RefPtr<File>>& files() const { return files_; }
-  Result<FilesInFlight> clone() const;   // MSG_PEEK
+  Result<FilesInFlight> clone() const;  // MSG_PEEK
 
  private:
   void drop();
@@ -45,7 +47,7 @@ struct Packet {
   ListNode node;
   Vec<std::byte> data;
   size_t consumed = 0;
-  RefPtr<class UnixName> sender;      // null: unnamed
+  RefPtr<class UnixName> sender;  // null: unnamed
   UserIdentity identity;
   FilesInFlight files;
   size_t left() const { return data.size() - consumed; }
@@ -60,17 +62,17 @@ class UnixName : public RefCounted<UnixName> {
 
 class Mailbox : public RefCounted<Mailbox> {
  public:
-  static constexpr size_t kDefaultLimit = 212992;   // net.core.wmem_default
-  static constexpr size_t kMaxPackets = 256;        // of datagrams; a stream is limited by bytes
-  static constexpr size_t kPacketCost = 256;        // counted for each packet besides its data
+  static constexpr size_t kDefaultLimit = 212992;  // net.core.wmem_default
+  static constexpr size_t kMaxPackets = 256;       // of datagrams; a stream is limited by bytes
+  static constexpr size_t kPacketCost = 256;       // counted for each packet besides its data
 
   Mailbox() = default;
   ~Mailbox();
 
   // --- senders ---
   struct SendState {
-    bool refused = false;     // the owner reads no more: kPipe, or kConnRefused for datagrams
-    size_t room = 0;          // bytes
+    bool refused = false;  // the owner reads no more: kPipe, or kConnRefused for datagrams
+    size_t room = 0;       // bytes
     bool has_packet_room = false;
   };
   SendState send_state() const;
@@ -95,10 +97,10 @@ class Mailbox : public RefCounted<Mailbox> {
   bool stop_reading();
 
   bool has_packet() const;
-  bool is_ended() const;             // the peer sends no more
-  bool has_stopped() const;          // the owner reads no more
-  bool has_error() const;            // a reset that no read has reported
-  bool take_error();                 // SO_ERROR
+  bool is_ended() const;     // the peer sends no more
+  bool has_stopped() const;  // the owner reads no more
+  bool has_error() const;    // a reset that no read has reported
+  bool take_error();         // SO_ERROR
   size_t queued_bytes() const;
   size_t first_size() const;
 
@@ -123,7 +125,7 @@ class Mailbox : public RefCounted<Mailbox> {
  private:
   struct State {
     IntrusiveList<Packet, &Packet::node> packets;
-    size_t bytes = 0;        // with kPacketCost each
+    size_t bytes = 0;  // with kPacketCost each
     size_t data_bytes = 0;
     size_t limit = kDefaultLimit;
     bool reading = false;

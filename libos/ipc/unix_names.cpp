@@ -33,8 +33,10 @@ RefPtr<UnixSocket> find_in(Map& map, const Key& key) {
 }
 
 // The bytes behind the family: empty, an abstract name (from its NUL on), or a path up to its NUL.
-std::string_view name_of(const SocketAddress& address, std::array<char, SocketAddress::kMaxSize>& storage) {
-  const std::span<const std::byte> bytes = address.bytes().subspan(std::min(kFamilySize, address.size()));
+std::string_view name_of(const SocketAddress& address,
+                         std::array<char, SocketAddress::kMaxSize>& storage) {
+  const std::span<const std::byte> bytes =
+      address.bytes().subspan(std::min(kFamilySize, address.size()));
   copy_bytes(std::as_writable_bytes(std::span(storage)), bytes);
   const std::span<const char> chars = std::span(storage).first(bytes.size());
   std::string_view name(chars.begin(), chars.end());
@@ -43,7 +45,8 @@ std::string_view name_of(const SocketAddress& address, std::array<char, SocketAd
 }
 
 Result<void> check_address(const SocketAddress& address) {
-  if (address.size() < kFamilySize || address.size() > kMaxUnixAddress || address.family() != kAfUnix) {
+  if (address.size() < kFamilySize || address.size() > kMaxUnixAddress ||
+      address.family() != kAfUnix) {
     return Errno::kInval;
   }
   return {};
@@ -56,8 +59,8 @@ Result<RefPtr<UnixName>> make_name(std::string_view name) {
   copy_bytes(std::span(bytes).subspan(kFamilySize), text_bytes(name));
   // The size of a path counts its NUL.
   const bool is_path = !name.empty() && name.front() != '\0';
-  return make_ref<UnixName>(
-      TRY(SocketAddress::create(std::span<const std::byte>(bytes).first(kFamilySize + name.size() + (is_path ? 1 : 0)))));
+  return make_ref<UnixName>(TRY(SocketAddress::create(
+      std::span<const std::byte>(bytes).first(kFamilySize + name.size() + (is_path ? 1 : 0)))));
 }
 
 }  // namespace
@@ -76,7 +79,8 @@ Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::strin
   return {};
 }
 
-Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket, const SocketAddress& address) {
+Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket,
+                                           const SocketAddress& address) {
   TRY(check_address(address));
   if (is_bound()) return Errno::kInval;
   std::array<char, SocketAddress::kMaxSize> storage;

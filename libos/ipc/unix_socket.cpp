@@ -14,7 +14,7 @@ namespace {
 
 constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
 constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
-constexpr size_t kMaxBacklog = 4096;   // net.core.somaxconn
+constexpr size_t kMaxBacklog = 4096;  // net.core.somaxconn
 
 UserIdentity identity_of(Thread& self) {
   return {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
@@ -48,7 +48,8 @@ Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_
   return pair;
 }
 
-// Connects both ends to each other; neither is known to anybody else yet, or it is the connecting thread's own.
+// Connects both ends to each other; neither is known to anybody else yet, or it is the connecting
+// thread's own.
 void UnixSocket::join(UnixSocket& a, UnixSocket& b) {
   a.state_.with([&](State& state) {
     state.phase = Phase::kConnected;
@@ -99,7 +100,8 @@ Result<void> UnixSocket::bind(const SocketAddress& address) {
 Result<void> UnixSocket::listen(int backlog) {
   if (is_datagram()) return Errno::kOpNotSupp;
   if (inbox_->name() == nullptr) return Errno::kInval;
-  const size_t limit = backlog < 0 ? kMaxBacklog : std::min(static_cast<size_t>(backlog), kMaxBacklog);
+  const size_t limit =
+      backlog < 0 ? kMaxBacklog : std::min(static_cast<size_t>(backlog), kMaxBacklog);
   inbox_->set_identity(identity_of(current_thread()));
   const bool listening = state_.with([&](State& state) {
     if (state.phase == Phase::kConnected) return false;
@@ -133,7 +135,8 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
   for (;;) {
     RefPtr<UnixSocket> listener = TRY(find_unix_socket(self, address));
     if (listener->type() != type()) return Errno::kPrototype;
-    // The server's end is another socket with the listener's name and identity; it is complete before anybody sees it.
+    // The server's end is another socket with the listener's name and identity; it is complete
+    // before anybody sees it.
     auto inbox = TRY(make_ref<Mailbox>());
     inbox->set_identity(listener->inbox_->identity());
     inbox->set_name(listener->inbox_->name());
@@ -159,7 +162,8 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
     if (queued.error() != Errno::kAgain || is_nonblocking()) return queued.error();
     const auto waited = wait_until(listener->inbox_->space, deadline, Interruptible::kYes, [&] {
       return listener->state_.with([](const State& state) {
-        return state.closed || state.phase != Phase::kListening || state.backlog.size() <= state.backlog_limit;
+        return state.closed || state.phase != Phase::kListening ||
+               state.backlog.size() <= state.backlog_limit;
       });
     });
     if (waited.is_error()) return wait_error(waited.error(), deadline, Errno::kAgain);
@@ -253,12 +257,15 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
   const int number = TRY(get_option_int(value));
   constexpr int kSmallestBuffer = 4608, kLargestBuffer = 4 << 20;
   switch (name) {
-    case kSoPassCred: pass_credentials_.store(number != 0, std::memory_order_relaxed); return {};
+    case kSoPassCred:
+      pass_credentials_.store(number != 0, std::memory_order_relaxed);
+      return {};
     // Linux counts what a sender has in flight; here the receiver's mailbox is what has the limit.
     case kSoSndBuf:
     case kSoSndBufForce:
       if (const RefPtr<Mailbox> other = peer(); other != nullptr && !is_datagram()) {
-        other->set_limit(static_cast<size_t>(std::clamp(number, kSmallestBuffer / 2, kLargestBuffer) * 2));
+        other->set_limit(
+            static_cast<size_t>(std::clamp(number, kSmallestBuffer / 2, kLargestBuffer) * 2));
       }
       return {};
     case kSoRcvBuf:
@@ -272,8 +279,10 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
     case kSoPriority:
     case kSoDebug:
     case kSoRcvLowat:
-    case kSoLinger: return {};
-    default: return Errno::kNoProtoOpt;
+    case kSoLinger:
+      return {};
+    default:
+      return Errno::kNoProtoOpt;
   }
 }
 
@@ -285,10 +294,12 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
     case kSoError:
       return put_option_int(value, inbox_->take_error() ? static_cast<int>(Errno::kConnReset) : 0);
     case kSoAcceptConn: {
-      const bool listening = state_.with([](const State& state) { return state.phase == Phase::kListening; });
+      const bool listening =
+          state_.with([](const State& state) { return state.phase == Phase::kListening; });
       return put_option_int(value, listening ? 1 : 0);
     }
-    case kSoPassCred: return put_option_int(value, pass_credentials_.load(std::memory_order_relaxed) ? 1 : 0);
+    case kSoPassCred:
+      return put_option_int(value, pass_credentials_.load(std::memory_order_relaxed) ? 1 : 0);
     case kSoPeerCred: {
       UserIdentity identity;
       if (other != nullptr) identity = other->identity();
@@ -296,8 +307,11 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
       copy_bytes(value, object_bytes(identity).first(size));
       return size;
     }
-    case kSoSndBuf: return put_option_int(value, static_cast<int>(other ? other->limit() : Mailbox::kDefaultLimit));
-    case kSoRcvBuf: return put_option_int(value, static_cast<int>(Mailbox::kDefaultLimit));
+    case kSoSndBuf:
+      return put_option_int(value,
+                            static_cast<int>(other ? other->limit() : Mailbox::kDefaultLimit));
+    case kSoRcvBuf:
+      return put_option_int(value, static_cast<int>(Mailbox::kDefaultLimit));
     case kSoReuseAddr:
     case kSoReusePort:
     case kSoKeepAlive:
@@ -305,15 +319,18 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
     case kSoOobInline:
     case kSoPriority:
     case kSoDebug:
-    case kSoDontRoute: return put_option_int(value, 0);
+    case kSoDontRoute:
+      return put_option_int(value, 0);
     case kSoRcvLowat:
-    case kSoSndLowat: return put_option_int(value, 1);
+    case kSoSndLowat:
+      return put_option_int(value, 1);
     case kSoLinger: {
       const size_t size = std::min<size_t>(value.size(), 8);
       zero_bytes(value.first(size));
       return size;
     }
-    default: return Errno::kNoProtoOpt;
+    default:
+      return Errno::kNoProtoOpt;
   }
 }
 

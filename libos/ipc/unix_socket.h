@@ -1,7 +1,8 @@
 // Unix sockets (unix(7)): streams, sequenced packets and datagrams between programs in the enclave.
 //
-// A socket owns a mailbox (unix_mailbox.h) that its peer posts into. Connecting makes the server's end at once and puts
-// it into the listener's backlog; accept takes it from there. Nothing here leaves the enclave.
+// A socket owns a mailbox (unix_mailbox.h) that its peer posts into. Connecting makes the server's
+// end at once and puts it into the listener's backlog; accept takes it from there. Nothing here
+// leaves the enclave.
 #pragma once
 
 #include "libos/ipc/unix_mailbox.h"
@@ -42,9 +43,9 @@ class UnixSocket : public Socket {
   enum class Phase { kUnconnected, kListening, kConnected };
   struct State {
     Phase phase = Phase::kUnconnected;
-    RefPtr<Mailbox> peer;                 // where it sends to
-    bool may_send = true;                 // no SHUT_WR yet
-    Vec<RefPtr<UnixSocket>> backlog;      // oldest first
+    RefPtr<Mailbox> peer;             // where it sends to
+    bool may_send = true;             // no SHUT_WR yet
+    Vec<RefPtr<UnixSocket>> backlog;  // oldest first
     size_t backlog_limit = 0;
     bool closed = false;
   };
@@ -52,7 +53,9 @@ class UnixSocket : public Socket {
   bool is_datagram() const { return type() == kDatagram; }
   bool is_stream() const { return type() == kStream; }
   RefPtr<Mailbox> peer() const;
-  bool must_not_block(uint32_t message_flags) const { return is_nonblocking() || (message_flags & kMsgDontWait) != 0; }
+  bool must_not_block(uint32_t message_flags) const {
+    return is_nonblocking() || (message_flags & kMsgDontWait) != 0;
+  }
 
   Result<void> connect_datagram(Thread& self, const SocketAddress& address);
   Result<void> connect_stream(Thread& self, const SocketAddress& address);
@@ -62,8 +65,10 @@ class UnixSocket : public Socket {
 
   Result<RefPtr<Mailbox>> destination(const OutgoingMessage& message);
   Result<OwnPtr<Packet>> make_packet(DataSource& data, size_t size);
-  Result<size_t> send_stream(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity);
-  Result<size_t> send_packet(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity);
+  Result<size_t> send_stream(OutgoingMessage& message, FilesInFlight files,
+                             const UserIdentity& identity);
+  Result<size_t> send_packet(OutgoingMessage& message, FilesInFlight files,
+                             const UserIdentity& identity);
   Result<void> wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool& ended);
   Result<size_t> take_stream(IncomingMessage& message, size_t wanted, bool& stop);
   Result<size_t> take_packet(IncomingMessage& message);

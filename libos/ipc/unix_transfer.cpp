@@ -49,7 +49,8 @@ Result<OwnPtr<Packet>> UnixSocket::make_packet(DataSource& data, size_t size) {
   return packet;
 }
 
-Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity) {
+Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight files,
+                                       const UserIdentity& identity) {
   const RefPtr<Mailbox> other = TRY(destination(message));
   const Nanoseconds deadline = send_deadline();
   size_t total = 0;
@@ -67,7 +68,8 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
     }
     const bool may_send = state_.with([](const State& state) { return state.may_send; });
     if (sending.refused || !may_send) return failed(Errno::kPipe);
-    const size_t size = std::min({message.data.remaining(), kStreamChunk, sending.room - Mailbox::kPacketCost});
+    const size_t size =
+        std::min({message.data.remaining(), kStreamChunk, sending.room - Mailbox::kPacketCost});
     auto packet = make_packet(message.data, size);
     if (packet.is_error()) return failed(packet.error());
     packet.value()->identity = identity;
@@ -78,7 +80,8 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
   return total;
 }
 
-Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight files, const UserIdentity& identity) {
+Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight files,
+                                       const UserIdentity& identity) {
   const RefPtr<Mailbox> other = TRY(destination(message));
   const size_t size = message.data.remaining();
   if (size > Mailbox::kDefaultLimit - Mailbox::kPacketCost) return Errno::kMsgSize;
@@ -91,7 +94,8 @@ Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight f
   auto has_room = [&] {
     const Mailbox::SendState sending = other->send_state();
     refused = sending.refused;
-    return refused || (sending.has_packet_room && sending.room >= std::min(size + Mailbox::kPacketCost, other->limit()));
+    return refused || (sending.has_packet_room &&
+                       sending.room >= std::min(size + Mailbox::kPacketCost, other->limit()));
   };
   if (!has_room()) {
     if (must_not_block(message.flags)) return Errno::kAgain;
@@ -106,7 +110,8 @@ Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight f
 Result<size_t> UnixSocket::send(OutgoingMessage& message) {
   Thread& self = current_thread();
   if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
-  UserIdentity identity = {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
+  UserIdentity identity = {
+      .pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
   FilesInFlight files;
   if (!message.control.empty()) {
     UnixControl control = TRY(parse_unix_control(self, message.control));
@@ -115,7 +120,8 @@ Result<size_t> UnixSocket::send(OutgoingMessage& message) {
   }
   const auto sent = is_stream() ? send_stream(message, std::move(files), identity)
                                 : send_packet(message, std::move(files), identity);
-  if (sent.is_error() && sent.error() == Errno::kPipe && is_stream() && (message.flags & kMsgNoSignal) == 0) {
+  if (sent.is_error() && sent.error() == Errno::kPipe && is_stream() &&
+      (message.flags & kMsgNoSignal) == 0) {
     send_signal_to_self(kSigPipe);
   }
   return sent;
@@ -123,7 +129,8 @@ Result<size_t> UnixSocket::send(OutgoingMessage& message) {
 
 // --- receiving ---
 
-// Takes the reading right. `ended`: there is nothing and there will not be; the right is then not taken.
+// Takes the reading right. `ended`: there is nothing and there will not be; the right is then not
+// taken.
 Result<void> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool& ended) {
   if (!is_datagram()) {
     const Phase phase = state_.with([](const State& state) { return state.phase; });
@@ -145,10 +152,16 @@ Result<void> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadli
   }
   switch (look) {
     case Mailbox::Look::kNothing:
-    case Mailbox::Look::kBusy: return Errno::kAgain;
-    case Mailbox::Look::kReset: return Errno::kConnReset;
-    case Mailbox::Look::kEnd: ended = true; return {};
-    case Mailbox::Look::kPacket: ended = false; return {};
+    case Mailbox::Look::kBusy:
+      return Errno::kAgain;
+    case Mailbox::Look::kReset:
+      return Errno::kConnReset;
+    case Mailbox::Look::kEnd:
+      ended = true;
+      return {};
+    case Mailbox::Look::kPacket:
+      ended = false;
+      return {};
   }
   return Errno::kIo;
 }
@@ -160,11 +173,13 @@ Result<void> UnixSocket::describe_packet(Packet& packet, IncomingMessage& messag
   if (!wants_identity && packet.files.is_empty()) return {};
   if ((message.flags & kMsgPeek) != 0) {
     const FilesInFlight copies = TRY(packet.files.clone());
-    return build_unix_control(current_thread(), message, wants_identity ? &packet.identity : nullptr, copies);
+    return build_unix_control(current_thread(), message,
+                              wants_identity ? &packet.identity : nullptr, copies);
   }
   const FilesInFlight files = std::move(packet.files);
   packet.files = FilesInFlight();
-  return build_unix_control(current_thread(), message, wants_identity ? &packet.identity : nullptr, files);
+  return build_unix_control(current_thread(), message, wants_identity ? &packet.identity : nullptr,
+                            files);
 }
 
 void UnixSocket::made_room() {
@@ -173,15 +188,16 @@ void UnixSocket::made_room() {
   if (other != nullptr && !is_datagram()) other->writable.wake_all(kWritable);
 }
 
-// Bytes of as many packets as the sink takes, but not across a packet that brings files or another sender's identity.
+// Bytes of as many packets as the sink takes, but not across a packet that brings files or another
+// sender's identity.
 Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, bool& stop) {
   const bool peek = (message.flags & kMsgPeek) != 0;
   size_t total = 0;
   UserIdentity identity;
   for (Packet* packet = inbox_->first(); packet != nullptr && total < wanted;) {
     const bool has_files = !packet->files.is_empty();
-    const bool other_identity =
-        pass_credentials_.load(std::memory_order_relaxed) && total != 0 && !(packet->identity == identity);
+    const bool other_identity = pass_credentials_.load(std::memory_order_relaxed) && total != 0 &&
+                                !(packet->identity == identity);
     if (total != 0 && (has_files || other_identity)) {
       stop = true;
       break;
@@ -212,8 +228,8 @@ Result<size_t> UnixSocket::take_packet(IncomingMessage& message) {
   const size_t count = std::min(size, message.data.remaining());
   if (count < size) message.result_flags |= kMsgTruncated;
   if (type() == kSeqPacket) message.result_flags |= kMsgEndOfRecord;
-  const Result<void> stored =
-      message.data.write(std::span<const std::byte>(packet->data.span()).subspan(packet->consumed, count));
+  const Result<void> stored = message.data.write(
+      std::span<const std::byte>(packet->data.span()).subspan(packet->consumed, count));
   Result<void> described;
   if (!stored.is_error()) described = describe_packet(*packet, message);
   if ((message.flags & kMsgPeek) == 0) inbox_->pop(*packet);
@@ -236,7 +252,8 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
     const auto right = wait_to_read(message.flags, deadline, ended);
     if (right.is_error()) return total != 0 ? Result<size_t>(total) : right.error();
     if (ended) return total;
-    const auto count = is_stream() ? take_stream(message, wanted - total, stop) : take_packet(message);
+    const auto count =
+        is_stream() ? take_stream(message, wanted - total, stop) : take_packet(message);
     inbox_->end_read();
     if (!peek) made_room();
     if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();

@@ -23,7 +23,7 @@
 #include "libos/lib/vec.h"
 #include "libos/lib/function_ref.h"
 #include "libos/mm/memory_object.h"
-#include "libos/mm/prot.h"
+#include "libos/arch/prot.h"
 
 namespace occlum {
 

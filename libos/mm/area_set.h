@@ -10,7 +10,7 @@
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
 #include "libos/mm/memory_object.h"
-#include "libos/mm/prot.h"
+#include "libos/arch/prot.h"
 
 namespace occlum {
 

@@ -26,7 +26,7 @@
 #include "libos/lib/tree.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/data_transfer.h"
-#include "libos/mm/prot.h"
+#include "libos/arch/prot.h"
 
 namespace occlum {
 

@@ -24,7 +24,7 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/function_ref.h"
 #include "libos/lib/result.h"
-#include "libos/mm/prot.h"
+#include "libos/arch/prot.h"
 
 namespace occlum {
 

@@ -5,7 +5,7 @@
 
 #include "libos/arch/memory.h"
 #include "libos/lib/bits.h"
-#include "libos/mm/initialize.h"
+#include "libos/arch/memory.h"
 
 namespace occlum {
 

@@ -1,4 +1,5 @@
-// The checks between programs, us and the host's sockets (host_socket.h). Pure functions over bytes.
+// The checks between programs, us and the host's sockets (host_socket.h). Pure functions over
+// bytes.
 #include "libos/lib/bits.h"
 #include "libos/lib/bytes.h"
 #include "libos/net/host_socket.h"
@@ -12,10 +13,14 @@ constexpr int kScmRights = 1, kScmCredentials = 2, kScmPidFd = 4;
 
 size_t smallest_address(int domain) {
   switch (domain) {
-    case kAfInet: return 16;
-    case kAfInet6: return 28;
-    case kAfNetlink: return 12;
-    default: return SIZE_MAX;
+    case kAfInet:
+      return 16;
+    case kAfInet6:
+      return 28;
+    case kAfNetlink:
+      return 12;
+    default:
+      return SIZE_MAX;
   }
 }
 
@@ -35,7 +40,8 @@ bool for_each_record(std::span<const std::byte> control, F&& visit) {
 
 }  // namespace
 
-Result<SocketAddress> check_host_address(std::span<const std::byte> bytes, uint32_t claimed_size, int domain) {
+Result<SocketAddress> check_host_address(std::span<const std::byte> bytes, uint32_t claimed_size,
+                                         int domain) {
   if (claimed_size == 0) return SocketAddress();
   // An error queue's address may be of another family; nothing else is expected.
   if (claimed_size > bytes.size() || claimed_size < smallest_address(domain)) return Errno::kIo;
@@ -51,8 +57,8 @@ Result<Vec<std::byte>> check_host_control(std::span<const std::byte> control) {
   const bool well_formed = for_each_record(control, [&](const ControlHeader& header,
                                                         std::span<const std::byte> record) {
     const bool names_host_objects =
-        header.level == kSolSocket && (header.type == kScmRights || header.type == kScmCredentials ||
-                                       header.type == kScmPidFd);
+        header.level == kSolSocket &&
+        (header.type == kScmRights || header.type == kScmCredentials || header.type == kScmPidFd);
     if (names_host_objects || added.is_error()) return;
     added = kept.resize(align_up(kept.size(), 8));
     if (!added.is_error()) added = kept.append(record);
@@ -64,12 +70,13 @@ Result<Vec<std::byte>> check_host_control(std::span<const std::byte> control) {
 
 Result<void> check_user_control(std::span<const std::byte> control) {
   bool allowed = true;
-  const bool well_formed = for_each_record(control, [&](const ControlHeader& header, std::span<const std::byte>) {
-    if (header.level != kLevelIp && header.level != kLevelIpv6 && header.level != kLevelUdp &&
-        header.level != kLevelTcp) {
-      allowed = false;
-    }
-  });
+  const bool well_formed =
+      for_each_record(control, [&](const ControlHeader& header, std::span<const std::byte>) {
+        if (header.level != kLevelIp && header.level != kLevelIpv6 && header.level != kLevelUdp &&
+            header.level != kLevelTcp) {
+          allowed = false;
+        }
+      });
   if (!well_formed || !allowed) return Errno::kInval;
   return {};
 }
@@ -81,7 +88,7 @@ Result<void> check_netlink_request(std::span<const std::byte> data) {
     const auto length = load_le<uint32_t>(data);
     const auto type = load_le<uint16_t>(data.subspan(4));
     if (length < kHeader || length > data.size()) return Errno::kInval;
-    const bool is_query = type >= kFirstRequest && (type - kFirstRequest) % 4 == 2;   // RTM_GET*
+    const bool is_query = type >= kFirstRequest && (type - kFirstRequest) % 4 == 2;  // RTM_GET*
     if (!is_query && type != kNoOp && type != kDone) return Errno::kPerm;
     const auto padded = checked_align_up<uint32_t>(length, 4);
     if (!padded || *padded >= data.size()) return {};

@@ -11,17 +11,28 @@ namespace occlum {
 
 namespace {
 
-constexpr uint32_t kFionRead = 0x541b, kOutQueue = 0x5411, kAtMark = 0x8905, kOutQueueNotSent = 0x894b;
+constexpr uint32_t kFionRead = 0x541b, kOutQueue = 0x5411, kAtMark = 0x8905,
+                   kOutQueueNotSent = 0x894b;
 constexpr uint32_t kInterfaceName = 0x8910, kInterfaceList = 0x8912;
 // SIOCGIF* that take and give one struct ifreq of plain data.
-constexpr std::array<uint32_t, 14> kInterfaceQuestions = {
-    kInterfaceName, 0x8913 /* flags */, 0x8915 /* address */, 0x8917 /* destination */, 0x8919 /* broadcast */,
-    0x891b /* netmask */, 0x891d /* metric */, 0x8921 /* mtu */, 0x8927 /* hardware address */, 0x8933 /* index */,
-    0x8935 /* private flags */, 0x8942 /* queue length */, 0x8938 /* bridge */, 0x8925 /* slave */};
+constexpr std::array<uint32_t, 14> kInterfaceQuestions = {kInterfaceName,
+                                                          0x8913 /* flags */,
+                                                          0x8915 /* address */,
+                                                          0x8917 /* destination */,
+                                                          0x8919 /* broadcast */,
+                                                          0x891b /* netmask */,
+                                                          0x891d /* metric */,
+                                                          0x8921 /* mtu */,
+                                                          0x8927 /* hardware address */,
+                                                          0x8933 /* index */,
+                                                          0x8935 /* private flags */,
+                                                          0x8942 /* queue length */,
+                                                          0x8938 /* bridge */,
+                                                          0x8925 /* slave */};
 
-using InterfaceRequest = std::array<std::byte, 40>;   // struct ifreq
+using InterfaceRequest = std::array<std::byte, 40>;  // struct ifreq
 
-struct InterfaceList {   // struct ifconf
+struct InterfaceList {  // struct ifconf
   int32_t length;
   uint32_t padding;
   uint64_t buffer;
@@ -31,7 +42,8 @@ static_assert(sizeof(InterfaceList) == 16);
 constexpr size_t kMaxList = 16 * 1024;
 
 Result<void> call(int fd, uint32_t request, uint64_t argument) {
-  TRY(host::check(host::system_call(kHostIoctl, static_cast<uint64_t>(fd), request, argument), INT32_MAX));
+  TRY(host::check(host::system_call(kHostIoctl, static_cast<uint64_t>(fd), request, argument),
+                  INT32_MAX));
   return {};
 }
 
@@ -74,10 +86,13 @@ Result<long> host_socket_ioctl(int fd, uint32_t request, UserAddress argument) {
       TRY(UserOut<int>(argument).write(std::max(value, 0)));
       return 0L;
     }
-    case kInterfaceList: return list_interfaces(fd, argument);
-    default: break;
+    case kInterfaceList:
+      return list_interfaces(fd, argument);
+    default:
+      break;
   }
-  if (std::ranges::find(kInterfaceQuestions, request) == kInterfaceQuestions.end()) return Errno::kNotTty;
+  if (std::ranges::find(kInterfaceQuestions, request) == kInterfaceQuestions.end())
+    return Errno::kNotTty;
   InterfaceRequest record = TRY(UserIn<InterfaceRequest>(argument).read());
   host::SharedBuffer shared;
   const uint64_t at = TRY(shared.put(record));

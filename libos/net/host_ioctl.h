@@ -1,4 +1,5 @@
-// ioctl(2) of host sockets: queue sizes and questions about network interfaces (netdevice(7)), passed on.
+// ioctl(2) of host sockets: queue sizes and questions about network interfaces (netdevice(7)),
+// passed on.
 #pragma once
 
 #include <cstdint>

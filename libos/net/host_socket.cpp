@@ -32,7 +32,8 @@ constexpr uint64_t kHostNonBlock = 04000, kHostCloseOnExec = 02000000;
 constexpr size_t kStreamChunk = 128 * 1024;
 constexpr size_t kMaxDatagram = 128 * 1024;
 constexpr size_t kMaxControl = 8 * 1024;
-constexpr uint32_t kSendFlags = kMsgOob | kMsgDontRoute | kMsgEndOfRecord | kMsgConfirm | kMsgMore | kMsgFastOpen;
+constexpr uint32_t kSendFlags =
+    kMsgOob | kMsgDontRoute | kMsgEndOfRecord | kMsgConfirm | kMsgMore | kMsgFastOpen;
 constexpr uint32_t kReceiveFlags = kMsgOob | kMsgPeek | kMsgTruncated | kMsgErrorQueue;
 constexpr uint32_t kResultFlags =
     kMsgOob | kMsgControlTruncated | kMsgTruncated | kMsgEndOfRecord | kMsgErrorQueue;
@@ -45,9 +46,12 @@ struct HostIovec {
 bool is_passed_on(int domain, int type, int protocol) {
   switch (domain) {
     case kAfInet:
-    case kAfInet6: return true;
-    case kAfNetlink: return (type == kRaw || type == kDatagram) && protocol == 0;  // NETLINK_ROUTE
-    default: return false;
+    case kAfInet6:
+      return true;
+    case kAfNetlink:
+      return (type == kRaw || type == kDatagram) && protocol == 0;  // NETLINK_ROUTE
+    default:
+      return false;
   }
 }
 
@@ -59,10 +63,11 @@ Result<RefPtr<Socket>> HostSocket::create(int domain, int type, int protocol, ui
   if (!is_passed_on(domain, type, protocol)) {
     return domain == kAfNetlink ? Errno::kProtoNoSupport : Errno::kAfNoSupport;
   }
-  const long number = TRY(host::check(
-      host::system_call(kHostSocket, static_cast<uint64_t>(domain),
-                        static_cast<uint64_t>(type) | kHostNonBlock | kHostCloseOnExec, static_cast<uint64_t>(protocol)),
-      INT32_MAX));
+  const long number = TRY(
+      host::check(host::system_call(kHostSocket, static_cast<uint64_t>(domain),
+                                    static_cast<uint64_t>(type) | kHostNonBlock | kHostCloseOnExec,
+                                    static_cast<uint64_t>(protocol)),
+                  INT32_MAX));
   HostFd fd(static_cast<int>(number));
   auto socket = TRY(make_ref<HostSocket>(domain, type, protocol, flags));
   TRY(socket->adopt(std::move(fd)));
@@ -82,7 +87,8 @@ bool HostSocket::must_not_block(uint32_t message_flags) const {
 }
 
 template <typename Attempt>
-auto HostSocket::blocking(Nanoseconds deadline, Errno at_timeout, Attempt&& attempt) -> decltype(attempt()) {
+auto HostSocket::blocking(Nanoseconds deadline, Errno at_timeout, Attempt&& attempt)
+    -> decltype(attempt()) {
   decltype(attempt()) result = attempt();
   if (!result.is_error() || result.error() != Errno::kAgain) return result;
   const Result<void> waited = wait_until(watch_->queue(), deadline, Interruptible::kYes, [&] {
@@ -103,7 +109,9 @@ Result<void> HostSocket::bind(const SocketAddress& address) {
 }
 
 Result<void> HostSocket::listen(int backlog) {
-  TRY(host::check(host::system_call(kHostListen, fd(), static_cast<uint64_t>(static_cast<int64_t>(backlog))), 0));
+  TRY(host::check(
+      host::system_call(kHostListen, fd(), static_cast<uint64_t>(static_cast<int64_t>(backlog))),
+      0));
   return {};
 }
 
@@ -116,7 +124,8 @@ Result<Socket::Accepted> HostSocket::try_accept(uint32_t flags) {
     const uint64_t at = TRY(shared.reserve(bytes.size()));
     const uint64_t size_at = TRY(shared.put(object_bytes(size)));
     const long number = TRY(host::check(
-        host::system_call(kHostAccept4, fd(), at, size_at, kHostNonBlock | kHostCloseOnExec), INT32_MAX));
+        host::system_call(kHostAccept4, fd(), at, size_at, kHostNonBlock | kHostCloseOnExec),
+        INT32_MAX));
     accepted = HostFd(static_cast<int>(number));
     TRY(shared.get(at, bytes));
     TRY(shared.get(size_at, writable_object_bytes(size)));
@@ -151,7 +160,8 @@ Result<void> HostSocket::connect(const SocketAddress& address) {
     const auto events = watch_->current_events();
     if ((events & (kPollOut | kPollErr | kPollHup)) == 0) return Errno::kAgain;
     const Result<void> again = try_connect(address);
-    if (again.is_error() && (again.error() == Errno::kAlready || again.error() == Errno::kInProgress)) {
+    if (again.is_error() &&
+        (again.error() == Errno::kAlready || again.error() == Errno::kInProgress)) {
       return Errno::kAgain;
     }
     if (again.is_error() && again.error() == Errno::kIsConn) return {};
@@ -181,7 +191,8 @@ Result<SocketAddress> HostSocket::peer_address() { return address_by(kHostGetpee
 
 // --- data ---
 
-Result<size_t> HostSocket::try_send(std::span<const std::byte> data, const OutgoingMessage& message) {
+Result<size_t> HostSocket::try_send(std::span<const std::byte> data,
+                                    const OutgoingMessage& message) {
   host::SharedBuffer shared;
   HostMessageHeader header = {};
   const HostIovec iovec = {TRY(shared.put(data)), data.size()};
@@ -197,7 +208,8 @@ Result<size_t> HostSocket::try_send(std::span<const std::byte> data, const Outgo
   }
   const uint64_t at = TRY(shared.put(object_bytes(header)));
   const uint64_t flags = (message.flags & kSendFlags) | kMsgDontWait | kMsgNoSignal;
-  const long sent = TRY(host::check(host::system_call(kHostSendmsg, fd(), at, flags), static_cast<long>(data.size())));
+  const long sent = TRY(host::check(host::system_call(kHostSendmsg, fd(), at, flags),
+                                    static_cast<long>(data.size())));
   return static_cast<size_t>(sent);
 }
 
@@ -209,17 +221,20 @@ Result<size_t> HostSocket::send(OutgoingMessage& message) {
   size_t total = 0;
   auto failed = [&](Errno error) -> Result<size_t> {
     if (total != 0) return total;
-    if (error == Errno::kPipe && is_stream() && (message.flags & kMsgNoSignal) == 0) send_signal_to_self(kSigPipe);
+    if (error == Errno::kPipe && is_stream() && (message.flags & kMsgNoSignal) == 0)
+      send_signal_to_self(kSigPipe);
     return error;
   };
   do {
     auto buffer = TRY(Vec<std::byte>::create(std::min(message.data.remaining(), kStreamChunk)));
-    if (const auto copied = message.data.read(buffer.span()); copied.is_error()) return failed(copied.error());
+    if (const auto copied = message.data.read(buffer.span()); copied.is_error())
+      return failed(copied.error());
     if (domain() == kAfNetlink) TRY(check_netlink_request(buffer.span()));
     std::span<const std::byte> left = buffer.span();
     do {
       auto attempt = [&] { return try_send(left, message); };
-      const Result<size_t> sent = must_not_block(message.flags) ? attempt() : blocking(deadline, Errno::kAgain, attempt);
+      const Result<size_t> sent =
+          must_not_block(message.flags) ? attempt() : blocking(deadline, Errno::kAgain, attempt);
       if (sent.is_error()) return failed(sent.error());
       total += sent.value();
       left = left.subspan(sent.value());
@@ -247,7 +262,8 @@ Result<size_t> HostSocket::try_receive(std::span<std::byte> buffer, IncomingMess
   }
   const uint64_t at = TRY(shared.put(object_bytes(header)));
   const uint64_t flags = (message.flags & kReceiveFlags) | kMsgDontWait | kMsgCloseOnExec;
-  // With MSG_TRUNC a datagram's real size comes back, and a stream's bytes are thrown away uncopied.
+  // With MSG_TRUNC a datagram's real size comes back, and a stream's bytes are thrown away
+  // uncopied.
   const bool real_size = (message.flags & kMsgTruncated) != 0;
   const long limit = real_size ? INT32_MAX : static_cast<long>(buffer.size());
   const long count = TRY(host::check(host::system_call(kHostRecvmsg, fd(), at, flags), limit));
@@ -272,7 +288,8 @@ Result<size_t> HostSocket::receive(IncomingMessage& message) {
   const Nanoseconds deadline = receive_deadline();
   const size_t wanted = message.data.remaining();
   const size_t chunk = std::min(wanted, is_stream() ? kStreamChunk : kMaxDatagram);
-  const bool wait_all = is_stream() && (message.flags & kMsgWaitAll) != 0 && (message.flags & kMsgPeek) == 0;
+  const bool wait_all =
+      is_stream() && (message.flags & kMsgWaitAll) != 0 && (message.flags & kMsgPeek) == 0;
   const bool discards = is_stream() && (message.flags & kMsgTruncated) != 0;
   auto buffer = TRY(Vec<std::byte>::create(chunk));
   size_t total = 0;

@@ -1,22 +1,25 @@
 // HostSocket: AF_INET, AF_INET6 and AF_NETLINK (route queries) as sockets of the host.
 //
-// The host socket is always non-blocking; blocking is done here, on a HostWatch, so that no vCPU waits in the host.
-// Data crosses through the vCPU's shared buffer, once in and once out. What the host returns is checked: counts against
-// what was asked, address sizes against the family, control records for their form; a host that lies can only give the
-// program wrong data, which it could anyway (use TLS).
+// The host socket is always non-blocking; blocking is done here, on a HostWatch, so that no vCPU
+// waits in the host. Data crosses through the vCPU's shared buffer, once in and once out. What the
+// host returns is checked: counts against what was asked, address sizes against the family, control
+// records for their form; a host that lies can only give the program wrong data, which it could
+// anyway (use TLS).
 #pragma once
 
 #include "libos/host/calls.h"
-#include "libos/host/host_events.h"
 #include "libos/net/socket.h"
+#include "libos/sched/host_events.h"
 
 namespace occlum {
 
 class HostSocket : public Socket {
  public:
-  // socket(2). `flags`: O_NONBLOCK. Errors: kAfNoSupport for families that are not passed on, and the host's.
+  // socket(2). `flags`: O_NONBLOCK. Errors: kAfNoSupport for families that are not passed on, and
+  // the host's.
   static Result<RefPtr<Socket>> create(int domain, int type, int protocol, uint32_t flags);
-  HostSocket(int domain, int type, int protocol, uint32_t flags) : Socket(domain, type, protocol, flags) {}
+  HostSocket(int domain, int type, int protocol, uint32_t flags)
+      : Socket(domain, type, protocol, flags) {}
   ~HostSocket() override;
 
   Result<void> bind(const SocketAddress& address) override;
@@ -55,7 +58,8 @@ class HostSocket : public Socket {
 };
 
 // Checks an address that the host gave for a socket of `domain`; empty when it gave none. kIo.
-Result<SocketAddress> check_host_address(std::span<const std::byte> bytes, uint32_t claimed_size, int domain);
+Result<SocketAddress> check_host_address(std::span<const std::byte> bytes, uint32_t claimed_size,
+                                         int domain);
 
 // Checks control records from the host and leaves out those that mean the host's own descriptors.
 Result<Vec<std::byte>> check_host_control(std::span<const std::byte> control);

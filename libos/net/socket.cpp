@@ -35,7 +35,8 @@ Result<Stat> Socket::stat() {
   uint64_t number = number_.load(std::memory_order_acquire);
   if (number == 0) {
     const uint64_t fresh = next_anonymous_number();
-    number = number_.compare_exchange_strong(number, fresh, std::memory_order_acq_rel) ? fresh : number;
+    number =
+        number_.compare_exchange_strong(number, fresh, std::memory_order_acq_rel) ? fresh : number;
   }
   return anonymous_stat(type_bits(FileType::kSocket) | 0777, number);
 }
@@ -53,7 +54,8 @@ Errno Socket::wait_error(Errno error, Nanoseconds deadline, Errno at_timeout) co
   return error;
 }
 
-std::optional<Result<void>> Socket::set_base_option(int level, int name, std::span<const std::byte> value) {
+std::optional<Result<void>> Socket::set_base_option(int level, int name,
+                                                    std::span<const std::byte> value) {
   if (level != kSolSocket) return std::nullopt;
   switch (name) {
     case kSoRcvTimeout:
@@ -67,7 +69,8 @@ std::optional<Result<void>> Socket::set_base_option(int level, int name, std::sp
       constexpr int64_t kLongest = INT64_MAX / static_cast<int64_t>(kSecond) / 2;
       uint64_t duration = 0;
       if (seconds >= 0 && seconds < kLongest) {
-        duration = static_cast<uint64_t>(seconds) * kSecond + static_cast<uint64_t>(microseconds) * kMicrosecond;
+        duration = static_cast<uint64_t>(seconds) * kSecond +
+                   static_cast<uint64_t>(microseconds) * kMicrosecond;
       }
       (name == kSoRcvTimeout || name == kSoRcvTimeoutNew ? receive_timeout_ : send_timeout_)
           .store(duration, std::memory_order_relaxed);
@@ -77,30 +80,38 @@ std::optional<Result<void>> Socket::set_base_option(int level, int name, std::sp
     case kSoDomain:
     case kSoProtocol:
     case kSoError:
-    case kSoAcceptConn: return Result<void>(Errno::kNoProtoOpt);
-    default: return std::nullopt;
+    case kSoAcceptConn:
+      return Result<void>(Errno::kNoProtoOpt);
+    default:
+      return std::nullopt;
   }
 }
 
-std::optional<Result<size_t>> Socket::get_base_option(int level, int name, std::span<std::byte> value) {
+std::optional<Result<size_t>> Socket::get_base_option(int level, int name,
+                                                      std::span<std::byte> value) {
   if (level != kSolSocket) return std::nullopt;
   switch (name) {
     case kSoRcvTimeout:
     case kSoSndTimeout:
     case kSoRcvTimeoutNew:
     case kSoSndTimeoutNew: {
-      const uint64_t duration = (name == kSoRcvTimeout || name == kSoRcvTimeoutNew ? receive_timeout_ : send_timeout_)
-                                    .load(std::memory_order_relaxed);
+      const uint64_t duration =
+          (name == kSoRcvTimeout || name == kSoRcvTimeoutNew ? receive_timeout_ : send_timeout_)
+              .load(std::memory_order_relaxed);
       const Timeval time = {static_cast<int64_t>(duration / kSecond),
                             static_cast<int64_t>(duration % kSecond / kMicrosecond)};
       const size_t size = std::min(value.size(), sizeof(time));
       copy_bytes(value, object_bytes(time).first(size));
       return Result<size_t>(size);
     }
-    case kSoType: return Result<size_t>(put_option_int(value, type_));
-    case kSoDomain: return Result<size_t>(put_option_int(value, domain_));
-    case kSoProtocol: return Result<size_t>(put_option_int(value, protocol_));
-    default: return std::nullopt;
+    case kSoType:
+      return Result<size_t>(put_option_int(value, type_));
+    case kSoDomain:
+      return Result<size_t>(put_option_int(value, domain_));
+    case kSoProtocol:
+      return Result<size_t>(put_option_int(value, protocol_));
+    default:
+      return std::nullopt;
   }
 }
 

@@ -1,7 +1,8 @@
 // Socket: what every kind of socket offers to the system calls (socket(2) and its family).
 //
-// Unix sockets (ipc/unix_socket.h) live in the enclave; the others (host_socket.h) are sockets of the host. Here are the
-// messages that they exchange with the system calls, and the options that need nothing below: timeouts, type, domain.
+// Unix sockets (ipc/unix_socket.h) live in the enclave; the others (host_socket.h) are sockets of
+// the host. Here are the messages that they exchange with the system calls, and the options that
+// need nothing below: timeouts, type, domain.
 #pragma once
 
 #include <optional>
@@ -16,33 +17,45 @@ namespace occlum {
 enum SocketType : int { kStream = 1, kDatagram = 2, kRaw = 3, kSeqPacket = 5 };
 
 enum MessageFlag : uint32_t {
-  kMsgOob = 1, kMsgPeek = 2, kMsgDontRoute = 4, kMsgControlTruncated = 8, kMsgTruncated = 0x20, kMsgDontWait = 0x40,
-  kMsgEndOfRecord = 0x80, kMsgWaitAll = 0x100, kMsgConfirm = 0x800, kMsgErrorQueue = 0x2000, kMsgNoSignal = 0x4000,
-  kMsgMore = 0x8000, kMsgWaitForOne = 0x10000, kMsgFastOpen = 0x20000000, kMsgCloseOnExec = 0x40000000,
+  kMsgOob = 1,
+  kMsgPeek = 2,
+  kMsgDontRoute = 4,
+  kMsgControlTruncated = 8,
+  kMsgTruncated = 0x20,
+  kMsgDontWait = 0x40,
+  kMsgEndOfRecord = 0x80,
+  kMsgWaitAll = 0x100,
+  kMsgConfirm = 0x800,
+  kMsgErrorQueue = 0x2000,
+  kMsgNoSignal = 0x4000,
+  kMsgMore = 0x8000,
+  kMsgWaitForOne = 0x10000,
+  kMsgFastOpen = 0x20000000,
+  kMsgCloseOnExec = 0x40000000,
 };
 
 struct OutgoingMessage {
   DataSource& data;
-  const SocketAddress* to = nullptr;             // null: the connected peer
-  std::span<const std::byte> control = {};       // cmsghdr records as the program built them
+  const SocketAddress* to = nullptr;        // null: the connected peer
+  std::span<const std::byte> control = {};  // cmsghdr records as the program built them
   uint32_t flags = 0;
 };
 
 struct IncomingMessage {
   DataSink& data;
   uint32_t flags = 0;
-  size_t control_room = 0;                       // bytes that the program offers
+  size_t control_room = 0;  // bytes that the program offers
   // Results:
-  SocketAddress from = {};                       // empty: none is known
-  Vec<std::byte> control = {};                   // at most control_room bytes
-  uint32_t result_flags = 0;                     // kMsgTruncated, ...
+  SocketAddress from = {};      // empty: none is known
+  Vec<std::byte> control = {};  // at most control_room bytes
+  uint32_t result_flags = 0;    // kMsgTruncated, ...
 };
 
 enum class Shutdown : int { kRead = 0, kWrite = 1, kBoth = 2 };
 
 // A record of control data (cmsg(3)): header, payload, padding to 8 bytes.
 struct ControlHeader {
-  uint64_t length;   // with this header
+  uint64_t length;  // with this header
   int32_t level;
   int32_t type;
 };
@@ -70,7 +83,7 @@ class Socket : public File {
   virtual Result<void> shutdown(Shutdown how) = 0;
   virtual Result<SocketAddress> local_address() = 0;
   virtual Result<SocketAddress> peer_address() = 0;
-  virtual Result<size_t> send(OutgoingMessage& message) = 0;       // raises SIGPIPE itself
+  virtual Result<size_t> send(OutgoingMessage& message) = 0;  // raises SIGPIPE itself
   virtual Result<size_t> receive(IncomingMessage& message) = 0;
   // The options of socket(7) that are the same everywhere are answered here first (base_option).
   virtual Result<void> set_option(int level, int name, std::span<const std::byte> value) = 0;
@@ -84,12 +97,13 @@ class Socket : public File {
 
  protected:
   // SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE, SO_DOMAIN, SO_PROTOCOL; nullopt: another option.
-  std::optional<Result<void>> set_base_option(int level, int name, std::span<const std::byte> value);
+  std::optional<Result<void>> set_base_option(int level, int name,
+                                              std::span<const std::byte> value);
   std::optional<Result<size_t>> get_base_option(int level, int name, std::span<std::byte> value);
   Nanoseconds receive_deadline() const { return deadline_of(receive_timeout_); }
   Nanoseconds send_deadline() const { return deadline_of(send_timeout_); }
-  // What a wait's error means to the program: the end of a socket timeout is `at_timeout`; with a timeout set, a signal
-  // does not restart the call (signal(7)).
+  // What a wait's error means to the program: the end of a socket timeout is `at_timeout`; with a
+  // timeout set, a signal does not restart the call (signal(7)).
   Errno wait_error(Errno error, Nanoseconds deadline, Errno at_timeout) const;
 
  private:
@@ -103,11 +117,13 @@ class Socket : public File {
 
 // Options of socket(7) that several files name.
 constexpr int kSolSocket = 1;
-constexpr int kSoDebug = 1, kSoReuseAddr = 2, kSoType = 3, kSoError = 4, kSoDontRoute = 5, kSoBroadcast = 6,
-              kSoSndBuf = 7, kSoRcvBuf = 8, kSoKeepAlive = 9, kSoOobInline = 10, kSoPriority = 12, kSoLinger = 13,
-              kSoReusePort = 15, kSoPassCred = 16, kSoPeerCred = 17, kSoRcvLowat = 18, kSoSndLowat = 19,
-              kSoRcvTimeout = 20, kSoSndTimeout = 21, kSoAcceptConn = 30, kSoSndBufForce = 32, kSoRcvBufForce = 33,
-              kSoProtocol = 38, kSoDomain = 39, kSoPeerGroups = 59, kSoRcvTimeoutNew = 66, kSoSndTimeoutNew = 67;
+constexpr int kSoDebug = 1, kSoReuseAddr = 2, kSoType = 3, kSoError = 4, kSoDontRoute = 5,
+              kSoBroadcast = 6, kSoSndBuf = 7, kSoRcvBuf = 8, kSoKeepAlive = 9, kSoOobInline = 10,
+              kSoPriority = 12, kSoLinger = 13, kSoReusePort = 15, kSoPassCred = 16,
+              kSoPeerCred = 17, kSoRcvLowat = 18, kSoSndLowat = 19, kSoRcvTimeout = 20,
+              kSoSndTimeout = 21, kSoAcceptConn = 30, kSoSndBufForce = 32, kSoRcvBufForce = 33,
+              kSoProtocol = 38, kSoDomain = 39, kSoPeerGroups = 59, kSoRcvTimeoutNew = 66,
+              kSoSndTimeoutNew = 67;
 
 // Copies an int, or what fits of it, as getsockopt(2) does. Returns the size.
 size_t put_option_int(std::span<std::byte> value, int number);

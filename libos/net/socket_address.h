@@ -37,11 +37,14 @@ class SocketAddress {
 
   size_t size() const { return size_; }
   bool is_empty() const { return size_ == 0; }
-  std::span<const std::byte> bytes() const { return std::span<const std::byte>(bytes_).first(size_); }
+  std::span<const std::byte> bytes() const {
+    return std::span<const std::byte>(bytes_).first(size_);
+  }
   // kAfUnspec when it is too short to say.
   int family() const {
     uint16_t family = kAfUnspec;
-    if (size_ >= sizeof(family)) copy_bytes(writable_object_bytes(family), bytes().first(sizeof(family)));
+    if (size_ >= sizeof(family))
+      copy_bytes(writable_object_bytes(family), bytes().first(sizeof(family)));
     return family;
   }
 

@@ -11,7 +11,7 @@
 
 #include "libos/lib/result.h"
 #include "libos/lib/vec.h"
-#include "libos/mm/prot.h"
+#include "libos/arch/prot.h"
 
 namespace occlum {
 

@@ -4,6 +4,7 @@
 #include "libos/process/exit.h"
 
 #include "libos/arch/arch.h"
+#include "libos/fs/vfs/mount.h"
 #include "libos/ipc/futex.h"
 #include "libos/lib/log.h"
 #include "libos/process/process_table.h"
@@ -144,7 +145,15 @@ int shell_status(int wait_status) {
   return (wait_status & 0x7f) != 0 ? 128 + (wait_status & 0x7f) : (wait_status >> 8) & 0xff;
 }
 
+// What programs wrote is the host's before the enclave goes (sync(2)).
+void write_everything_out() {
+  Result<Vec<RefPtr<Mount>>> mounts = mount_table().all();
+  if (mounts.is_error()) return;
+  for (const RefPtr<Mount>& mount : mounts.value()) (void)mount->file_system().sync();
+}
+
 [[noreturn]] void end_enclave(Process& process) {
+  write_everything_out();
   const int status =
       process_tree().with([&](ProcessTree& tree) { return process.links(tree).exit_status; });
   shut_down(shell_status(status));

@@ -7,6 +7,7 @@
 #include "libos/fs/dev/devices.h"
 #include "libos/fs/dev/standard_streams.h"
 #include "libos/fs/mount_plan.h"
+#include "libos/fs/proc/proc.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
 #include "libos/lib/log.h"
@@ -15,11 +16,8 @@
 #include "libos/process/exec.h"
 #include "libos/process/exit.h"
 #include "libos/process/process_table.h"
+#include "libos/process/statistics.h"
 #include "libos/process/uts.h"
-
-#if __has_include("libos/fs/proc/proc.h")
-#include "libos/fs/proc/proc.h"
-#endif
 
 namespace occlum {
 namespace {
@@ -219,9 +217,8 @@ void kernel_main() {
   register_storage_file_systems();
   register_devices();
   register_fifos();
-#if __has_include("libos/fs/proc/proc.h")
   register_proc();
-#endif
+  register_counters(report_syscall_counters);
   RefPtr<FsContext> fs = must(mount_root(measured_config(), boot.writable_dirs, boot.cwd.view()), "mounting the root");
   if (const Result<void> made = make_reaper(); made.is_error()) give_up("the process table", made.error());
   start_first_process(config, std::move(fs));

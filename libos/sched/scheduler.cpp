@@ -17,12 +17,12 @@
 #include "libos/arch/enclave/host_exit.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/enclave/xstate.h"
-#include "libos/host/event_collector.h"
+#include "libos/sched/event_collector.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/log.h"
 #include "libos/sched/timer.h"
 #include "libos/sched/timer_queue.h"
-#include "libos/sched/vcpus.h"
+#include "libos/arch/vcpus.h"
 
 namespace occlum {
 namespace {
@@ -122,6 +122,8 @@ class Scheduler {
     task.vcpu_ = vcpu.index;
     task.slice_start_.store(machine_monotonic_ns(), std::memory_order_relaxed);
     vcpu.current = &task;
+    vcpu.context = &task.context_;
+    vcpu.task_lock_ranks = &task.lock_ranks;
     vcpu.kernel_stack_top = task.context_.kernel_stack_top();
     context_switches.fetch_add(1, std::memory_order_relaxed);
   }
@@ -145,6 +147,8 @@ class Scheduler {
       stack = next->context_.saved_stack_pointer;
     } else {
       vcpu.current = nullptr;
+      vcpu.context = nullptr;
+      vcpu.task_lock_ranks = nullptr;
     }
     switch_stack(&task.context_.saved_stack_pointer, stack);
     finish_switch();
@@ -331,6 +335,20 @@ void task_first_run() {
 
 void reschedule() { Scheduler::reschedule(); }
 void vcpu_main() { Scheduler::idle(); }
+
+void start_scheduler() {
+  class InitTask final : public Task {
+   public:
+    void run() override { kernel_main(); }
+  };
+  auto task = make_ref<InitTask>();
+  if (task.is_error() || task.value()->context().create().is_error()) panic("no memory for the first task");
+  start_task(task.release_value());
+  Scheduler::idle();
+}
+
+Nanoseconds monotonic_now() { return machine_monotonic_ns(); }
+Nanoseconds realtime_now() { return machine_monotonic_ns() + machine_boot_realtime_ns(); }
 uint32_t current_vcpu() { return this_vcpu().index; }
 void want_tick() { Scheduler::want_tick(); }
 void note_host_watch(int change) {

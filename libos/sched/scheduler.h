@@ -5,10 +5,6 @@
 
 namespace occlum {
 
-// At the way back to user mode after a tick: expires timers, collects host events, and lets another task run when one
-// waits. May return on another vCPU.
-void reschedule();
-
 // First code of a task on its own stack.
 extern "C" [[noreturn]] void task_first_run();
 

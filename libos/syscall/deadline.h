@@ -20,11 +20,14 @@ inline Timespec to_timespec(Nanoseconds duration) {
 
 // kInval for negative and denormal values.
 inline Result<Nanoseconds> to_nanoseconds(const Timespec& time) {
-  if (time.seconds < 0 || time.nanoseconds < 0 || time.nanoseconds >= static_cast<int64_t>(kNanosecondsPerSecond)) {
+  if (time.seconds < 0 || time.nanoseconds < 0 ||
+      time.nanoseconds >= static_cast<int64_t>(kNanosecondsPerSecond)) {
     return Errno::kInval;
   }
-  if (time.seconds >= static_cast<int64_t>(kMaxDuration / kNanosecondsPerSecond)) return kMaxDuration;
-  return static_cast<uint64_t>(time.seconds) * kNanosecondsPerSecond + static_cast<uint64_t>(time.nanoseconds);
+  if (time.seconds >= static_cast<int64_t>(kMaxDuration / kNanosecondsPerSecond))
+    return kMaxDuration;
+  return static_cast<uint64_t>(time.seconds) * kNanosecondsPerSecond +
+         static_cast<uint64_t>(time.nanoseconds);
 }
 
 // Absolute; 0 means "do not wait" to those who poll.

@@ -8,6 +8,7 @@
 
 #include "libos/arch/arch.h"
 #include "libos/process/process.h"
+#include "libos/process/statistics.h"
 #include "libos/syscall/trace.h"
 
 namespace occlum {
@@ -142,14 +143,12 @@ void dispatch_syscall(Thread& self, UserRegisters& registers) {
 
 void on_syscall(UserRegisters& registers) { dispatch_syscall(current_thread(), registers); }
 
-void for_each_syscall(FunctionRef<void(const SyscallCount&)> visit) {
-  for (uint32_t number = 0; number < kTableSize; ++number) {
-    const Entry& entry = table[number];
-    if (entry.name.empty()) continue;
-    visit(SyscallCount{.number = number,
-                       .name = entry.name,
-                       .is_implemented = entry.call != nullptr,
-                       .calls = calls[number].load(std::memory_order_relaxed)});
+void report_syscall_counters(CounterReport report) {
+  for (size_t number = 0; number < kTableSize; ++number) {
+    const uint64_t count = calls[number].load(std::memory_order_relaxed);
+    if (count == 0 || table[number].name.empty()) continue;
+    std::array<char, 64> name;
+    report(format_to(name, "syscall.{}", table[number].name), count);
   }
 }
 

@@ -36,12 +36,16 @@ Result<RefPtr<T>> get_kind(Thread& self, Fd fd, FileKind kind, Errno error) {
 Result<long> sys_eventfd2(Thread& self, uint32_t initial, Flags flags) {
   constexpr uint32_t kSemaphore = 1;
   if ((bits(flags) & ~(kSemaphore | kOpenCloseOnExec | kOpenNonblock)) != 0) return Errno::kInval;
-  const auto mode = (bits(flags) & kSemaphore) != 0 ? EventFile::Mode::kSemaphore : EventFile::Mode::kCounter;
-  auto file = TRY(make_ref<EventFile>(uint64_t{initial}, mode, kOpenReadWrite | (bits(flags) & kOpenNonblock)));
+  const auto mode =
+      (bits(flags) & kSemaphore) != 0 ? EventFile::Mode::kSemaphore : EventFile::Mode::kCounter;
+  auto file = TRY(
+      make_ref<EventFile>(uint64_t{initial}, mode, kOpenReadWrite | (bits(flags) & kOpenNonblock)));
   return static_cast<long>(TRY(self.files().install(std::move(file), close_on_exec(flags))));
 }
 
-Result<long> sys_eventfd(Thread& self, uint32_t initial) { return sys_eventfd2(self, initial, Flags{}); }
+Result<long> sys_eventfd(Thread& self, uint32_t initial) {
+  return sys_eventfd2(self, initial, Flags{});
+}
 
 // --- timerfd ---
 
@@ -52,8 +56,10 @@ Result<long> sys_timerfd_create(Thread& self, int clock, Flags flags) {
     case TimerFile::Clock::kMonotonic:
     case TimerFile::Clock::kBoottime:
     case TimerFile::Clock::kRealtimeAlarm:
-    case TimerFile::Clock::kBoottimeAlarm: break;
-    default: return Errno::kInval;
+    case TimerFile::Clock::kBoottimeAlarm:
+      break;
+    default:
+      return Errno::kInval;
   }
   auto file = TRY(make_ref<TimerFile>(static_cast<TimerFile::Clock>(clock),
                                       kOpenReadWrite | (bits(flags) & kOpenNonblock)));
@@ -71,9 +77,11 @@ Result<long> sys_timerfd_settime(Thread& self, Fd fd, Flags flags, UserIn<TimerF
   if ((bits(flags) & ~(kAbsolute | kCancelOnSet)) != 0) return Errno::kInval;
   const TimerFdSetting wanted = TRY(setting.read());
   const Nanoseconds value = TRY(to_nanoseconds({wanted.value_seconds, wanted.value_nanoseconds}));
-  const Nanoseconds interval = TRY(to_nanoseconds({wanted.interval_seconds, wanted.interval_nanoseconds}));
+  const Nanoseconds interval =
+      TRY(to_nanoseconds({wanted.interval_seconds, wanted.interval_nanoseconds}));
   auto timer = TRY(get_kind<TimerFile>(self, fd, FileKind::kTimer, Errno::kInval));
-  const auto start = (bits(flags) & kAbsolute) != 0 ? TimerFile::Start::kAbsolute : TimerFile::Start::kRelative;
+  const auto start =
+      (bits(flags) & kAbsolute) != 0 ? TimerFile::Start::kAbsolute : TimerFile::Start::kRelative;
   const TimerFile::Setting before = timer->set(value, interval, start);
   if (!old.is_null()) TRY(old.write(to_user(before)));
   return 0L;
@@ -88,7 +96,8 @@ Result<long> sys_timerfd_gettime(Thread& self, Fd fd, UserOut<TimerFdSetting> cu
 // --- signalfd ---
 
 Result<long> sys_signalfd4(Thread& self, Fd fd, UserIn<SignalSet> mask, size_t size, Flags flags) {
-  if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0 || size != sizeof(SignalSet)) return Errno::kInval;
+  if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0 || size != sizeof(SignalSet))
+    return Errno::kInval;
   const SignalSet wanted = TRY(mask.read()) & ~kUnblockable;
   if (number(fd) != -1) {
     auto file = TRY(get_kind<SignalFile>(self, fd, FileKind::kSignal, Errno::kInval));
@@ -116,29 +125,38 @@ Result<long> sys_epoll_create(Thread& self, int size) {
   return sys_epoll_create1(self, Flags{});
 }
 
-Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd, UserIn<EpollEvent> event) {
+Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
+                           UserIn<EpollEvent> event) {
   constexpr int kAdd = 1, kDelete = 2, kModify = 3;
   EpollEvent wanted = {};
   if (operation != kDelete) wanted = TRY(event.read());
   RefPtr<File> epoll = TRY(self.files().get(number(epoll_fd)));
   RefPtr<File> file = TRY(self.files().get(number(fd)));
   // Regular files and directories are always ready, so there is nothing to watch.
-  if (Inode* inode = file->inode(); inode != nullptr && (inode->is_regular() || inode->is_directory())) {
+  if (Inode* inode = file->inode();
+      inode != nullptr && (inode->is_regular() || inode->is_directory())) {
     return Errno::kPerm;
   }
   if (file->kind() == FileKind::kMemory) return Errno::kPerm;
   if (epoll->kind() != FileKind::kEpoll || epoll.get() == file.get()) return Errno::kInval;
   auto& set = static_cast<EpollFile&>(*epoll);
   switch (operation) {
-    case kAdd: TRY(set.add(number(fd), file, wanted)); return 0L;
-    case kDelete: TRY(set.remove(number(fd), *file)); return 0L;
-    case kModify: TRY(set.modify(number(fd), *file, wanted)); return 0L;
-    default: return Errno::kInval;
+    case kAdd:
+      TRY(set.add(number(fd), file, wanted));
+      return 0L;
+    case kDelete:
+      TRY(set.remove(number(fd), *file));
+      return 0L;
+    case kModify:
+      TRY(set.modify(number(fd), *file, wanted));
+      return 0L;
+    default:
+      return Errno::kInval;
   }
 }
 
-static Result<long> epoll_wait_until(Thread& self, Fd epoll_fd, UserOut<EpollEvent> events, int maximum,
-                                     Nanoseconds deadline) {
+static Result<long> epoll_wait_until(Thread& self, Fd epoll_fd, UserOut<EpollEvent> events,
+                                     int maximum, Nanoseconds deadline) {
   constexpr int kMaxEvents = INT32_MAX / static_cast<int>(sizeof(EpollEvent));
   constexpr size_t kAtOnce = 1024;
   if (maximum <= 0 || maximum > kMaxEvents) return Errno::kInval;
@@ -157,12 +175,13 @@ static Result<long> epoll_wait_until(Thread& self, Fd epoll_fd, UserOut<EpollEve
   return static_cast<long>(count);
 }
 
-Result<long> sys_epoll_wait(Thread& self, Fd epoll_fd, UserOut<EpollEvent> events, int maximum, int timeout) {
+Result<long> sys_epoll_wait(Thread& self, Fd epoll_fd, UserOut<EpollEvent> events, int maximum,
+                            int timeout) {
   return epoll_wait_until(self, epoll_fd, events, maximum, deadline_of_milliseconds(timeout));
 }
 
-Result<long> sys_epoll_pwait(Thread& self, Fd epoll_fd, UserOut<EpollEvent> events, int maximum, int timeout,
-                             UserIn<SignalSet> mask, size_t mask_size) {
+Result<long> sys_epoll_pwait(Thread& self, Fd epoll_fd, UserOut<EpollEvent> events, int maximum,
+                             int timeout, UserIn<SignalSet> mask, size_t mask_size) {
   TRY(apply_signal_mask(self, mask, mask_size));
   return epoll_wait_until(self, epoll_fd, events, maximum, deadline_of_milliseconds(timeout));
 }

@@ -8,7 +8,8 @@
 
 namespace occlum {
 
-// EFAULT on `fds` closes both ends again: no descriptor leaks. O_DIRECT (packets) is not there yet: EINVAL.
+// EFAULT on `fds` closes both ends again: no descriptor leaks. O_DIRECT (packets) is not there yet:
+// EINVAL.
 Result<long> sys_pipe2(Thread& self, UserOut<FdPair> fds, Flags flags) {
   if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0) return Errno::kInval;
   auto pair = TRY(PipeEnd::create_pair(bits(flags) & kOpenNonblock));
@@ -24,7 +25,8 @@ Result<long> sys_pipe(Thread& self, UserOut<FdPair> fds) { return sys_pipe2(self
 Result<long> sys_memfd_create(Thread& self, UserString name, Flags flags) {
   constexpr uint32_t kCloseOnExec = 1, kAllowSealing = 2, kNoExecSeal = 8, kExec = 16;
   constexpr size_t kNameMax = 249;
-  if ((bits(flags) & ~(kCloseOnExec | kAllowSealing | kNoExecSeal | kExec)) != 0) return Errno::kInval;
+  if ((bits(flags) & ~(kCloseOnExec | kAllowSealing | kNoExecSeal | kExec)) != 0)
+    return Errno::kInval;
   if ((bits(flags) & (kNoExecSeal | kExec)) == (kNoExecSeal | kExec)) return Errno::kInval;
   auto text = name.read(kNameMax + 1);
   if (text.is_error()) return text.error() == Errno::kNameTooLong ? Errno::kInval : text.error();

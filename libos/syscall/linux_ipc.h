@@ -1,4 +1,5 @@
-// Structures of pipes, events, polling and sockets as programs see them (uapi eventpoll.h, poll.h, signalfd.h, socket.h).
+// Structures of pipes, events, polling and sockets as programs see them (uapi eventpoll.h, poll.h,
+// signalfd.h, socket.h).
 #pragma once
 
 #include <array>

@@ -14,7 +14,7 @@ namespace {
 constexpr uint32_t kTypeMask = 0xf;
 constexpr size_t kMaxOption = 4096;
 constexpr uint64_t kMaxControl = 64 * 1024;
-constexpr uint32_t kMaxMessages = 1024;   // UIO_MAXIOV
+constexpr uint32_t kMaxMessages = 1024;  // UIO_MAXIOV
 constexpr size_t kMaxTransfer = 0x7ffff000;
 
 Result<RefPtr<Socket>> get_socket(Thread& self, Fd fd) {
@@ -34,13 +34,15 @@ Result<uint32_t> socket_flags(uint32_t type) {
   return flags;
 }
 
-// Stores an address with its size as accept(2) and the like do: what does not fit is cut off, the size is the real one.
+// Stores an address with its size as accept(2) and the like do: what does not fit is cut off, the
+// size is the real one.
 Result<void> store_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
   if (to.is_null()) return {};
   const auto room = static_cast<int32_t>(TRY(size.read()));
   if (room < 0) return Errno::kInval;
   const std::span<const std::byte> bytes = address.bytes();
-  TRY(copy_to_user(current_memory(), to, bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
+  TRY(copy_to_user(current_memory(), to,
+                   bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
   return size.write(static_cast<uint32_t>(bytes.size()));
 }
 
@@ -71,7 +73,8 @@ Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
   if (header.iov_count > 1024) return Errno::kMsgSize;
   DataSink data(TRY(read_iovec(UserAddress(header.iov), header.iov_count)));
   IncomingMessage message = {.data = data, .flags = flags};
-  if (header.control != 0) message.control_room = std::min<uint64_t>(header.control_length, kMaxControl);
+  if (header.control != 0)
+    message.control_room = std::min<uint64_t>(header.control_length, kMaxControl);
   const size_t count = TRY(socket.receive(message));
   if (header.name != 0) {
     const auto room = static_cast<int32_t>(header.name_length);
@@ -104,10 +107,13 @@ Result<long> sys_socket(Thread& self, int domain, uint32_t type, int protocol) {
   return static_cast<long>(TRY(self.files().install(std::move(socket), close_on_exec(flags))));
 }
 
-Result<long> sys_socketpair(Thread& self, int domain, uint32_t type, int protocol, UserOut<FdPair> fds) {
+Result<long> sys_socketpair(Thread& self, int domain, uint32_t type, int protocol,
+                            UserOut<FdPair> fds) {
   const uint32_t flags = TRY(socket_flags(type));
-  if (domain != kAfUnix) return domain == kAfInet || domain == kAfInet6 ? Errno::kOpNotSupp : Errno::kAfNoSupport;
-  auto pair = TRY(UnixSocket::create_pair(static_cast<int>(type & kTypeMask), protocol, flags & kOpenNonblock));
+  if (domain != kAfUnix)
+    return domain == kAfInet || domain == kAfInet6 ? Errno::kOpNotSupp : Errno::kAfNoSupport;
+  auto pair = TRY(
+      UnixSocket::create_pair(static_cast<int>(type & kTypeMask), protocol, flags & kOpenNonblock));
   FdReservation reserved = TRY(self.files().reserve(2, close_on_exec(flags)));
   TRY(fds.write({reserved[0], reserved[1]}));
   reserved.commit(std::move(pair.first), std::move(pair.second));
@@ -125,7 +131,8 @@ Result<long> sys_listen(Thread& self, Fd fd, int backlog) {
   return 0L;
 }
 
-Result<long> sys_accept4(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size, Flags flags) {
+Result<long> sys_accept4(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size,
+                         Flags flags) {
   if ((bits(flags) & ~(kOpenNonblock | kOpenCloseOnExec)) != 0) return Errno::kInval;
   auto socket = TRY(get_socket(self, fd));
   FdReservation reserved = TRY(self.files().reserve(1, close_on_exec(bits(flags))));
@@ -163,8 +170,8 @@ Result<long> sys_shutdown(Thread& self, Fd fd, int how) {
   return 0L;
 }
 
-Result<long> sys_sendto(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags, UserAddress to,
-                        uint32_t size) {
+Result<long> sys_sendto(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags,
+                        UserAddress to, uint32_t size) {
   auto socket = TRY(get_socket(self, fd));
   DataSource data(buffer, std::min(count, kMaxTransfer));
   SocketAddress address;
@@ -176,8 +183,8 @@ Result<long> sys_sendto(Thread& self, Fd fd, UserAddress buffer, size_t count, F
   return static_cast<long>(TRY(socket->send(message)));
 }
 
-Result<long> sys_recvfrom(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags, UserAddress from,
-                          UserInOut<uint32_t> size) {
+Result<long> sys_recvfrom(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags,
+                          UserAddress from, UserInOut<uint32_t> size) {
   auto socket = TRY(get_socket(self, fd));
   DataSink data(buffer, std::min(count, kMaxTransfer));
   IncomingMessage message = {.data = data, .flags = bits(flags)};
@@ -202,7 +209,8 @@ Result<long> sys_sendmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t co
     const UserAddress at = messages + i * sizeof(MultiMessageHeader);
     const auto sent = send_message(*socket, at, bits(flags));
     if (sent.is_error()) return i != 0 ? Result<long>(i) : sent;
-    TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length)).write(static_cast<uint32_t>(sent.value())));
+    TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length))
+            .write(static_cast<uint32_t>(sent.value())));
   }
   return static_cast<long>(count);
 }
@@ -222,16 +230,19 @@ Result<long> sys_recvmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t co
       if (done == 0) return received;
       break;
     }
-    TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length)).write(static_cast<uint32_t>(received.value())));
+    TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length))
+            .write(static_cast<uint32_t>(received.value())));
     ++done;
     if ((bits(flags) & kMsgWaitForOne) != 0) each |= kMsgDontWait;
     if (deadline != kNever && remaining_until(deadline) == 0) break;
   }
-  if (!timeout.is_null() && deadline != kNever) TRY(timeout.write(to_timespec(remaining_until(deadline))));
+  if (!timeout.is_null() && deadline != kNever)
+    TRY(timeout.write(to_timespec(remaining_until(deadline))));
   return static_cast<long>(done);
 }
 
-Result<long> sys_setsockopt(Thread& self, Fd fd, int level, int name, UserAddress value, uint32_t size) {
+Result<long> sys_setsockopt(Thread& self, Fd fd, int level, int name, UserAddress value,
+                            uint32_t size) {
   auto socket = TRY(get_socket(self, fd));
   if (static_cast<int32_t>(size) < 0) return Errno::kInval;
   if (size > kMaxOption) return Errno::kInval;
@@ -241,7 +252,8 @@ Result<long> sys_setsockopt(Thread& self, Fd fd, int level, int name, UserAddres
   return 0L;
 }
 
-Result<long> sys_getsockopt(Thread& self, Fd fd, int level, int name, UserAddress value, UserInOut<uint32_t> size) {
+Result<long> sys_getsockopt(Thread& self, Fd fd, int level, int name, UserAddress value,
+                            UserInOut<uint32_t> size) {
   auto socket = TRY(get_socket(self, fd));
   const auto room = static_cast<int32_t>(TRY(size.read()));
   if (room < 0) return Errno::kInval;

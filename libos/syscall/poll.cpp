@@ -1,8 +1,9 @@
 // poll(2), ppoll(2), select(2), pselect6(2).
 //
-// The first round joins the queues of every file and stops joining as soon as one is ready; then the task sleeps and
-// looks again after each wake-up. An interrupted call says so by codes that let the kernel of signals restart it when no
-// handler ran; the time that is left is stored first, as Linux does.
+// The first round joins the queues of every file and stops joining as soon as one is ready; then
+// the task sleeps and looks again after each wake-up. An interrupted call says so by codes that let
+// the kernel of signals restart it when no handler ran; the time that is left is stored first, as
+// Linux does.
 #include <algorithm>
 #include <bit>
 
@@ -18,16 +19,17 @@ namespace occlum {
 namespace {
 
 struct Polled {
-  RefPtr<File> file;   // null: not to be asked
+  RefPtr<File> file;  // null: not to be asked
   PollEvents wanted = 0;
   PollEvents found = 0;
 };
 
-// Asks all until something is found, the deadline passes or a signal comes. How many have something.
-// Errors: kNoMem, kRestartNoHand.
+// Asks all until something is found, the deadline passes or a signal comes. How many have
+// something. Errors: kNoMem, kRestartNoHand.
 Result<size_t> poll_until(std::span<Polled> entries, size_t found, Nanoseconds deadline) {
   TaskPoller poller;
-  // What is known already (bad descriptors) makes the call return at once, but with the others' states.
+  // What is known already (bad descriptors) makes the call return at once, but with the others'
+  // states.
   bool joining = found == 0 && deadline != 0;
   for (;;) {
     size_t count = found;
@@ -40,14 +42,19 @@ Result<size_t> poll_until(std::span<Polled> entries, size_t found, Nanoseconds d
     if (joining && poller.failed()) return Errno::kNoMem;
     joining = false;
     switch (park(deadline, Interruptible::kYes)) {
-      case ParkResult::kUnparked: break;
-      case ParkResult::kTimedOut: deadline = 0; break;   // one last look
-      case ParkResult::kInterrupted: return Errno::kRestartNoHand;
+      case ParkResult::kUnparked:
+        break;
+      case ParkResult::kTimedOut:
+        deadline = 0;
+        break;  // one last look
+      case ParkResult::kInterrupted:
+        return Errno::kRestartNoHand;
     }
   }
 }
 
-Result<long> poll_descriptors(Thread& self, UserInOut<PollFd> fds, uint32_t count, Nanoseconds deadline) {
+Result<long> poll_descriptors(Thread& self, UserInOut<PollFd> fds, uint32_t count,
+                              Nanoseconds deadline) {
   if (count > self.files().limit()) return Errno::kInval;
   auto records = TRY(fds.read_array(count));
   auto entries = TRY(Vec<Polled>::create(count));
@@ -75,9 +82,11 @@ Result<long> poll_descriptors(Thread& self, UserInOut<PollFd> fds, uint32_t coun
 // poll(2) goes on after a stop or an ignored signal with the deadline that it had.
 Result<long> resume_poll(Thread& self) {
   const RestartBlock block = self.restart_block;
-  const Result<long> result = poll_descriptors(self, UserInOut<PollFd>(UserAddress(block.arguments[0])),
-                                               static_cast<uint32_t>(block.arguments[1]), block.deadline);
-  if (result.is_error() && result.error() == Errno::kRestartNoHand) return Errno::kRestartRestartBlock;
+  const Result<long> result =
+      poll_descriptors(self, UserInOut<PollFd>(UserAddress(block.arguments[0])),
+                       static_cast<uint32_t>(block.arguments[1]), block.deadline);
+  if (result.is_error() && result.error() == Errno::kRestartNoHand)
+    return Errno::kRestartRestartBlock;
   return result;
 }
 
@@ -105,10 +114,12 @@ struct SelectSet {
   }
 };
 
-Result<long> select_descriptors(Thread& self, int count, std::span<SelectSet, 3> sets, Nanoseconds deadline) {
+Result<long> select_descriptors(Thread& self, int count, std::span<SelectSet, 3> sets,
+                                Nanoseconds deadline) {
   if (count < 0) return Errno::kInval;
   // Descriptors beyond the table are not looked at.
-  const size_t limit = std::min<size_t>(static_cast<size_t>(count), std::max<uint64_t>(self.files().limit(), 1024));
+  const size_t limit =
+      std::min<size_t>(static_cast<size_t>(count), std::max<uint64_t>(self.files().limit(), 1024));
   const size_t words = (limit + kWordBits - 1) / kWordBits;
   for (SelectSet& set : sets) {
     if (!set.user.is_null()) set.words = TRY(set.user.read_array(words));
@@ -152,7 +163,8 @@ Result<Nanoseconds> read_deadline(UserIn<Timespec> timeout) {
 // The time left, which Linux stores whatever the result; a fault here changes nothing.
 void store_remaining(UserAddress timeout, Nanoseconds deadline) {
   if (timeout.is_null()) return;
-  (void)UserOut<Timespec>(timeout).write(to_timespec(deadline == 0 ? 0 : remaining_until(deadline)));
+  (void)UserOut<Timespec>(timeout).write(
+      to_timespec(deadline == 0 ? 0 : remaining_until(deadline)));
 }
 
 }  // namespace
@@ -169,8 +181,8 @@ Result<long> sys_poll(Thread& self, UserInOut<PollFd> fds, uint32_t count, int t
   return Errno::kRestartRestartBlock;
 }
 
-Result<long> sys_ppoll(Thread& self, UserInOut<PollFd> fds, uint32_t count, UserInOut<Timespec> timeout,
-                       UserIn<SignalSet> mask, size_t mask_size) {
+Result<long> sys_ppoll(Thread& self, UserInOut<PollFd> fds, uint32_t count,
+                       UserInOut<Timespec> timeout, UserIn<SignalSet> mask, size_t mask_size) {
   const Nanoseconds deadline = TRY(read_deadline(timeout));
   TRY(apply_signal_mask(self, mask, mask_size));
   const Result<long> result = poll_descriptors(self, fds, count, deadline);
@@ -184,19 +196,23 @@ Result<long> sys_select(Thread& self, int count, UserInOut<uint64_t> in, UserInO
   if (!timeout.is_null()) {
     const Timeval time = TRY(timeout.read());
     if (time.seconds < 0 || time.microseconds < 0) return Errno::kInval;
-    const Timespec normal = {time.seconds + time.microseconds / 1'000'000, time.microseconds % 1'000'000 * 1000};
+    const Timespec normal = {time.seconds + time.microseconds / 1'000'000,
+                             time.microseconds % 1'000'000 * 1000};
     deadline = deadline_after(TRY(to_nanoseconds(normal)));
   }
   const Result<long> result = select_sets(self, count, in, out, except, deadline);
   if (!timeout.is_null()) {
-    const Timespec left = to_timespec(deadline == 0 ? 0 : deadline == kNever ? kMaxDuration : remaining_until(deadline));
+    const Timespec left = to_timespec(deadline == 0        ? 0
+                                      : deadline == kNever ? kMaxDuration
+                                                           : remaining_until(deadline));
     (void)timeout.write({left.seconds, left.nanoseconds / 1000});
   }
   return result;
 }
 
 Result<long> sys_pselect6(Thread& self, int count, UserInOut<uint64_t> in, UserInOut<uint64_t> out,
-                          UserInOut<uint64_t> except, UserInOut<Timespec> timeout, UserIn<SignalSetArgument> mask) {
+                          UserInOut<uint64_t> except, UserInOut<Timespec> timeout,
+                          UserIn<SignalSetArgument> mask) {
   const Nanoseconds deadline = TRY(read_deadline(timeout));
   if (!mask.is_null()) {
     const SignalSetArgument argument = TRY(mask.read());

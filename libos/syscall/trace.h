@@ -1,4 +1,4 @@
-// The trace of system calls (OCCLUM_LOG_LEVEL=trace) and how often each was made.
+// The trace of system calls (OCCLUM_LOG_LEVEL=trace).
 //
 //     [pid 2] openat(AT_FDCWD, "/etc/passwd", 0x0, 0) = 3
 //     [pid 2] openat(AT_FDCWD, "/etc/shadow", 0x0, 0) = -1 EACCES
@@ -69,14 +69,5 @@ class TraceLine {
 
 // "SIGINT", "SIGRT_3"; empty for what is no signal.
 std::string_view signal_name(int signal);
-
-struct SyscallCount {
-  uint32_t number;
-  std::string_view name;
-  bool is_implemented;
-  uint64_t calls;
-};
-// For /proc/occlum/stats: calls back for each call that table.def knows.
-void for_each_syscall(FunctionRef<void(const SyscallCount&)> visit);
 
 }  // namespace occlum

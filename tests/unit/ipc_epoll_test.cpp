@@ -40,7 +40,8 @@ std::vector<std::pair<uint64_t, uint32_t>> wait(EpollFile& set, Nanoseconds dead
   std::array<EpollEvent, 8> events;
   const size_t count = MUST(set.wait(events, deadline));
   std::vector<std::pair<uint64_t, uint32_t>> found;
-  for (size_t i = 0; i < count; ++i) found.emplace_back(uint64_t{events[i].data}, uint32_t{events[i].events});
+  for (size_t i = 0; i < count; ++i)
+    found.emplace_back(uint64_t{events[i].data}, uint32_t{events[i].events});
   return found;
 }
 
@@ -106,7 +107,8 @@ TEST(Epoll, ExclusiveRules) {
   auto set = MUST(make_ref<EpollFile>());
   auto other = MUST(make_ref<EpollFile>());
   auto event = make_event();
-  EXPECT_EQ(set->add(5, event, wanting(kIn | kEpollExclusive | kEpollOneShot, 1)).error(), Errno::kInval);
+  EXPECT_EQ(set->add(5, event, wanting(kIn | kEpollExclusive | kEpollOneShot, 1)).error(),
+            Errno::kInval);
   EXPECT_EQ(set->add(6, other, wanting(kIn | kEpollExclusive, 1)).error(), Errno::kInval);
   MUST(set->add(5, event, wanting(kIn | kEpollExclusive, 1)));
   EXPECT_EQ(set->modify(5, *event, wanting(kIn, 1)).error(), Errno::kInval);

@@ -1,5 +1,5 @@
-// Host sockets against a host that lies: every answer of the host is made up, and nothing that the program gets is
-// beyond what it asked for.
+// Host sockets against a host that lies: every answer of the host is made up, and nothing that the
+// program gets is beyond what it asked for.
 #include "libos/net/host_socket.h"
 
 #include <gtest/gtest.h>
@@ -22,12 +22,19 @@ alignas(16) std::array<std::byte, host::SharedBuffer::kSize> untrusted;
 
 long any_number() {
   switch (random_source() % 8) {
-    case 0: return 0;
-    case 1: return -static_cast<long>(random_source() % 200);
-    case 2: return LONG_MAX;
-    case 3: return LONG_MIN;
-    case 4: return static_cast<long>(random_source() % 100);
-    default: return static_cast<long>((uint64_t{random_source()} << 32 | random_source()) >> random_source() % 64);
+    case 0:
+      return 0;
+    case 1:
+      return -static_cast<long>(random_source() % 200);
+    case 2:
+      return LONG_MAX;
+    case 3:
+      return LONG_MIN;
+    case 4:
+      return static_cast<long>(random_source() % 100);
+    default:
+      return static_cast<long>((uint64_t{random_source()} << 32 | random_source()) >>
+                               random_source() % 64);
   }
 }
 
@@ -49,17 +56,26 @@ Result<uint64_t> SharedBuffer::put(std::span<const std::byte> data) {
   return at;
 }
 Result<void> SharedBuffer::get(uint64_t address, std::span<std::byte> to) const {
-  if (address < base_ || address - base_ > kSize || to.size() > kSize - (address - base_)) return Errno::kFault;
+  if (address < base_ || address - base_ > kSize || to.size() > kSize - (address - base_))
+    return Errno::kFault;
   if (!to.empty()) std::memcpy(to.data(), reinterpret_cast<const void*>(address), to.size());
   return {};
 }
 
 // The host also writes what it likes into the shared memory.
-Untrusted<long> system_call(long number, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) {
+Untrusted<long> system_call(long number, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                            uint64_t) {
   if (!lies) return Untrusted<long>(next_result);
-  for (int i = 0; i < 64; ++i) untrusted[random_source() % 1024] = static_cast<std::byte>(random_source());
-  if (number == kHostSocket || number == kHostAccept4) return Untrusted<long>(1000 + random_source() % 1000);
+  for (int i = 0; i < 64; ++i)
+    untrusted[random_source() % 1024] = static_cast<std::byte>(random_source());
+  if (number == kHostSocket || number == kHostAccept4)
+    return Untrusted<long>(1000 + random_source() % 1000);
   return Untrusted<long>(any_number());
+}
+
+Result<long> ioctl_int(int, uint32_t, int& value) {
+  value = static_cast<int>(any_number());
+  return 0L;
 }
 
 }  // namespace host
@@ -82,7 +98,9 @@ TEST(HostSocket, AHostThatLiesGivesErrorsOrShortData) {
     std::array<std::byte, 300> buffer = {};
     {
       DataSink sink(std::span(buffer).first(random_source() % 300));
-      IncomingMessage message = {.data = sink, .flags = static_cast<uint32_t>(random_source() % 0x200), .control_room = random_source() % 200};
+      IncomingMessage message = {.data = sink,
+                                 .flags = static_cast<uint32_t>(random_source() % 0x200),
+                                 .control_room = random_source() % 200};
       const auto got = socket->receive(message);
       if (!got.is_error()) EXPECT_LE(sink.transferred(), 300u);
       EXPECT_LE(message.control.size(), 200u);
@@ -128,13 +146,16 @@ TEST(HostSocket, MoreThanWasAskedForIsRefused) {
 
 TEST(HostSocket, FamiliesAndOptionsThatAreNotPassedOn) {
   next_result = 3;
-  EXPECT_EQ(HostSocket::create(17, kRaw, 0, 0).error(), Errno::kAfNoSupport);             // AF_PACKET
-  EXPECT_EQ(HostSocket::create(kAfNetlink, kRaw, 9, 0).error(), Errno::kProtoNoSupport);  // NETLINK_AUDIT
+  EXPECT_EQ(HostSocket::create(17, kRaw, 0, 0).error(), Errno::kAfNoSupport);  // AF_PACKET
+  EXPECT_EQ(HostSocket::create(kAfNetlink, kRaw, 9, 0).error(),
+            Errno::kProtoNoSupport);  // NETLINK_AUDIT
   next_result = 0;
   const int on = 1;
   const auto value = std::as_bytes(std::span(&on, 1));
-  EXPECT_EQ(set_host_option(3, kAfInet, kSolSocket, 26, value).error(), Errno::kNoProtoOpt);  // SO_ATTACH_FILTER
-  EXPECT_EQ(set_host_option(3, kAfInet, kSolSocket, kSoKeepAlive, value.first(3)).error(), Errno::kInval);
+  EXPECT_EQ(set_host_option(3, kAfInet, kSolSocket, 26, value).error(),
+            Errno::kNoProtoOpt);  // SO_ATTACH_FILTER
+  EXPECT_EQ(set_host_option(3, kAfInet, kSolSocket, kSoKeepAlive, value.first(3)).error(),
+            Errno::kInval);
   EXPECT_FALSE(set_host_option(3, kAfInet, 6, 1, value).is_error());
 }
 
@@ -157,7 +178,8 @@ std::vector<std::byte> record(uint64_t length, int level, int type, size_t paylo
 
 TEST(HostChecks, ControlRecords) {
   EXPECT_EQ(MUST(check_host_control(record(20, 0, 2, 4))).size(), 20u);
-  EXPECT_EQ(MUST(check_host_control(record(20, kSolSocket, 1, 4))).size(), 0u);  // SCM_RIGHTS of the host
+  EXPECT_EQ(MUST(check_host_control(record(20, kSolSocket, 1, 4))).size(),
+            0u);  // SCM_RIGHTS of the host
   EXPECT_EQ(check_host_control(record(21, 0, 2, 4)).error(), Errno::kIo);
   EXPECT_EQ(check_host_control(record(15, 0, 2, 4)).error(), Errno::kIo);
   EXPECT_EQ(check_host_control(record(UINT64_MAX, 0, 2, 4)).error(), Errno::kIo);
@@ -172,8 +194,8 @@ TEST(HostChecks, NetlinkAsksOnly) {
     std::memcpy(bytes.data() + 4, &type, 2);
     return bytes;
   };
-  EXPECT_FALSE(check_netlink_request(message(20, 22, 20)).is_error());           // RTM_GETADDR
-  EXPECT_EQ(check_netlink_request(message(20, 20, 20)).error(), Errno::kPerm);   // RTM_NEWADDR
+  EXPECT_FALSE(check_netlink_request(message(20, 22, 20)).is_error());          // RTM_GETADDR
+  EXPECT_EQ(check_netlink_request(message(20, 20, 20)).error(), Errno::kPerm);  // RTM_NEWADDR
   EXPECT_EQ(check_netlink_request(message(21, 22, 20)).error(), Errno::kInval);
   EXPECT_EQ(check_netlink_request(message(3, 22, 20)).error(), Errno::kInval);
   auto two = message(16, 22, 32);

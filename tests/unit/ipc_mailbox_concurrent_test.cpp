@@ -86,7 +86,8 @@ TEST(Mailbox, SendersAndAReader) {
   for (int s = 0; s < kSenders; ++s) {
     senders.emplace_back([&, s] {
       for (int i = 0; i < kPackets; ++i) {
-        MUST(wait_until(box->space, kNever, Interruptible::kNo, [&] { return box->send_state().has_packet_room; }));
+        MUST(wait_until(box->space, kNever, Interruptible::kNo,
+                        [&] { return box->send_state().has_packet_room; }));
         ASSERT_TRUE(box->post(packet(static_cast<size_t>(i % 100 + 1), static_cast<uint8_t>(s))));
       }
     });

@@ -117,7 +117,8 @@ TEST(Pipe, SurvivesFailedAllocations) {
     }
     std::vector<uint8_t> out(10000);
     EXPECT_EQ(MUST(get(*pipe.value(), out)), written.value());
-    EXPECT_TRUE(std::equal(out.begin(), out.begin() + static_cast<long>(written.value()), data.begin()));
+    EXPECT_TRUE(
+        std::equal(out.begin(), out.begin() + static_cast<long>(written.value()), data.begin()));
     (void)pipe.value()->set_capacity(1 << 20);
   });
 }
@@ -161,7 +162,8 @@ TEST(Pipe, ManyWritersAndReadersLoseNothing) {
     writers.emplace_back([&, w] {
       // Atomic records: all bytes of one are equal.
       const std::vector<uint8_t> record(kRecord, static_cast<uint8_t>(w + 1));
-      for (int i = 0; i < kRecords; ++i) ASSERT_EQ(MUST(put(*pipe, record, Blocking::kYes)), kRecord);
+      for (int i = 0; i < kRecords; ++i)
+        ASSERT_EQ(MUST(put(*pipe, record, Blocking::kYes)), kRecord);
     });
   }
   for (int r = 0; r < kReaders; ++r) {
@@ -199,7 +201,8 @@ TEST(Pipe, ABlockedWriterSeesTheReaderGo) {
   RefPtr<Pipe> pipe = open_pipe();
   MUST(pipe->set_capacity(4096));
   EXPECT_EQ(MUST(put(*pipe, pattern(4096))), 4096u);
-  std::thread thread([&] { EXPECT_EQ(put(*pipe, pattern(10), Blocking::kYes).error(), Errno::kPipe); });
+  std::thread thread(
+      [&] { EXPECT_EQ(put(*pipe, pattern(10), Blocking::kYes).error(), Errno::kPipe); });
   pipe->remove_reader();
   thread.join();
 }

@@ -1,5 +1,6 @@
-// Tasks for the tests of ipc/ and net/: every host thread is a task, parking is a futex, and the wait queues are the
-// real ones. Include it once per test program; it takes the place of the harness's weak stand-ins.
+// Tasks for the tests of ipc/ and net/: every host thread is a task, parking is a futex, and the
+// wait queues are the real ones. Include it once per test program; it takes the place of the
+// harness's weak stand-ins.
 #pragma once
 
 #include <linux/futex.h>
@@ -64,12 +65,14 @@ ParkResult park(Nanoseconds deadline, Interruptible interruptible) {
   testing::ThreadTask& task = testing::this_task();
   std::atomic<uint32_t>& permit = Scheduler::permit(task);
   for (;;) {
-    if (interruptible == Interruptible::kYes && task.has_interrupt()) return ParkResult::kInterrupted;
+    if (interruptible == Interruptible::kYes && task.has_interrupt())
+      return ParkResult::kInterrupted;
     if (permit.exchange(0) != 0) return ParkResult::kUnparked;
     const Nanoseconds now = monotonic_now();
     if (now >= deadline) return ParkResult::kTimedOut;
     const Nanoseconds left = deadline == kNever ? 1'000'000'000 : deadline - now;
-    const timespec timeout = {static_cast<time_t>(left / 1'000'000'000), static_cast<long>(left % 1'000'000'000)};
+    const timespec timeout = {static_cast<time_t>(left / 1'000'000'000),
+                              static_cast<long>(left % 1'000'000'000)};
     syscall(SYS_futex, &permit, FUTEX_WAIT_PRIVATE, 0, &timeout, nullptr, 0);
   }
 }

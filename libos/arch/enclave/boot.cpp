@@ -10,13 +10,12 @@
 #include "libos/arch/enclave/image_symbols_raw.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/enclave/xstate.h"
+#include "libos/arch/memory.h"
 #include "libos/lib/hash.h"
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/random.h"
 #include "libos/lib/runtime.h"
-#include "libos/mm/initialize.h"
-#include "libos/sched/vcpus.h"
 
 namespace occlum {
 namespace {
@@ -90,17 +89,6 @@ Result<void> read_strings() {
   return {};
 }
 
-class InitTask final : public Task {
- public:
-  void run() override { kernel_main(); }
-};
-
-void start_init_task() {
-  auto task = make_ref<InitTask>();
-  if (task.is_error() || task.value()->context().create().is_error()) reject("no memory for the first task");
-  start_task(task.release_value());
-}
-
 }  // namespace
 
 const BootArguments& boot_arguments() { return arguments; }
@@ -134,8 +122,7 @@ extern "C" [[noreturn]] void enclave_boot(uint64_t parameters_address) {
   seed_hashes();
   initialize_memory(parameters.memory_limit);
   if (read_strings().is_error()) reject("a malformed command line or environment");
-  start_init_task();
-  vcpu_main();
+  start_scheduler();
 }
 
 }  // namespace occlum

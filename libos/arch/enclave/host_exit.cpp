@@ -8,7 +8,6 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/address.h"
-#include "libos/sched/task.h"
 
 namespace occlum {
 namespace {
@@ -84,7 +83,7 @@ int64_t make_host_call(abi::HostCallNumber number, uint64_t a0, uint64_t a1, uin
                        uint64_t a4, uint64_t a5, uint64_t a6) {
   VcpuBlock& vcpu = this_vcpu();
   // Nothing of the program may be left in the vector registers.
-  if (vcpu.current != nullptr) (void)vcpu.current->context().xstate();
+  if (vcpu.context != nullptr) (void)vcpu.context->xstate();
   const std::array<uint64_t, kFrameWords> frame = {static_cast<uint64_t>(number), a0, a1, a2, a3, a4, a5, a6};
   uint64_t fault = 0;
   if (!guarded_copy_words(vcpu.shared, address_of(frame.data()), frame.size(), fault)) {

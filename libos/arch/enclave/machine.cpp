@@ -72,9 +72,6 @@ uint64_t machine_monotonic_ns() {
 
 uint64_t machine_boot_realtime_ns() { return boot_parameters().realtime_now - boot_parameters().monotonic_now; }
 
-Nanoseconds monotonic_now() { return machine_monotonic_ns(); }
-Nanoseconds realtime_now() { return machine_monotonic_ns() + machine_boot_realtime_ns(); }
-
 void random_bytes(std::span<std::byte> out) {
   while (!out.empty()) {
     const uint64_t word = random_word();
@@ -114,7 +111,7 @@ void stop_silently() {
 
 LockRankStack& current_lock_ranks() {
   VcpuBlock& vcpu = this_vcpu();
-  return vcpu.current == nullptr ? vcpu.lock_ranks : vcpu.current->lock_ranks;
+  return vcpu.task_lock_ranks == nullptr ? vcpu.lock_ranks : *vcpu.task_lock_ranks;
 }
 
 }  // namespace occlum

@@ -52,7 +52,7 @@ void handle_tick(VcpuBlock& vcpu, sgx::Gprsgx& gpr) {
   vcpu.work.fetch_or(kWorkReschedule, std::memory_order_relaxed);
   const uint64_t registers = vcpu.kernel_stack_top - sizeof(UserRegisters);
   if (!in_libos_text(gpr.rip)) {
-    save_user_registers(gpr, vcpu.current->context().user_registers());
+    save_user_registers(gpr, vcpu.context->user_registers());
     redirect(vcpu, gpr, code_address(user_tick_entry), registers);
   } else if (gpr.rip >= code_address(restore_begin) && gpr.rip < code_address(restore_end)) {
     redirect(vcpu, gpr, code_address(restart_user_return), registers);
@@ -88,9 +88,9 @@ void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault)
     gpr.rsp = vcpu.exception_stack - kPanicStackOffset;
     return;
   }
-  if (vcpu.current == nullptr) return;
+  if (vcpu.context == nullptr) return;
   vcpu.fault = fault;
-  save_user_registers(gpr, vcpu.current->context().user_registers());
+  save_user_registers(gpr, vcpu.context->user_registers());
   redirect(vcpu, gpr, code_address(user_exception_entry),
            vcpu.kernel_stack_top - sizeof(UserRegisters));
 }

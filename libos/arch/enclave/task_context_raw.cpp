@@ -8,8 +8,7 @@
 #include "libos/lib/bytes.h"
 #include "libos/lib/heap.h"
 #include "libos/lib/memory.h"
-#include "libos/mm/page_allocator.h"
-#include "libos/sched/task.h"
+#include "libos/arch/memory.h"
 
 namespace occlum {
 namespace {
@@ -141,7 +140,7 @@ Result<void> sanitize_xstate(std::span<std::byte> area) {
 }
 
 XstateScope::XstateScope() {
-  if (this_vcpu().current != nullptr) stash_xstate(this_vcpu().current->context());
+  if (this_vcpu().context != nullptr) stash_xstate(*this_vcpu().context);
   clear_xstate();
 }
 

@@ -9,7 +9,6 @@
 #include "libos/arch/enclave/xstate.h"
 #include "libos/arch/guarded_copy.h"
 #include "libos/arch/memory.h"
-#include "libos/sched/scheduler.h"
 #include "libos/lib/address.h"
 #include "sgx/arch.h"
 
@@ -80,9 +79,9 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
     VcpuBlock& vcpu = this_vcpu();
     vcpu.may_run_program.store(true, std::memory_order_relaxed);   // the exchange is the barrier: while_programs_pause()
     const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
-    Task& task = current_task();
+    const Task& task = *vcpu.current;
     if (work == 0 && !has_return_work(task)) {
-      load_xstate(task.context());
+      load_xstate(*vcpu.context);
       if (vcpu.work.load(std::memory_order_acquire) == 0) restore_user_registers(&registers);
       continue;
     }
@@ -129,6 +128,6 @@ SystemCallCounts system_call_counts() {
   return counts;
 }
 
-void enter_user() { return_to_user(current_task().context().user_registers()); }
+void enter_user() { return_to_user(this_vcpu().context->user_registers()); }
 
 }  // namespace occlum

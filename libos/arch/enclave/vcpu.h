@@ -13,9 +13,11 @@
 #include "libos/arch/arch.h"
 #include "libos/arch/registers.h"
 #include "libos/lib/lock_rank.h"
-#include "libos/sched/task.h"
+#include "libos/arch/task_context.h"
 
 namespace occlum {
+
+class Task;
 
 struct VcpuBlock {
   VcpuBlock* self;              // 0
@@ -48,6 +50,8 @@ struct VcpuBlock {
   uint64_t stale_fault_rip;
   uint64_t stale_fault_address;
   uint32_t stale_faults;
+  TaskContext* context;         // of the current task; null with it
+  LockRankStack* task_lock_ranks;
   LockRankStack lock_ranks;
 };
 static_assert(offsetof(VcpuBlock, canary) == 40);

@@ -13,8 +13,7 @@
 #include "libos/lib/lock.h"
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
-#include "libos/mm/page_allocator.h"
-#include "libos/sched/vcpus.h"
+#include "libos/arch/vcpus.h"
 #include "sgx/arch.h"
 
 namespace occlum {

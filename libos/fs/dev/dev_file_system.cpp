@@ -1,5 +1,6 @@
-// The file system of type "dev": a fixed directory of device nodes and links, and pts/ with the ptys that there are.
-// Opening a node goes by its device number, wherever a node with that number lies.
+// The file system of type "dev": a fixed directory of device nodes and links, and pts/ with the
+// ptys that there are. Opening a node goes by its device number, wherever a node with that number
+// lies.
 #include <algorithm>
 #include <array>
 
@@ -59,7 +60,8 @@ class DevFileSystem final : public FileSystem {
     stat.type = 0x01021994;  // TMPFS_MAGIC, as devtmpfs says
     return stat;
   }
-  // The root of a tmpfs that is /dev/shm until something is mounted there. An empty directory when there is no tmpfs.
+  // The root of a tmpfs that is /dev/shm until something is mounted there. An empty directory when
+  // there is no tmpfs.
   Result<RefPtr<Inode>> shared_memory();
   FileTime made = current_file_time();
 
@@ -70,7 +72,8 @@ class DevFileSystem final : public FileSystem {
 Result<RefPtr<Inode>> DevFileSystem::shared_memory() {
   RefPtr<Inode> existing = shared_memory_.with([](RefPtr<Inode>& root) { return root; });
   if (existing != nullptr) return existing;
-  RefPtr<FileSystem> memory = TRY(make_file_system("tmpfs", {.source = "tmpfs", .options = "mode=1777"}));
+  RefPtr<FileSystem> memory =
+      TRY(make_file_system("tmpfs", {.source = "tmpfs", .options = "mode=1777"}));
   RefPtr<Inode> fresh = TRY(memory->root());
   return shared_memory_.with([&](RefPtr<Inode>& root) {
     if (root == nullptr) root = std::move(fresh);
@@ -78,10 +81,12 @@ Result<RefPtr<Inode>> DevFileSystem::shared_memory() {
   });
 }
 
-// Attributes can be changed by nobody; chmod and chown of a terminal, which login programs do, succeed without effect.
+// Attributes can be changed by nobody; chmod and chown of a terminal, which login programs do,
+// succeed without effect.
 class DevInode : public Inode {
  public:
-  DevInode(RefPtr<FileSystem> file_system, FileType type, uint64_t ino, uint32_t permissions, uint64_t rdev)
+  DevInode(RefPtr<FileSystem> file_system, FileType type, uint64_t ino, uint32_t permissions,
+           uint64_t rdev)
       : Inode(std::move(file_system), type), ino_(ino), permissions_(permissions), rdev_(rdev) {}
 
   Result<Stat> stat() override {
@@ -124,7 +129,8 @@ class DevDirectory final : public DevInode {
 class PtsInode final : public DevInode {
  public:
   PtsInode(RefPtr<FileSystem> file_system, const PtyTerminal& pty)
-      : DevInode(std::move(file_system), FileType::kCharDevice, kPtsInodeBase + pty.number(), 0620, pty.device()),
+      : DevInode(std::move(file_system), FileType::kCharDevice, kPtsInodeBase + pty.number(), 0620,
+                 pty.device()),
         uid_(pty.owner_uid()) {}
   Result<Stat> stat() override {
     Stat stat = TRY(DevInode::stat());
@@ -155,7 +161,9 @@ class PtsDirectory final : public DevInode {
     for (const uint32_t number : TRY(pty_numbers())) {
       if (number < cookie) continue;
       std::array<char, 12> text;
-      if (!emit({format_to(text, "{}", number), kPtsInodeBase + number, FileType::kCharDevice, number + 1})) break;
+      if (!emit({format_to(text, "{}", number), kPtsInodeBase + number, FileType::kCharDevice,
+                 number + 1}))
+        break;
     }
     return {};
   }
@@ -175,14 +183,17 @@ class DevRoot final : public DevInode {
       auto shared = static_cast<DevFileSystem&>(*self).shared_memory();
       if (!shared.is_error()) return shared;
     }
-    if (node->name == "pts") return RefPtr<Inode>(TRY(make_ref<PtsDirectory>(std::move(self), ino)));
+    if (node->name == "pts")
+      return RefPtr<Inode>(TRY(make_ref<PtsDirectory>(std::move(self), ino)));
     switch (node->type) {
       case FileType::kDirectory:
         return RefPtr<Inode>(TRY(make_ref<DevDirectory>(std::move(self), ino, node->permissions)));
-      case FileType::kSymlink: return RefPtr<Inode>(TRY(make_ref<DevLink>(std::move(self), ino, node->target)));
+      case FileType::kSymlink:
+        return RefPtr<Inode>(TRY(make_ref<DevLink>(std::move(self), ino, node->target)));
       default:
-        return RefPtr<Inode>(TRY(make_ref<DevInode>(std::move(self), node->type, ino, node->permissions,
-                                                    make_device(node->major, node->minor))));
+        return RefPtr<Inode>(
+            TRY(make_ref<DevInode>(std::move(self), node->type, ino, node->permissions,
+                                   make_device(node->major, node->minor))));
     }
   }
 
@@ -207,7 +218,8 @@ Result<RefPtr<File>> open_controlling_terminal(const Path& path, uint32_t flags)
   if (file == nullptr || file->kind() != FileKind::kTerminal) return Errno::kNxIo;
   const RefPtr<Terminal> terminal = static_cast<TtyFile&>(*file).share_terminal();
   // The name that programs get stays /dev/tty.
-  if (device_major(terminal->device()) == 5) return RefPtr<File>(TRY(make_ref<TtyFile>(terminal, flags, path)));
+  if (device_major(terminal->device()) == 5)
+    return RefPtr<File>(TRY(make_ref<TtyFile>(terminal, flags, path)));
   const uint32_t number =
       (device_major(terminal->device()) - 136) * 256 + device_minor(terminal->device());
   return open_pty_slave(number, path, flags | kOpenNoCtty);
@@ -223,7 +235,8 @@ Result<RefPtr<File>> open_character_device(const Path& path, uint64_t device, ui
       case MemoryDeviceKind::kFull:
       case MemoryDeviceKind::kRandom:
       case MemoryDeviceKind::kUrandom:
-        return RefPtr<File>(TRY(make_ref<MemoryDevice>(static_cast<MemoryDeviceKind>(minor), path, status)));
+        return RefPtr<File>(
+            TRY(make_ref<MemoryDevice>(static_cast<MemoryDeviceKind>(minor), path, status)));
     }
     return Errno::kNxIo;
   }
@@ -236,7 +249,8 @@ Result<RefPtr<File>> open_character_device(const Path& path, uint64_t device, ui
   return Errno::kNxIo;
 }
 
-Result<RefPtr<File>> open_by_number(const Path& path, FileType type, uint64_t device, uint32_t flags) {
+Result<RefPtr<File>> open_by_number(const Path& path, FileType type, uint64_t device,
+                                    uint32_t flags) {
   if (type != FileType::kCharDevice) return Errno::kNxIo;
   return open_character_device(path, device, flags);
 }

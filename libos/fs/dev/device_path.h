@@ -1,4 +1,5 @@
-// Where a device stands in /dev, for descriptors that were made without a name: ttyname(3) and fstat(2) find it so.
+// Where a device stands in /dev, for descriptors that were made without a name: ttyname(3) and
+// fstat(2) find it so.
 #pragma once
 
 #include <string_view>

@@ -9,19 +9,19 @@
 #include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/vec.h"
-#include "libos/process/signals/send.h"
 #include "libos/net/host_numbers.h"
+#include "libos/process/signals/send.h"
 
 namespace occlum {
 
 namespace {
 
-constexpr size_t kChunk = 64 * 1024;       // of one host call
-constexpr size_t kSafeChunk = 4096;        // what a pipe takes without blocking once poll(2) says POLLOUT
-constexpr uint64_t kNoWait = 8;            // RWF_NOWAIT
+constexpr size_t kChunk = 64 * 1024;  // of one host call
+constexpr size_t kSafeChunk = 4096;  // what a pipe takes without blocking once poll(2) says POLLOUT
+constexpr uint64_t kNoWait = 8;      // RWF_NOWAIT
 constexpr uint64_t kFilePosition = UINT64_MAX;
 constexpr uint32_t kFionRead = 0x541b;
-constexpr int kGetFlags = 3;               // F_GETFL
+constexpr int kGetFlags = 3;  // F_GETFL
 
 struct HostIovec {
   uint64_t base;
@@ -29,7 +29,8 @@ struct HostIovec {
 };
 
 bool lacks_nowait(Errno error) {
-  return error == Errno::kOpNotSupp || error == Errno::kInval || error == Errno::kNoSys || error == Errno::kSPipe;
+  return error == Errno::kOpNotSupp || error == Errno::kInval || error == Errno::kNoSys ||
+         error == Errno::kSPipe;
 }
 
 }  // namespace
@@ -65,8 +66,8 @@ Result<size_t> HostStream::try_read(std::span<std::byte> buffer) {
     const uint64_t data = TRY(shared.reserve(buffer.size()));
     const HostIovec iovec = {data, buffer.size()};
     const uint64_t vector = TRY(shared.put(object_bytes(iovec)));
-    const auto count = host::check(host::system_call(kHostPreadv2, static_cast<uint64_t>(fd_), vector, 1, kFilePosition,
-                                                     0, kNoWait),
+    const auto count = host::check(host::system_call(kHostPreadv2, static_cast<uint64_t>(fd_),
+                                                     vector, 1, kFilePosition, 0, kNoWait),
                                    static_cast<long>(buffer.size()));
     if (!count.is_error()) {
       TRY(shared.get(data, buffer.first(static_cast<size_t>(count.value()))));
@@ -85,8 +86,8 @@ Result<size_t> HostStream::try_write(std::span<const std::byte> data) {
     host::SharedBuffer shared;
     const HostIovec iovec = {TRY(shared.put(data)), data.size()};
     const uint64_t vector = TRY(shared.put(object_bytes(iovec)));
-    const auto count = host::check(host::system_call(kHostPwritev2, static_cast<uint64_t>(fd_), vector, 1,
-                                                     kFilePosition, 0, kNoWait),
+    const auto count = host::check(host::system_call(kHostPwritev2, static_cast<uint64_t>(fd_),
+                                                     vector, 1, kFilePosition, 0, kNoWait),
                                    static_cast<long>(data.size()));
     if (!count.is_error()) return static_cast<size_t>(count.value());
     if (!lacks_nowait(count.error())) return count.error();
@@ -120,7 +121,8 @@ Result<size_t> HostStream::write(DataSource& source) {
     return total != 0 ? Result<size_t>(total) : error;
   };
   while (source.remaining() != 0) {
-    const std::span<std::byte> chunk = buffer.span().first(std::min(buffer.size(), source.remaining()));
+    const std::span<std::byte> chunk =
+        buffer.span().first(std::min(buffer.size(), source.remaining()));
     if (const auto copied = source.read(chunk); copied.is_error()) return failed(copied.error());
     for (size_t done = 0; done < chunk.size();) {
       const Result<size_t> count = try_write(chunk.subspan(done));
@@ -129,8 +131,10 @@ Result<size_t> HostStream::write(DataSource& source) {
         total += count.value();
         continue;
       }
-      if (!count.is_error()) return failed(Errno::kIo);  // a host that takes nothing and says no error
-      if (count.error() != Errno::kAgain || is_nonblocking() || !watch_) return failed(count.error());
+      if (!count.is_error())
+        return failed(Errno::kIo);  // a host that takes nothing and says no error
+      if (count.error() != Errno::kAgain || is_nonblocking() || !watch_)
+        return failed(count.error());
       if (const auto waited = wait(kPollOut); waited.is_error()) return failed(waited.error());
     }
   }
@@ -154,10 +158,10 @@ Result<size_t> HostStream::write_at(uint64_t offset, DataSource& source) {
 
 Result<uint64_t> HostStream::seek(int64_t offset, Whence whence) {
   if (!is_seekable_) return Errno::kSPipe;
-  const long position = TRY(host::check(host::system_call(kHostLseek, static_cast<uint64_t>(fd_),
-                                                          static_cast<uint64_t>(offset),
-                                                          static_cast<uint64_t>(whence)),
-                                        INT64_MAX));
+  const long position = TRY(
+      host::check(host::system_call(kHostLseek, static_cast<uint64_t>(fd_),
+                                    static_cast<uint64_t>(offset), static_cast<uint64_t>(whence)),
+                  INT64_MAX));
   return static_cast<uint64_t>(position);
 }
 
@@ -169,7 +173,8 @@ Result<void> HostStream::truncate(uint64_t size) {
 
 Result<void> HostStream::sync(bool data_only) {
   if (!is_seekable_) return Errno::kInval;
-  TRY(host::check(host::system_call(data_only ? kHostFdatasync : kHostFsync, static_cast<uint64_t>(fd_)), 0));
+  TRY(host::check(
+      host::system_call(data_only ? kHostFdatasync : kHostFsync, static_cast<uint64_t>(fd_)), 0));
   return {};
 }
 
@@ -194,7 +199,8 @@ Result<Stat> HostStream::stat() {
   stat.rdev = host.rdev;
   stat.size = host.size;
   stat.blocks = host.blocks;
-  // /dev/null is recognised by programs by its number and its zero size; other times and owners are not told.
+  // /dev/null is recognised by programs by its number and its zero size; other times and owners are
+  // not told.
   return stat;
 }
 

@@ -1,14 +1,16 @@
-// HostStream: a host descriptor as an open file: the runtime's stdin, stdout and stderr when they are not terminals.
+// HostStream: a host descriptor as an open file: the runtime's stdin, stdout and stderr when they
+// are not terminals.
 //
-// The description behind the descriptor is shared with other host processes (a shell's pipe), so its O_NONBLOCK is not
-// ours to set. Reads and writes on pipes and sockets use preadv2/pwritev2 with RWF_NOWAIT where the host's kernel can,
-// else poll(2) first and at most PIPE_BUF bytes at a time; waiting is done on a HostWatch, never on a vCPU. Regular
-// files and the like are always ready. Everything that is read is the host's word.
+// The description behind the descriptor is shared with other host processes (a shell's pipe), so
+// its O_NONBLOCK is not ours to set. Reads and writes on pipes and sockets use preadv2/pwritev2
+// with RWF_NOWAIT where the host's kernel can, else poll(2) first and at most PIPE_BUF bytes at a
+// time; waiting is done on a HostWatch, never on a vCPU. Regular files and the like are always
+// ready. Everything that is read is the host's word.
 #pragma once
 
 #include "libos/fs/vfs/file.h"
-#include "libos/host/host_events.h"
 #include "libos/lib/ptr.h"
+#include "libos/sched/host_events.h"
 
 namespace occlum {
 
@@ -38,7 +40,7 @@ class HostStream : public File {
   Result<void> wait(PollEvents events);
 
   const int fd_;
-  OwnPtr<HostWatch> watch_;         // null: always ready
+  OwnPtr<HostWatch> watch_;  // null: always ready
   bool is_seekable_ = false;
   uint64_t number_ = 0;
   std::atomic<bool> can_nowait_{true};  // the host knows RWF_NOWAIT for this descriptor

@@ -11,13 +11,14 @@ namespace occlum {
 
 namespace {
 constexpr size_t kChunk = 1024;
-constexpr uint32_t kRandomGetCount = 0x80045200;   // RNDGETENTCNT
+constexpr uint32_t kRandomGetCount = 0x80045200;  // RNDGETENTCNT
 }  // namespace
 
 Result<size_t> MemoryDevice::read(DataSink& sink) {
   const size_t wanted = sink.remaining();
   switch (kind_) {
-    case MemoryDeviceKind::kNull: return size_t{0};
+    case MemoryDeviceKind::kNull:
+      return size_t{0};
     case MemoryDeviceKind::kZero:
     case MemoryDeviceKind::kFull: {
       const Result<void> done = sink.write_zeroes(wanted);

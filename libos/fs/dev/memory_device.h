@@ -6,11 +6,18 @@
 namespace occlum {
 
 // Minor numbers of major 1.
-enum class MemoryDeviceKind : uint32_t { kNull = 3, kZero = 5, kFull = 7, kRandom = 8, kUrandom = 9 };
+enum class MemoryDeviceKind : uint32_t {
+  kNull = 3,
+  kZero = 5,
+  kFull = 7,
+  kRandom = 8,
+  kUrandom = 9
+};
 
 class MemoryDevice : public File {
  public:
-  MemoryDevice(MemoryDeviceKind kind, const Path& path, uint32_t flags) : File(flags), kind_(kind), path_(path) {}
+  MemoryDevice(MemoryDeviceKind kind, const Path& path, uint32_t flags)
+      : File(flags), kind_(kind), path_(path) {}
 
   Result<size_t> read(DataSink& sink) override;
   Result<size_t> write(DataSource& source) override;
@@ -23,7 +30,9 @@ class MemoryDevice : public File {
   const Path* path() const override { return &path_; }
 
  private:
-  bool is_random() const { return kind_ == MemoryDeviceKind::kRandom || kind_ == MemoryDeviceKind::kUrandom; }
+  bool is_random() const {
+    return kind_ == MemoryDeviceKind::kRandom || kind_ == MemoryDeviceKind::kUrandom;
+  }
 
   const MemoryDeviceKind kind_;
   const Path path_;

@@ -17,7 +17,8 @@ namespace {
 constinit std::atomic<HostTerminal*> the_terminal{nullptr};
 
 Result<RefPtr<HostTerminal>> host_terminal() {
-  if (HostTerminal* terminal = the_terminal.load(std::memory_order_acquire)) return ref_to(*terminal);
+  if (HostTerminal* terminal = the_terminal.load(std::memory_order_acquire))
+    return ref_to(*terminal);
   const std::span<const bool, 3> is_terminal = boot_arguments().terminal;
   HostTerminal::Descriptors descriptors;
   descriptors.input = is_terminal[0] ? 0 : -1;
@@ -28,7 +29,8 @@ Result<RefPtr<HostTerminal>> host_terminal() {
 }
 
 Result<RefPtr<TtyFile>> open_terminal() {
-  return make_ref<TtyFile>(RefPtr<Terminal>(TRY(host_terminal())), kOpenReadWrite, device_path("/dev/console"));
+  return make_ref<TtyFile>(RefPtr<Terminal>(TRY(host_terminal())), kOpenReadWrite,
+                           device_path("/dev/console"));
 }
 
 }  // namespace
@@ -54,7 +56,8 @@ Result<RefPtr<File>> open_console(const Path& path, uint32_t flags) {
 }
 
 void on_host_window_change() {
-  if (HostTerminal* terminal = the_terminal.load(std::memory_order_acquire)) terminal->size_may_have_changed();
+  if (HostTerminal* terminal = the_terminal.load(std::memory_order_acquire))
+    terminal->size_may_have_changed();
 }
 
 }  // namespace occlum

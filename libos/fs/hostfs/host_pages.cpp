@@ -176,6 +176,14 @@ Result<void> HostPages::write_page(uint64_t index, std::span<const std::byte, 40
   });
 }
 
+void HostPages::begin_change(uint64_t size) {
+  version_.with([&](HostVersion& version) { version.size = size; });
+  state_.with([](State& state) {
+    state.ahead.clear();
+    state.ahead_left = 0;
+  });
+}
+
 Result<size_t> HostPages::write(uint64_t offset, DataSource& source) {
   const int fd = TRY(descriptor(Need::kWrite));
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min<size_t>(source.remaining(), kChunk)));
@@ -192,8 +200,7 @@ Result<size_t> HostPages::write(uint64_t offset, DataSource& source) {
       return written.error();
     }
     const size_t count = written.value();
-    // What was read ahead may be old now.
-    state_.with([](State& state) { state.ahead_left = 0; });
+    begin_change(std::max(version().size, offset + count));
     if (offset + count > object_->size()) TRY(object_->resize(offset + count));
     // Only pages that are cached need the new bytes; the others come from the host when they are asked for.
     for (size_t done = 0; done < count;) {

@@ -56,6 +56,10 @@ class HostPages final : public RefCounted<HostPages>, public PageSource {
   void add_user() { users_.fetch_add(1, std::memory_order_relaxed); }
   void remove_user() { users_.fetch_sub(1, std::memory_order_relaxed); }
 
+  // Before the host's file changes size or loses bytes by our doing: what was read ahead is old, and from now on bytes
+  // up to `size` are asked of the host.
+  void begin_change(uint64_t size);
+
   // Writes through: to the host, then to the pages that are cached. Returns the bytes written.
   Result<size_t> write(uint64_t offset, DataSource& source);
 

@@ -125,10 +125,12 @@ Result<void> HostInode::allocate(uint32_t mode, uint64_t offset, uint64_t length
   TRY(host_calls::fallocate(TRY(pages->descriptor(HostPages::Need::kWrite)), mode, offset, length));
   MemoryObject& object = *pages->object();
   const uint64_t size = object.size();
+  const bool grows = (mode & kFallocKeepSize) == 0 && offset + length > size;
+  pages->begin_change(grows ? offset + length : size);
   if ((mode & (kFallocPunchHole | kFallocZeroRange)) != 0 && offset < size) {
     TRY(object.punch_hole(offset, std::min(length, size - offset)));
   }
-  if ((mode & kFallocKeepSize) == 0 && offset + length > size) TRY(object.resize(offset + length));
+  if (grows) TRY(object.resize(offset + length));
   return note_own_change();
 }
 
@@ -148,6 +150,7 @@ Result<void> HostInode::set_attributes(const AttributeChange& change) {
   if (change.size) {
     const RefPtr<HostPages> pages = TRY(use_pages(HostPages::Need::kWrite));
     TRY(host_calls::ftruncate(TRY(pages->descriptor(HostPages::Need::kWrite)), *change.size));
+    pages->begin_change(*change.size);
     TRY(pages->object()->resize(*change.size));
     TRY(note_own_change());
   }

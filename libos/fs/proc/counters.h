@@ -1,7 +1,7 @@
 // /proc/occlum/stats: named counters that any part of the LibOS offers.
 //
-// A part registers one function at start, which reports its counters whenever the file is opened; nothing is copied or
-// counted for it meanwhile.
+// A part registers one function at start, which reports its counters whenever the file is opened;
+// nothing is copied or counted for it meanwhile.
 #pragma once
 
 #include <cstdint>

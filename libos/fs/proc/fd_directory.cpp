@@ -37,8 +37,10 @@ Result<RefPtr<File>> file_of(const Subject& subject, int fd) {
 
 class FdLink final : public ProcInode {
  public:
-  FdLink(RefPtr<FileSystem> file_system, uint64_t ino, uint32_t permissions, Subject subject, int fd)
-      : ProcInode(std::move(file_system), FileType::kSymlink, ino, permissions, std::move(subject)), fd_(fd) {}
+  FdLink(RefPtr<FileSystem> file_system, uint64_t ino, uint32_t permissions, Subject subject,
+         int fd)
+      : ProcInode(std::move(file_system), FileType::kSymlink, ino, permissions, std::move(subject)),
+        fd_(fd) {}
   Result<String> read_link() override { return TRY(file_of(subject(), fd_))->describe(); }
   bool is_magic_link() const override { return true; }
   Result<Path> magic_target() override { return path_of_file(TRY(file_of(subject(), fd_))); }
@@ -58,7 +60,9 @@ class FdDirectoryBase : public ProcInode {
       const auto number = static_cast<uint64_t>(fd);
       if (number < cookie) continue;
       std::array<char, 12> name;
-      if (!emit({format_to(name, "{}", fd), ino() + kFirstFdIno + number, entry_type(), number + 1})) break;
+      if (!emit(
+              {format_to(name, "{}", fd), ino() + kFirstFdIno + number, entry_type(), number + 1}))
+        break;
     }
     return {};
   }
@@ -73,9 +77,11 @@ class FdDirectory final : public FdDirectoryBase {
   Result<RefPtr<Inode>> lookup(std::string_view name) override {
     const int fd = TRY(parse_fd(name));
     const RefPtr<File> file = TRY(file_of(subject(), fd));
-    const uint32_t permissions = (file->can_read() ? 0500u : 0100u) | (file->can_write() ? 0300u : 0100u);
-    return RefPtr<Inode>(TRY(make_ref<FdLink>(ref_to(file_system()), ino() + kFirstFdIno + static_cast<uint64_t>(fd),
-                                              permissions, subject(), fd)));
+    const uint32_t permissions =
+        (file->can_read() ? 0500u : 0100u) | (file->can_write() ? 0300u : 0100u);
+    return RefPtr<Inode>(
+        TRY(make_ref<FdLink>(ref_to(file_system()), ino() + kFirstFdIno + static_cast<uint64_t>(fd),
+                             permissions, subject(), fd)));
   }
 
  protected:
@@ -99,7 +105,8 @@ Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
   if (file->kind() == FileKind::kEpoll) {
     for (const EpollFile::Watched& watched : TRY(static_cast<EpollFile&>(*file).watched())) {
       out.text("tfd: ").decimal(static_cast<uint64_t>(watched.fd), 8);
-      out.add(" events: {:x} data: {:x}\n", uint32_t{watched.event.events}, uint64_t{watched.event.data});
+      out.add(" events: {:x} data: {:x}\n", uint32_t{watched.event.events},
+              uint64_t{watched.event.data});
     }
   }
   return {};
@@ -108,7 +115,8 @@ Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
 class FdInfoInode final : public ProcInode {
  public:
   FdInfoInode(RefPtr<FileSystem> file_system, uint64_t ino, Subject subject, int fd)
-      : ProcInode(std::move(file_system), FileType::kRegular, ino, 0444, std::move(subject)), fd_(fd) {}
+      : ProcInode(std::move(file_system), FileType::kRegular, ino, 0444, std::move(subject)),
+        fd_(fd) {}
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
     const RefPtr<FileTable> table = table_of(subject());
     if (table == nullptr) return Errno::kNoEnt;
@@ -127,8 +135,8 @@ class FdInfoDirectory final : public FdDirectoryBase {
   Result<RefPtr<Inode>> lookup(std::string_view name) override {
     const int fd = TRY(parse_fd(name));
     TRY(file_of(subject(), fd));
-    return RefPtr<Inode>(TRY(make_ref<FdInfoInode>(ref_to(file_system()),
-                                                   ino() + kFirstFdIno + static_cast<uint64_t>(fd), subject(), fd)));
+    return RefPtr<Inode>(TRY(make_ref<FdInfoInode>(
+        ref_to(file_system()), ino() + kFirstFdIno + static_cast<uint64_t>(fd), subject(), fd)));
   }
 
  protected:
@@ -137,13 +145,16 @@ class FdInfoDirectory final : public FdDirectoryBase {
 
 }  // namespace
 
-Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino) {
-  return RefPtr<Inode>(TRY(make_ref<FdDirectory>(std::move(file_system), FileType::kDirectory, ino, 0500u, subject)));
+Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                        uint64_t ino) {
+  return RefPtr<Inode>(TRY(
+      make_ref<FdDirectory>(std::move(file_system), FileType::kDirectory, ino, 0500u, subject)));
 }
 
-Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino) {
-  return RefPtr<Inode>(
-      TRY(make_ref<FdInfoDirectory>(std::move(file_system), FileType::kDirectory, ino, 0555u, subject)));
+Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                            uint64_t ino) {
+  return RefPtr<Inode>(TRY(make_ref<FdInfoDirectory>(std::move(file_system), FileType::kDirectory,
+                                                     ino, 0555u, subject)));
 }
 
 }  // namespace occlum

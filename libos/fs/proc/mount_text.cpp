@@ -11,8 +11,11 @@ void add_escaped(ProcText& out, std::string_view text) {
       case ' ':
       case '\t':
       case '\n':
-      case '\\': out.text("\\").octal(static_cast<unsigned char>(character), 3); break;
-      default: out.text(std::string_view(&character, 1));
+      case '\\':
+        out.text("\\").octal(static_cast<unsigned char>(character), 3);
+        break;
+      default:
+        out.text(std::string_view(&character, 1));
     }
   }
 }
@@ -36,7 +39,8 @@ Result<String> place_of(const Subject& subject, const Mount& mount) {
   const Path at = mount_table().mountpoint(mount);
   if (at.is_null()) return String::create("/");
   const RefPtr<FsContext> fs = subject.process != nullptr ? subject.process->fs() : nullptr;
-  return path_to_string(at, fs != nullptr ? fs->root() : mount_table().root(), DeletedNames::kMarkDeleted);
+  return path_to_string(at, fs != nullptr ? fs->root() : mount_table().root(),
+                        DeletedNames::kMarkDeleted);
 }
 
 }  // namespace
@@ -57,8 +61,8 @@ Result<void> mountinfo_text(const Subject& subject, ProcText& out) {
   for (const RefPtr<Mount>& mount : TRY(mount_table().all())) {
     const RefPtr<Mount> parent = mount->parent();
     const uint64_t device = mount->file_system().device();
-    out.add("{} {} {}:{} / ", mount->id(), parent != nullptr ? parent->id() : mount->id(), device_major(device),
-            device_minor(device));
+    out.add("{} {} {}:{} / ", mount->id(), parent != nullptr ? parent->id() : mount->id(),
+            device_major(device), device_minor(device));
     add_escaped(out, TRY(place_of(subject, *mount)).view());
     out.text(" ");
     add_flags(out, *mount);

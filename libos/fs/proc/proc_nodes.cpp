@@ -19,11 +19,16 @@ constexpr size_t kMaxWrite = 4096;
 class TextFile final : public File {
  public:
   TextFile(const Path& path, uint32_t flags, String text, Subject subject, ProcEntry::Writer write)
-      : File(flags), path_(path), text_(std::move(text)), subject_(std::move(subject)), write_(write) {}
+      : File(flags),
+        path_(path),
+        text_(std::move(text)),
+        subject_(std::move(subject)),
+        write_(write) {}
 
   Result<size_t> read_at(uint64_t offset, DataSink& sink) override {
     if (offset >= text_.size()) return size_t{0};
-    const std::span<const std::byte> rest = text_bytes(text_.view()).subspan(static_cast<size_t>(offset));
+    const std::span<const std::byte> rest =
+        text_bytes(text_.view()).subspan(static_cast<size_t>(offset));
     const size_t count = std::min(rest.size(), sink.remaining());
     TRY(sink.write(rest.first(count)));
     return count;
@@ -72,8 +77,10 @@ class TextFile final : public File {
 
 class ProcFileInode final : public ProcInode {
  public:
-  ProcFileInode(RefPtr<FileSystem> file_system, uint64_t ino, const ProcEntry& entry, Subject subject)
-      : ProcInode(std::move(file_system), FileType::kRegular, ino, entry.permissions, std::move(subject)),
+  ProcFileInode(RefPtr<FileSystem> file_system, uint64_t ino, const ProcEntry& entry,
+                Subject subject)
+      : ProcInode(std::move(file_system), FileType::kRegular, ino, entry.permissions,
+                  std::move(subject)),
         entry_(entry) {}
 
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
@@ -83,17 +90,18 @@ class ProcFileInode final : public ProcInode {
   }
 
  private:
-  const ProcEntry& entry_;   // in a constant table
+  const ProcEntry& entry_;  // in a constant table
 };
 
 }  // namespace
 
 uint64_t process_ino(Pid pid) { return (static_cast<uint64_t>(pid) + 1) * kInosPerProcess; }
 
-Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text, const Subject& subject,
-                                    ProcEntry::Writer write) {
+Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
+                                    const Subject& subject, ProcEntry::Writer write) {
   constexpr uint32_t kKept = kOpenAccessMode | kOpenAppend | kOpenNonblock;
-  return RefPtr<File>(TRY(make_ref<TextFile>(path, flags & kKept, std::move(text), subject, write)));
+  return RefPtr<File>(
+      TRY(make_ref<TextFile>(path, flags & kKept, std::move(text), subject, write)));
 }
 
 Result<Stat> ProcInode::stat() {
@@ -120,17 +128,19 @@ Result<void> ProcInode::set_attributes(const AttributeChange& change) {
   return {};
 }
 
-Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry, uint64_t ino,
-                                      const Subject& subject) {
+Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry,
+                                      uint64_t ino, const Subject& subject) {
   switch (entry.type) {
     case FileType::kDirectory:
       if (entry.make != nullptr) return entry.make(std::move(file_system), subject, ino);
-      return RefPtr<Inode>(
-          TRY(make_ref<ProcTable>(std::move(file_system), ino, entry.permissions, subject, entry.children)));
+      return RefPtr<Inode>(TRY(make_ref<ProcTable>(std::move(file_system), ino, entry.permissions,
+                                                   subject, entry.children)));
     case FileType::kSymlink:
+      return RefPtr<Inode>(TRY(make_ref<ProcLink>(std::move(file_system), ino, subject,
+                                                  entry.link_text, entry.link_target)));
+    default:
       return RefPtr<Inode>(
-          TRY(make_ref<ProcLink>(std::move(file_system), ino, subject, entry.link_text, entry.link_target)));
-    default: return RefPtr<Inode>(TRY(make_ref<ProcFileInode>(std::move(file_system), ino, entry, subject)));
+          TRY(make_ref<ProcFileInode>(std::move(file_system), ino, entry, subject)));
   }
 }
 
@@ -139,15 +149,17 @@ Result<RefPtr<Inode>> ProcTable::lookup(std::string_view name) {
   if (found == entries_.end()) return Errno::kNoEnt;
   // Tables are small, and nested at most three deep: 256 numbers at each level.
   const auto index = static_cast<uint64_t>(found - entries_.begin()) + kFirstEntry;
-  const uint64_t number = found->type == FileType::kDirectory ? ino() + index * 4096 : ino() + index;
+  const uint64_t number =
+      found->type == FileType::kDirectory ? ino() + index * 4096 : ino() + index;
   return make_proc_inode(ref_to(file_system()), *found, number, subject());
 }
 
 bool ProcTable::emit_table(uint64_t cookie, DirectoryEmitter emit) {
   for (uint64_t index = cookie; index < entries_.size(); ++index) {
     const ProcEntry& entry = entries_[index];
-    const uint64_t number = entry.type == FileType::kDirectory ? ino() + (index + kFirstEntry) * 4096
-                                                               : ino() + index + kFirstEntry;
+    const uint64_t number = entry.type == FileType::kDirectory
+                                ? ino() + (index + kFirstEntry) * 4096
+                                : ino() + index + kFirstEntry;
     if (!emit({entry.name, number, entry.type, index + 1})) return false;
   }
   return true;

@@ -1,7 +1,9 @@
-// The inodes of /proc: directories from tables, files whose text is made when they are opened, and links.
+// The inodes of /proc: directories from tables, files whose text is made when they are opened, and
+// links.
 //
-// A Subject is what a file tells about: a process (with one of its threads below task/), or the system when it is empty.
-// One table of Entry describes a directory, so that adding a file is one line and one function.
+// A Subject is what a file tells about: a process (with one of its threads below task/), or the
+// system when it is empty. One table of Entry describes a directory, so that adding a file is one
+// line and one function.
 #pragma once
 
 #include <span>
@@ -17,7 +19,7 @@ namespace occlum {
 
 struct Subject {
   RefPtr<Process> process;
-  RefPtr<Thread> thread;   // of /proc/<pid>/task/<tid>; null: the process as a whole
+  RefPtr<Thread> thread;  // of /proc/<pid>/task/<tid>; null: the process as a whole
 
   // The process's, or null when it has ended.
   RefPtr<AddressSpace> memory() const { return process->memory(); }
@@ -29,32 +31,42 @@ struct ProcEntry {
   using Writer = Result<void> (*)(const Subject& subject, std::string_view text);
   using LinkText = Result<String> (*)(const Subject& subject);
   using LinkTarget = Result<Path> (*)(const Subject& subject);
-  using MakeDirectory = Result<RefPtr<Inode>> (*)(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino);
+  using MakeDirectory = Result<RefPtr<Inode>> (*)(RefPtr<FileSystem> file_system,
+                                                  const Subject& subject, uint64_t ino);
 
   std::string_view name;
   FileType type = FileType::kRegular;
   uint32_t permissions = 0444;
-  Generator generate = nullptr;            // files
-  Writer write = nullptr;                  // files that can be written
+  Generator generate = nullptr;              // files
+  Writer write = nullptr;                    // files that can be written
   std::span<const ProcEntry> children = {};  // directories from a table
-  MakeDirectory make = nullptr;            // other directories
-  LinkText link_text = nullptr;            // links
-  LinkTarget link_target = nullptr;        // magic links
+  MakeDirectory make = nullptr;              // other directories
+  LinkText link_text = nullptr;              // links
+  LinkTarget link_target = nullptr;          // magic links
 };
 
-constexpr ProcEntry proc_file(std::string_view name, ProcEntry::Generator generate, uint32_t permissions = 0444,
-                              ProcEntry::Writer write = nullptr) {
-  return {.name = name, .type = FileType::kRegular, .permissions = permissions, .generate = generate, .write = write};
+constexpr ProcEntry proc_file(std::string_view name, ProcEntry::Generator generate,
+                              uint32_t permissions = 0444, ProcEntry::Writer write = nullptr) {
+  return {.name = name,
+          .type = FileType::kRegular,
+          .permissions = permissions,
+          .generate = generate,
+          .write = write};
 }
 constexpr ProcEntry proc_directory(std::string_view name, std::span<const ProcEntry> children) {
   return {.name = name, .type = FileType::kDirectory, .permissions = 0555, .children = children};
 }
-constexpr ProcEntry proc_directory(std::string_view name, ProcEntry::MakeDirectory make, uint32_t permissions = 0555) {
+constexpr ProcEntry proc_directory(std::string_view name, ProcEntry::MakeDirectory make,
+                                   uint32_t permissions = 0555) {
   return {.name = name, .type = FileType::kDirectory, .permissions = permissions, .make = make};
 }
 constexpr ProcEntry proc_link(std::string_view name, ProcEntry::LinkText text,
                               ProcEntry::LinkTarget target = nullptr) {
-  return {.name = name, .type = FileType::kSymlink, .permissions = 0777, .link_text = text, .link_target = target};
+  return {.name = name,
+          .type = FileType::kSymlink,
+          .permissions = 0777,
+          .link_text = text,
+          .link_target = target};
 }
 
 class ProcFileSystem final : public FileSystem {
@@ -71,8 +83,12 @@ class ProcFileSystem final : public FileSystem {
 // Common to all: attributes from the entry and the process's owner.
 class ProcInode : public Inode {
  public:
-  ProcInode(RefPtr<FileSystem> file_system, FileType type, uint64_t ino, uint32_t permissions, Subject subject)
-      : Inode(std::move(file_system), type), subject_(std::move(subject)), ino_(ino), permissions_(permissions) {}
+  ProcInode(RefPtr<FileSystem> file_system, FileType type, uint64_t ino, uint32_t permissions,
+            Subject subject)
+      : Inode(std::move(file_system), type),
+        subject_(std::move(subject)),
+        ino_(ino),
+        permissions_(permissions) {}
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
   // Names come and go with processes.
@@ -93,7 +109,8 @@ class ProcTable : public ProcInode {
  public:
   ProcTable(RefPtr<FileSystem> file_system, uint64_t ino, uint32_t permissions, Subject subject,
             std::span<const ProcEntry> entries)
-      : ProcInode(std::move(file_system), FileType::kDirectory, ino, permissions, std::move(subject)),
+      : ProcInode(std::move(file_system), FileType::kDirectory, ino, permissions,
+                  std::move(subject)),
         entries_(entries) {}
   Result<RefPtr<Inode>> lookup(std::string_view name) override;
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override;
@@ -112,7 +129,8 @@ class ProcLink : public ProcInode {
  public:
   ProcLink(RefPtr<FileSystem> file_system, uint64_t ino, Subject subject, ProcEntry::LinkText text,
            ProcEntry::LinkTarget target)
-      : ProcInode(std::move(file_system), FileType::kSymlink, ino, 0777, std::move(subject)), text_(text),
+      : ProcInode(std::move(file_system), FileType::kSymlink, ino, 0777, std::move(subject)),
+        text_(text),
         target_(target) {}
   Result<String> read_link() override { return text_(subject()); }
   bool is_magic_link() const override { return target_ != nullptr; }
@@ -125,20 +143,23 @@ class ProcLink : public ProcInode {
 
 // Numbers below a process's inode are its entries; see the implementation.
 uint64_t process_ino(Pid pid);
-Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry, uint64_t ino,
-                                      const Subject& subject);
+Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry,
+                                      uint64_t ino, const Subject& subject);
 
 // An open file with fixed text.
-Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text, const Subject& subject,
-                                    ProcEntry::Writer write);
+Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
+                                    const Subject& subject, ProcEntry::Writer write);
 
 // The directories.
 std::span<const ProcEntry> system_entries();
 std::span<const ProcEntry> process_entries();
 std::span<const ProcEntry> thread_entries();
 std::span<const ProcEntry> network_entries();
-Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino);
-Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino);
-Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino);
+Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                        uint64_t ino);
+Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                            uint64_t ino);
+Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                          uint64_t ino);
 
 }  // namespace occlum

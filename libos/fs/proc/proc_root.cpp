@@ -1,4 +1,5 @@
-// The root of /proc: the system's table, self and thread-self, and a directory for each process. Also task/.
+// The root of /proc: the system's table, self and thread-self, and a directory for each process.
+// Also task/.
 #include <array>
 
 #include "libos/arch/arch.h"
@@ -25,10 +26,11 @@ Result<Pid> parse_pid(std::string_view name) {
   return static_cast<Pid>(number.value());
 }
 
-Result<RefPtr<Inode>> make_process_directory(RefPtr<FileSystem> file_system, Subject subject, Pid number) {
+Result<RefPtr<Inode>> make_process_directory(RefPtr<FileSystem> file_system, Subject subject,
+                                             Pid number) {
   const auto entries = subject.thread ? thread_entries() : process_entries();
-  return RefPtr<Inode>(
-      TRY(make_ref<ProcTable>(std::move(file_system), process_ino(number), 0555, std::move(subject), entries)));
+  return RefPtr<Inode>(TRY(make_ref<ProcTable>(std::move(file_system), process_ino(number), 0555,
+                                               std::move(subject), entries)));
 }
 
 class ProcRoot final : public ProcTable {
@@ -40,11 +42,13 @@ class ProcRoot final : public ProcTable {
     const auto pid = parse_pid(name);
     if (pid.is_error()) return ProcTable::lookup(name);
     RefPtr<Process> process = find_process(pid.value());
-    if (process != nullptr) return make_process_directory(ref_to(file_system()), {std::move(process), {}}, pid.value());
+    if (process != nullptr)
+      return make_process_directory(ref_to(file_system()), {std::move(process), {}}, pid.value());
     // A thread's number works, too, though it is not listed.
     RefPtr<Thread> thread = find_thread(pid.value());
     if (thread == nullptr) return Errno::kNoEnt;
-    return make_process_directory(ref_to(file_system()), {ref_to(thread->process()), {}}, thread->pid());
+    return make_process_directory(ref_to(file_system()), {ref_to(thread->process()), {}},
+                                  thread->pid());
   }
 
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
@@ -54,7 +58,8 @@ class ProcRoot final : public ProcTable {
       const uint64_t place = kPids + static_cast<uint64_t>(process.pid());
       if (!more || place < cookie) return;
       std::array<char, 12> name;
-      more = emit({format_to(name, "{}", process.pid()), process_ino(process.pid()), FileType::kDirectory, place + 1});
+      more = emit({format_to(name, "{}", process.pid()), process_ino(process.pid()),
+                   FileType::kDirectory, place + 1});
     });
   }
 };
@@ -68,7 +73,8 @@ class TaskDirectory final : public ProcInode {
     RefPtr<Thread> thread = find_thread(TRY(parse_pid(name)));
     if (thread == nullptr || &thread->process() != subject().process.get()) return Errno::kNoEnt;
     const Pid tid = thread->tid();
-    return make_process_directory(ref_to(file_system()), {subject().process, std::move(thread)}, tid);
+    return make_process_directory(ref_to(file_system()), {subject().process, std::move(thread)},
+                                  tid);
   }
 
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
@@ -83,7 +89,8 @@ class TaskDirectory final : public ProcInode {
       if (next == 0) return {};
       std::array<char, 12> name;
       after = static_cast<uint64_t>(next) + 1;
-      if (!emit({format_to(name, "{}", next), process_ino(next), FileType::kDirectory, after})) return {};
+      if (!emit({format_to(name, "{}", next), process_ino(next), FileType::kDirectory, after}))
+        return {};
     }
   }
 };
@@ -125,7 +132,8 @@ Result<RefPtr<Inode>> ProcFileSystem::root() {
   return RefPtr<Inode>(TRY(make_ref<ProcRoot>(RefPtr<FileSystem>(this))));
 }
 
-Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject, uint64_t ino) {
+Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                          uint64_t ino) {
   return RefPtr<Inode>(TRY(make_ref<TaskDirectory>(std::move(file_system), ino, subject)));
 }
 

@@ -26,7 +26,8 @@ ProcText& ProcText::pad_line_to(size_t column) {
   return *this;
 }
 
-ProcText& ProcText::kilobytes(std::string_view name, uint64_t bytes, size_t name_width, size_t width) {
+ProcText& ProcText::kilobytes(std::string_view name, uint64_t bytes, size_t name_width,
+                              size_t width) {
   text(name);
   pad_line_to(name_width);
   return decimal(bytes / 1024, width).text(" kB\n");

@@ -1,4 +1,5 @@
-// ProcText: builds the text of a file of /proc. Running out of memory is remembered, not reported at each step.
+// ProcText: builds the text of a file of /proc. Running out of memory is remembered, not reported
+// at each step.
 #pragma once
 
 #include <string_view>

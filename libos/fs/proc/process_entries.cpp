@@ -52,12 +52,22 @@ Result<void> auxv_text(const Subject& subject, ProcText& out) {
 struct LimitName {
   std::string_view name, unit;
 };
-constexpr std::array<LimitName, kResourceCount> kLimitNames = {{
-    {"Max cpu time", "seconds"}, {"Max file size", "bytes"}, {"Max data size", "bytes"}, {"Max stack size", "bytes"},
-    {"Max core file size", "bytes"}, {"Max resident set", "bytes"}, {"Max processes", "processes"},
-    {"Max open files", "files"}, {"Max locked memory", "bytes"}, {"Max address space", "bytes"},
-    {"Max file locks", "locks"}, {"Max pending signals", "signals"}, {"Max msgqueue size", "bytes"},
-    {"Max nice priority", ""}, {"Max realtime priority", ""}, {"Max realtime timeout", "us"}}};
+constexpr std::array<LimitName, kResourceCount> kLimitNames = {{{"Max cpu time", "seconds"},
+                                                                {"Max file size", "bytes"},
+                                                                {"Max data size", "bytes"},
+                                                                {"Max stack size", "bytes"},
+                                                                {"Max core file size", "bytes"},
+                                                                {"Max resident set", "bytes"},
+                                                                {"Max processes", "processes"},
+                                                                {"Max open files", "files"},
+                                                                {"Max locked memory", "bytes"},
+                                                                {"Max address space", "bytes"},
+                                                                {"Max file locks", "locks"},
+                                                                {"Max pending signals", "signals"},
+                                                                {"Max msgqueue size", "bytes"},
+                                                                {"Max nice priority", ""},
+                                                                {"Max realtime priority", ""},
+                                                                {"Max realtime timeout", "us"}}};
 
 void add_limit(ProcText& out, uint64_t value, size_t column) {
   if (value == kRlimInfinity) {
@@ -70,7 +80,12 @@ void add_limit(ProcText& out, uint64_t value, size_t column) {
 
 Result<void> limits_text(const Subject& subject, ProcText& out) {
   constexpr size_t kSoft = 26, kHard = 47, kUnit = 68;
-  out.text("Limit").pad_line_to(kSoft).text("Soft Limit").pad_line_to(kHard).text("Hard Limit").pad_line_to(kUnit);
+  out.text("Limit")
+      .pad_line_to(kSoft)
+      .text("Soft Limit")
+      .pad_line_to(kHard)
+      .text("Hard Limit")
+      .pad_line_to(kUnit);
   out.text("Units     \n");
   const ResourceLimits limits = subject.process->limits();
   for (uint32_t i = 0; i < kResourceCount; ++i) {
@@ -84,7 +99,9 @@ Result<void> limits_text(const Subject& subject, ProcText& out) {
 }
 
 Result<void> io_text(const Subject&, ProcText& out) {
-  out.text("rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
+  out.text(
+      "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: "
+      "0\ncancelled_write_bytes: 0\n");
   return {};
 }
 
@@ -176,27 +193,30 @@ Result<String> shown(const Path& path) {
 Result<String> cwd_link(const Subject& subject) { return shown(TRY(cwd_target(subject))); }
 Result<String> root_link(const Subject& subject) { return shown(TRY(root_target(subject))); }
 
-Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const Subject&, uint64_t ino) {
+Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const Subject&,
+                                         uint64_t ino) {
   return RefPtr<Inode>(
       TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), network_entries())));
 }
 
-#define OCCLUM_PROC_COMMON                                                                                          \
-  proc_file("auxv", auxv_text, 0400), proc_file("cgroup", cgroup_text), proc_file("cmdline", cmdline_text),         \
-      proc_file("comm", comm_text, 0644, set_comm), proc_link("cwd", cwd_link, cwd_target),                         \
-      proc_file("environ", environ_text, 0400), proc_link("exe", exe_link, exe_target),                             \
-      proc_directory("fd", make_fd_directory, 0500), proc_directory("fdinfo", make_fdinfo_directory),               \
-      proc_file("gid_map", id_map_text), proc_file("io", io_text, 0400), proc_file("limits", limits_text),          \
-      proc_file("loginuid", loginuid_text), proc_file("maps", maps_text), proc_file("mountinfo", mountinfo_text),   \
-      proc_file("mounts", mounts_text), proc_directory("net", make_net_directory),                                  \
-      proc_file("oom_adj", zero_text, 0644, accept_number), proc_file("oom_score", zero_text),                      \
-      proc_file("oom_score_adj", zero_text, 0644, accept_number),                                                   \
-      proc_file("personality", personality_text, 0400), proc_link("root", root_link, root_target),                  \
-      proc_file("schedstat", schedstat_text), proc_file("sessionid", loginuid_text),                                \
-      proc_file("setgroups", setgroups_text), proc_file("smaps", smaps_text),                                       \
-      proc_file("smaps_rollup", smaps_rollup_text), proc_file("stat", process_stat_text),                           \
-      proc_file("statm", statm_text), proc_file("status", status_text), proc_file("uid_map", id_map_text),          \
-      proc_file("wchan", wchan_text)
+#define OCCLUM_PROC_COMMON                                                                         \
+  proc_file("auxv", auxv_text, 0400), proc_file("cgroup", cgroup_text),                            \
+      proc_file("cmdline", cmdline_text), proc_file("comm", comm_text, 0644, set_comm),            \
+      proc_link("cwd", cwd_link, cwd_target), proc_file("environ", environ_text, 0400),            \
+      proc_link("exe", exe_link, exe_target), proc_directory("fd", make_fd_directory, 0500),       \
+      proc_directory("fdinfo", make_fdinfo_directory), proc_file("gid_map", id_map_text),          \
+      proc_file("io", io_text, 0400), proc_file("limits", limits_text),                            \
+      proc_file("loginuid", loginuid_text), proc_file("maps", maps_text),                          \
+      proc_file("mountinfo", mountinfo_text), proc_file("mounts", mounts_text),                    \
+      proc_directory("net", make_net_directory),                                                   \
+      proc_file("oom_adj", zero_text, 0644, accept_number), proc_file("oom_score", zero_text),     \
+      proc_file("oom_score_adj", zero_text, 0644, accept_number),                                  \
+      proc_file("personality", personality_text, 0400), proc_link("root", root_link, root_target), \
+      proc_file("schedstat", schedstat_text), proc_file("sessionid", loginuid_text),               \
+      proc_file("setgroups", setgroups_text), proc_file("smaps", smaps_text),                      \
+      proc_file("smaps_rollup", smaps_rollup_text), proc_file("stat", process_stat_text),          \
+      proc_file("statm", statm_text), proc_file("status", status_text),                            \
+      proc_file("uid_map", id_map_text), proc_file("wchan", wchan_text)
 
 constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON};
 constexpr std::array kProcessEntries = {

@@ -32,7 +32,8 @@ void add_area_line(ProcText& out, const Area& area) {
 // Resident bytes of [start, end).
 uint64_t resident(AddressSpace& memory, const Area& area) {
   uint64_t pages = 0;
-  (void)memory.residency(area.start, area.end - area.start, [&](bool present) { pages += present ? 1 : 0; });
+  (void)memory.residency(area.start, area.end - area.start,
+                         [&](bool present) { pages += present ? 1 : 0; });
   return pages * kPageSize;
 }
 
@@ -89,11 +90,15 @@ Result<void> smaps_text(const Subject& subject, ProcText& out) {
   for (const Area& area : TRY(memory->areas())) {
     add_area_line(out, area);
     const Sums sums = sums_of(*memory, area);
-    out.kilobytes("Size:", sums.size, 16, 8).text("KernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
+    out.kilobytes("Size:", sums.size, 16, 8)
+        .text("KernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
     add_sums(out, sums);
     out.text("THPeligible:    0\nVmFlags:");
-    out.text(has(area.prot, Prot::kRead) ? " rd" : "").text(has(area.prot, Prot::kWrite) ? " wr" : "");
-    out.text(has(area.prot, Prot::kExec) ? " ex" : "").text(area.shared ? " sh" : "").text(" mr mw me ac\n");
+    out.text(has(area.prot, Prot::kRead) ? " rd" : "")
+        .text(has(area.prot, Prot::kWrite) ? " wr" : "");
+    out.text(has(area.prot, Prot::kExec) ? " ex" : "")
+        .text(area.shared ? " sh" : "")
+        .text(" mr mw me ac\n");
   }
   return {};
 }
@@ -112,7 +117,12 @@ Result<void> smaps_rollup_text(const Subject& subject, ProcText& out) {
     end = std::max(end, area.end);
   }
   if (end == 0) return {};
-  out.hex(start, 8).text("-").hex(end, 8).text(" ---p 00000000 00:00 0").pad_line_to(kNameColumn).text("[rollup]\n");
+  out.hex(start, 8)
+      .text("-")
+      .hex(end, 8)
+      .text(" ---p 00000000 00:00 0")
+      .pad_line_to(kNameColumn)
+      .text("[rollup]\n");
   add_sums(out, all);
   return {};
 }
@@ -123,7 +133,8 @@ Result<void> statm_text(const Subject& subject, ProcText& out) {
     out.text("0 0 0 0 0 0 0\n");
     return {};
   }
-  const uint64_t size = memory->mapped_bytes() / kPageSize, resident = memory->committed_bytes() / kPageSize;
+  const uint64_t size = memory->mapped_bytes() / kPageSize,
+                 resident = memory->committed_bytes() / kPageSize;
   const uint64_t text = (memory->layout.code_end - memory->layout.code_start) / kPageSize;
   out.add("{} {} 0 {} 0 {} 0\n", size, resident, text, size > text ? size - text : 0);
   return {};

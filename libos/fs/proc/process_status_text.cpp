@@ -9,7 +9,7 @@ namespace occlum {
 
 namespace {
 
-constexpr uint64_t kTick = 10'000'000;   // 100 a second
+constexpr uint64_t kTick = 10'000'000;  // 100 a second
 
 struct Signals {
   SignalSet own, shared, blocked, ignored, caught;
@@ -18,7 +18,8 @@ struct Signals {
 Signals signals_of(const Subject& subject) {
   Signals signals;
   Process& process = *subject.process;
-  signals.shared = process.shared_pending().with([](PendingSignals& pending) { return pending.set(); });
+  signals.shared =
+      process.shared_pending().with([](PendingSignals& pending) { return pending.set(); });
   if (const RefPtr<Thread> thread = subject.some_thread()) {
     signals.own = thread->own_pending().with([](PendingSignals& pending) { return pending.set(); });
     signals.blocked = thread->signal_mask();
@@ -41,14 +42,20 @@ char state_of(const Subject& subject) {
 
 std::string_view state_name(char state) {
   switch (state) {
-    case 'R': return "running";
-    case 'T': return "stopped";
-    case 'Z': return "zombie";
-    default: return "sleeping";
+    case 'R':
+      return "running";
+    case 'T':
+      return "stopped";
+    case 'Z':
+      return "zombie";
+    default:
+      return "sleeping";
   }
 }
 
-Pid number_of(const Subject& subject) { return subject.thread ? subject.thread->tid() : subject.process->pid(); }
+Pid number_of(const Subject& subject) {
+  return subject.thread ? subject.thread->tid() : subject.process->pid();
+}
 
 Thread::Name name_of(const Subject& subject) {
   return subject.thread ? subject.thread->name() : subject.process->name();
@@ -70,7 +77,8 @@ void add_memory(ProcText& out, const Subject& subject) {
         stack += size;
       } else if (area.shared) {
         shared += size;
-      } else if (has(area.prot, Prot::kExec) && (area.start >= layout.code_end || area.end <= layout.code_start)) {
+      } else if (has(area.prot, Prot::kExec) &&
+                 (area.start >= layout.code_end || area.end <= layout.code_start)) {
         library += size;
       } else if (has(area.prot, Prot::kWrite)) {
         data += size;
@@ -139,32 +147,39 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   const RefPtr<AddressSpace> memory = subject.memory();
   const RefPtr<Session> session = process.session();
   const ResourceUsage usage = process.usage(), children = process.children_usage();
-  const uint64_t cpu = subject.thread ? subject.thread->cpu_time() : usage.user_time + usage.system_time;
+  const uint64_t cpu =
+      subject.thread ? subject.thread->cpu_time() : usage.user_time + usage.system_time;
   const uint64_t system = subject.thread ? 0 : usage.system_time;
   const AddressSpace::Layout layout = memory != nullptr ? memory->layout : AddressSpace::Layout();
   const Signals signals = signals_of(subject);
   const Nanoseconds start = subject.thread ? subject.thread->start_time() : process.start_time();
   const uint64_t terminal = session != nullptr ? session->terminal_device() : 0;
   const RefPtr<File> terminal_file = session != nullptr ? session->terminal() : nullptr;
-  const bool has_terminal = terminal_file != nullptr && terminal_file->kind() == FileKind::kTerminal;
-  const Pid foreground = has_terminal ? static_cast<TtyFile&>(*terminal_file).terminal().foreground_group() : -1;
-  out.add("{} ({}) {} {} {} {} {} {} 4194304 ", number_of(subject), name_of(subject).view(), state_of(subject),
-          process.parent_pid(), process.group_id(), process.session_id(), terminal, foreground);
-  out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults, children.major_faults);
+  const bool has_terminal =
+      terminal_file != nullptr && terminal_file->kind() == FileKind::kTerminal;
+  const Pid foreground =
+      has_terminal ? static_cast<TtyFile&>(*terminal_file).terminal().foreground_group() : -1;
+  out.add("{} ({}) {} {} {} {} {} {} 4194304 ", number_of(subject), name_of(subject).view(),
+          state_of(subject), process.parent_pid(), process.group_id(), process.session_id(),
+          terminal, foreground);
+  out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults,
+          children.major_faults);
   out.add("{} {} {} {} ", (cpu - system) / kTick, system / kTick, children.user_time / kTick,
           children.system_time / kTick);
   const int nice = thread != nullptr ? thread->nice : 0;
   out.add("{} {} {} 0 {} ", 20 + nice, nice, process.thread_count(), start / kTick);
   out.add("{} {} {} ", memory != nullptr ? memory->mapped_bytes() : 0,
-          memory != nullptr ? memory->committed_bytes() / kPageSize : 0, process.limit(Resource::kRss).soft);
+          memory != nullptr ? memory->committed_bytes() / kPageSize : 0,
+          process.limit(Resource::kRss).soft);
   out.add("{} {} {} 0 0 ", layout.code_start, layout.code_end, layout.stack_top);
   constexpr uint64_t kFirst31 = 0x7fffffff;
   out.add("{} {} {} {} ", signals.own.bits() & kFirst31, signals.blocked.bits() & kFirst31,
           signals.ignored.bits() & kFirst31, signals.caught.bits() & kFirst31);
-  out.add("0 0 0 {} {} {} {} 0 0 0 ", static_cast<int>(kSigChld), 0, thread != nullptr ? thread->realtime_priority : 0,
+  out.add("0 0 0 {} {} {} {} 0 0 0 ", static_cast<int>(kSigChld), 0,
+          thread != nullptr ? thread->realtime_priority : 0,
           thread != nullptr ? thread->policy : 0);
-  out.add("{} {} {} {} {} {} {} 0\n", layout.data_start, layout.data_end, layout.brk_start, layout.args_start,
-          layout.args_end, layout.env_start, layout.env_end);
+  out.add("{} {} {} {} {} {} {} 0\n", layout.data_start, layout.data_end, layout.brk_start,
+          layout.args_start, layout.args_end, layout.env_start, layout.env_end);
   return {};
 }
 
@@ -180,8 +195,8 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   out.text("Name:\t").text(name_of(subject).view()).text("\n");
   if (fs != nullptr) out.text("Umask:\t").octal(fs->umask(), 4).text("\n");
   out.text("State:\t").text(std::string_view(&state, 1)).add(" ({})\n", state_name(state));
-  out.add("Tgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", process.pid(), number_of(subject),
-          process.parent_pid());
+  out.add("Tgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", process.pid(),
+          number_of(subject), process.parent_pid());
   if (credentials != nullptr) add_credentials(out, credentials->value);
   out.add("FDSize:\t{}\nGroups:\t", files != nullptr ? 64 : 0);
   if (credentials != nullptr) {
@@ -190,20 +205,24 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   out.add("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n", process.pid(), number_of(subject),
           process.group_id(), process.session_id());
   add_memory(out, subject);
-  out.add("Threads:\t{}\nSigQ:\t0/{}\n", process.thread_count(), process.limit(Resource::kSigPending).soft);
+  out.add("Threads:\t{}\nSigQ:\t0/{}\n", process.thread_count(),
+          process.limit(Resource::kSigPending).soft);
   add_signal_set(out, "SigPnd:", signals.own);
   add_signal_set(out, "ShdPnd:", signals.shared);
   add_signal_set(out, "SigBlk:", signals.blocked);
   add_signal_set(out, "SigIgn:", signals.ignored);
   add_signal_set(out, "SigCgt:", signals.caught);
   if (credentials != nullptr) add_capabilities(out, credentials->value);
-  out.add("NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tnot vulnerable\n",
-          thread != nullptr && thread->no_new_privileges ? 1 : 0);
-  add_cpu_masks(out, "Cpus_allowed", thread != nullptr ? thread->affinity() : UINT64_MAX, vcpu_count());
+  out.add(
+      "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tnot "
+      "vulnerable\n",
+      thread != nullptr && thread->no_new_privileges ? 1 : 0);
+  add_cpu_masks(out, "Cpus_allowed", thread != nullptr ? thread->affinity() : UINT64_MAX,
+                vcpu_count());
   out.text("Mems_allowed:\t1\nMems_allowed_list:\t0\n");
   const ResourceUsage usage = process.usage();
-  out.add("voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n", usage.voluntary_switches,
-          usage.involuntary_switches);
+  out.add("voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",
+          usage.voluntary_switches, usage.involuntary_switches);
   return {};
 }
 

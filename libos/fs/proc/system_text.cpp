@@ -1,6 +1,7 @@
 // The files of /proc that tell about the system (proc(5)), and /proc/sys (sysctl).
 //
-// Formats are Linux's, as ps, top, free, the JVM and glibc parse them; figures that have no meaning in an enclave are 0.
+// Formats are Linux's, as ps, top, free, the JVM and glibc parse them; figures that have no meaning
+// in an enclave are 0.
 #include <array>
 
 #include "libos/fs/proc/counters.h"
@@ -18,7 +19,7 @@ namespace occlum {
 namespace {
 
 constexpr uint64_t kSecond = 1'000'000'000;
-constexpr uint64_t kTick = 10'000'000;   // 100 a second
+constexpr uint64_t kTick = 10'000'000;  // 100 a second
 constexpr uint64_t kPage = 4096;
 
 // --- time and load ---
@@ -36,7 +37,8 @@ uint64_t idle_time() {
 
 size_t running_processes() {
   size_t running = 0;
-  (void)for_each_process([&](Process& process) { running += process.state() == ProcessState::kRunning ? 1 : 0; });
+  (void)for_each_process(
+      [&](Process& process) { running += process.state() == ProcessState::kRunning ? 1 : 0; });
   return running;
 }
 
@@ -110,21 +112,24 @@ Result<void> meminfo_text(const Subject&, ProcText& out) {
   line("VmallocTotal:", 0);
   line("VmallocUsed:", 0);
   line("VmallocChunk:", 0);
-  out.text("HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n"
-           "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n");
+  out.text(
+      "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        "
+      "0\nHugePages_Surp:        0\n"
+      "Hugepagesize:       2048 kB\nHugetlb:               0 kB\n");
   return {};
 }
 
 Result<void> vmstat_text(const Subject&, ProcText& out) {
-  out.add("nr_free_pages {}\npgfault {}\npgmajfault 0\npswpin 0\npswpout 0\n", memory_totals().free_bytes / kPage,
-          memory_counters.faults.load());
+  out.add("nr_free_pages {}\npgfault {}\npgmajfault 0\npswpin 0\npswpout 0\n",
+          memory_totals().free_bytes / kPage, memory_counters.faults.load());
   return {};
 }
 
 // --- identity ---
 
 Result<void> version_text(const Subject&, ProcText& out) {
-  out.add("Linux version {} (occlum@enclave) (clang version 19) {}\n", kKernelRelease, kKernelVersion);
+  out.add("Linux version {} (occlum@enclave) (clang version 19) {}\n", kKernelRelease,
+          kKernelVersion);
   return {};
 }
 
@@ -134,14 +139,14 @@ Result<void> cmdline_text(const Subject&, ProcText& out) {
 }
 
 Result<void> filesystems_text(const Subject&, ProcText& out) {
-  for_each_file_system_type([&](std::string_view name) {
-    out.add("nodev\t{}\n", name);
-  });
+  for_each_file_system_type([&](std::string_view name) { out.add("nodev\t{}\n", name); });
   return {};
 }
 
 Result<void> devices_text(const Subject&, ProcText& out) {
-  out.text("Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n");
+  out.text(
+      "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 "
+      "pts\n\nBlock devices:\n");
   return {};
 }
 
@@ -252,32 +257,45 @@ constexpr std::array kRandomEntries = {
     proc_file("poolsize", constant<256>), proc_file("uuid", uuid_text)};
 
 constexpr std::array kKernelEntries = {
-    proc_file("cap_last_cap", constant<40>), proc_file("core_uses_pid", constant<0>),
-    proc_file("dmesg_restrict", constant<1>), proc_file("domainname", domainname_text),
-    proc_file("hostname", hostname_text), proc_file("kptr_restrict", constant<2>), proc_file("msgmax", constant<8192>),
-    proc_file("msgmnb", constant<16384>), proc_file("msgmni", constant<32000>),
-    proc_file("ngroups_max", constant<65536>), proc_file("osrelease", osrelease_text),
-    proc_file("ostype", ostype_text), proc_file("overflowgid", constant<65534>),
-    proc_file("overflowuid", constant<65534>), proc_file("perf_event_paranoid", constant<4>),
-    proc_file("pid_max", constant<static_cast<uint64_t>(kPidLimit)>), proc_directory("random", kRandomEntries),
-    proc_file("randomize_va_space", constant<2>), proc_file("sched_rr_timeslice_ms", constant<100>),
-    proc_file("shmall", constant<18446744073692774399u>), proc_file("shmmax", constant<18446744073692774399u>),
-    proc_file("shmmni", constant<4096>), proc_file("threads-max", constant<126000>),
+    proc_file("cap_last_cap", constant<40>),
+    proc_file("core_uses_pid", constant<0>),
+    proc_file("dmesg_restrict", constant<1>),
+    proc_file("domainname", domainname_text),
+    proc_file("hostname", hostname_text),
+    proc_file("kptr_restrict", constant<2>),
+    proc_file("msgmax", constant<8192>),
+    proc_file("msgmnb", constant<16384>),
+    proc_file("msgmni", constant<32000>),
+    proc_file("ngroups_max", constant<65536>),
+    proc_file("osrelease", osrelease_text),
+    proc_file("ostype", ostype_text),
+    proc_file("overflowgid", constant<65534>),
+    proc_file("overflowuid", constant<65534>),
+    proc_file("perf_event_paranoid", constant<4>),
+    proc_file("pid_max", constant<static_cast<uint64_t>(kPidLimit)>),
+    proc_directory("random", kRandomEntries),
+    proc_file("randomize_va_space", constant<2>),
+    proc_file("sched_rr_timeslice_ms", constant<100>),
+    proc_file("shmall", constant<18446744073692774399u>),
+    proc_file("shmmax", constant<18446744073692774399u>),
+    proc_file("shmmni", constant<4096>),
+    proc_file("threads-max", constant<126000>),
     proc_file("version", kernel_version_text)};
 
 constexpr std::array kVmEntries = {
     proc_file("max_map_count", constant<65530>), proc_file("mmap_min_addr", constant<65536>),
-    proc_file("nr_hugepages", constant<0>), proc_file("overcommit_memory", constant<1>),
+    proc_file("nr_hugepages", constant<0>),      proc_file("overcommit_memory", constant<1>),
     proc_file("overcommit_ratio", constant<50>), proc_file("swappiness", constant<0>)};
 
 constexpr std::array kFsEntries = {
-    proc_file("aio-max-nr", constant<65536>), proc_file("file-max", constant<1048576>), proc_file("file-nr", file_nr_text),
-    proc_file("nr_open", constant<1048576>), proc_file("pipe-max-size", constant<Pipe::kMaxCapacity>)};
+    proc_file("aio-max-nr", constant<65536>), proc_file("file-max", constant<1048576>),
+    proc_file("file-nr", file_nr_text), proc_file("nr_open", constant<1048576>),
+    proc_file("pipe-max-size", constant<Pipe::kMaxCapacity>)};
 
-constexpr std::array kCoreEntries = {proc_file("rmem_default", constant<212992>), proc_file("rmem_max", constant<212992>),
-                                     proc_file("somaxconn", constant<4096>),
-                                     proc_file("wmem_default", constant<212992>),
-                                     proc_file("wmem_max", constant<212992>)};
+constexpr std::array kCoreEntries = {
+    proc_file("rmem_default", constant<212992>), proc_file("rmem_max", constant<212992>),
+    proc_file("somaxconn", constant<4096>), proc_file("wmem_default", constant<212992>),
+    proc_file("wmem_max", constant<212992>)};
 
 constexpr std::array kIpv4Entries = {proc_file("ip_local_port_range", range_text),
                                      proc_file("tcp_fastopen", constant<1>),
@@ -286,25 +304,32 @@ constexpr std::array kIpv4Entries = {proc_file("ip_local_port_range", range_text
 
 constexpr std::array kUnixEntries = {proc_file("max_dgram_qlen", constant<512>)};
 
-constexpr std::array kSysNetEntries = {proc_directory("core", kCoreEntries), proc_directory("ipv4", kIpv4Entries),
+constexpr std::array kSysNetEntries = {proc_directory("core", kCoreEntries),
+                                       proc_directory("ipv4", kIpv4Entries),
                                        proc_directory("unix", kUnixEntries)};
 
-constexpr std::array kSysEntries = {proc_directory("fs", kFsEntries), proc_directory("kernel", kKernelEntries),
-                                    proc_directory("net", kSysNetEntries), proc_directory("vm", kVmEntries)};
+constexpr std::array kSysEntries = {
+    proc_directory("fs", kFsEntries), proc_directory("kernel", kKernelEntries),
+    proc_directory("net", kSysNetEntries), proc_directory("vm", kVmEntries)};
 
 // --- /proc/net: the tables are the host's and are not shown; the headers keep readers content ---
 
 Result<void> net_dev_text(const Subject&, ProcText& out) {
-  out.text("Inter-|   Receive                                                |  Transmit\n"
-           " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls "
-           "carrier compressed\n"
-           "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0 "
-           "      0          0\n");
+  out.text(
+      "Inter-|   Receive                                                |  Transmit\n"
+      " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+      "drop fifo colls "
+      "carrier compressed\n"
+      "    lo:       0       0    0    0    0     0          0         0        0       0    0    "
+      "0    0     0 "
+      "      0          0\n");
   return {};
 }
 
 Result<void> net_socket_text(const Subject&, ProcText& out) {
-  out.text("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n");
+  out.text(
+      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
+      "inode\n");
   return {};
 }
 
@@ -324,20 +349,24 @@ Result<void> net_sockstat_text(const Subject&, ProcText& out) {
 }
 
 constexpr std::array kNetEntries = {
-    proc_file("dev", net_dev_text), proc_file("if_inet6", empty_text), proc_file("raw", net_socket_text),
-    proc_file("route", net_route_text), proc_file("sockstat", net_sockstat_text), proc_file("tcp", net_socket_text),
-    proc_file("tcp6", net_socket_text), proc_file("udp", net_socket_text), proc_file("udp6", net_socket_text),
-    proc_file("unix", net_unix_text)};
+    proc_file("dev", net_dev_text),           proc_file("if_inet6", empty_text),
+    proc_file("raw", net_socket_text),        proc_file("route", net_route_text),
+    proc_file("sockstat", net_sockstat_text), proc_file("tcp", net_socket_text),
+    proc_file("tcp6", net_socket_text),       proc_file("udp", net_socket_text),
+    proc_file("udp6", net_socket_text),       proc_file("unix", net_unix_text)};
 
 constexpr std::array kOcclumEntries = {proc_file("stats", stats_text)};
 
 constexpr std::array kSystemEntries = {
-    proc_file("cmdline", cmdline_text), proc_file("cpuinfo", cpuinfo_text), proc_file("devices", devices_text),
-    proc_file("filesystems", filesystems_text), proc_file("loadavg", loadavg_text), proc_file("meminfo", meminfo_text),
-    proc_file("modules", empty_text), proc_link("mounts", mounts_link), proc_directory("net", kNetEntries),
-    proc_directory("occlum", kOcclumEntries), proc_file("partitions", empty_text), proc_link("self", self_text),
-    proc_file("stat", stat_text), proc_file("swaps", empty_text), proc_directory("sys", kSysEntries),
-    proc_link("thread-self", thread_self_text), proc_file("uptime", uptime_text), proc_file("version", version_text),
+    proc_file("cmdline", cmdline_text),  proc_file("cpuinfo", cpuinfo_text),
+    proc_file("devices", devices_text),  proc_file("filesystems", filesystems_text),
+    proc_file("loadavg", loadavg_text),  proc_file("meminfo", meminfo_text),
+    proc_file("modules", empty_text),    proc_link("mounts", mounts_link),
+    proc_directory("net", kNetEntries),  proc_directory("occlum", kOcclumEntries),
+    proc_file("partitions", empty_text), proc_link("self", self_text),
+    proc_file("stat", stat_text),        proc_file("swaps", empty_text),
+    proc_directory("sys", kSysEntries),  proc_link("thread-self", thread_self_text),
+    proc_file("uptime", uptime_text),    proc_file("version", version_text),
     proc_file("vmstat", vmstat_text)};
 
 }  // namespace

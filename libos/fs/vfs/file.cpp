@@ -6,7 +6,6 @@
 #include "libos/fs/vfs/anonymous.h"
 #include "libos/fs/vfs/inode.h"
 #include "libos/fs/vfs/mount.h"
-#include "libos/fs/vfs/mount.h"
 #include "libos/fs/vfs/operations.h"
 
 namespace occlum {
@@ -23,7 +22,6 @@ Result<long> File::ioctl(Thread&, uint32_t, uint64_t) { return Errno::kNotTty; }
 Result<long> File::fcntl(int, uint64_t) { return Errno::kInval; }
 Result<MapSource> File::map_source(uint64_t, uint64_t, bool, Prot) { return Errno::kNoDev; }
 Result<void> File::read_entries(FunctionRef<bool(const DirectoryEntry&)>) { return Errno::kNotDir; }
-
 
 PollEvents File::poll(Poller*) { return kPollIn | kPollOut | kPollRdNorm | kPollWrNorm; }
 
@@ -45,7 +43,8 @@ Result<String> File::describe() {
 }
 
 Result<void> File::set_flags(uint32_t flags) {
-  constexpr uint32_t kChangeable = kOpenAppend | kOpenAsync | kOpenDirect | kOpenNoAtime | kOpenNonblock;
+  constexpr uint32_t kChangeable =
+      kOpenAppend | kOpenAsync | kOpenDirect | kOpenNoAtime | kOpenNonblock;
   uint32_t old = flags_.load(std::memory_order_relaxed);
   while (!flags_.compare_exchange_weak(old, (old & ~kChangeable) | (flags & kChangeable),
                                        std::memory_order_relaxed)) {

@@ -33,7 +33,8 @@ bool leave_stub(UserRegisters& registers) {
   if (stubs == nullptr) return false;
   const std::optional<SyscallSite> site = stubs->site_of(registers.rip);
   if (!site) return false;
-  registers.rip = site->start;
+  registers.rax = site->number;
+  registers.rip = site->syscall_at();
   return true;
 }
 

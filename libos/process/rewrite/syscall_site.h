@@ -27,7 +27,8 @@ struct SyscallSite {
   uint8_t mov_size = 0;  // 5 or 7 bytes
 
   constexpr uint64_t jump_at() const { return start + (mov_size == 7 ? 1 : 0); }
-  constexpr uint64_t return_address() const { return start + mov_size + 2; }
+  constexpr uint64_t syscall_at() const { return start + mov_size; }
+  constexpr uint64_t return_address() const { return syscall_at() + 2; }
   bool operator==(const SyscallSite&) const = default;
 };
 

@@ -13,7 +13,7 @@ namespace occlum {
 namespace {
 
 constexpr size_t kKeyChunk = 1024;
-constexpr size_t kScreenChunk = 2048;           // of one host write: the terminal's own buffer is larger
+constexpr size_t kScreenChunk = 2048;  // of one host write: the terminal's own buffer is larger
 constexpr Nanoseconds kBackgroundRetry = 200'000'000;
 constexpr Nanoseconds kScreenRetry = 50'000'000;
 constexpr long kHostGetpgid = 121;
@@ -29,12 +29,13 @@ class Pump : public Task {
 
 }  // namespace
 
-HostTerminal::HostTerminal(Descriptors descriptors) : Terminal(make_device(5, 1)), descriptors_(descriptors) {}
+HostTerminal::HostTerminal(Descriptors descriptors)
+    : Terminal(make_device(5, 1)), descriptors_(descriptors) {}
 
 Result<RefPtr<HostTerminal>> HostTerminal::create(Descriptors descriptors) {
   auto terminal = TRY(make_ref<HostTerminal>(descriptors));
   Termios termios;
-  termios.input |= kIUtf8;   // as terminal emulators set it
+  termios.input |= kIUtf8;  // as terminal emulators set it
   TRY(terminal->Terminal::create(termios));
   if (descriptors.input >= 0) terminal->input_watch_ = TRY(HostWatch::create(descriptors.input));
   terminal->output_watch_ = TRY(HostWatch::create(descriptors.output));
@@ -54,17 +55,20 @@ void HostTerminal::size_may_have_changed() {
 void HostTerminal::input_taken() { pump_queue_.wake_all(); }
 
 size_t HostTerminal::screen_room() {
-  return (output_watch_->current_events() & (kPollOut | kPollErr | kPollHup)) != 0 ? kScreenChunk : 0;
+  return (output_watch_->current_events() & (kPollOut | kPollErr | kPollHup)) != 0 ? kScreenChunk
+                                                                                   : 0;
 }
 
 Result<void> HostTerminal::put_screen(std::span<const std::byte> output) {
   while (!output.empty()) {
-    const auto count = host::write(descriptors_.output, output.first(std::min(output.size(), kScreenChunk)));
+    const auto count =
+        host::write(descriptors_.output, output.first(std::min(output.size(), kScreenChunk)));
     if (!count.is_error() && count.value() != 0) {
       output = output.subspan(count.value());
       continue;
     }
-    if (!count.is_error() || count.error() != Errno::kAgain) return count.is_error() ? count.error() : Errno::kIo;
+    if (!count.is_error() || count.error() != Errno::kAgain)
+      return count.is_error() ? count.error() : Errno::kIo;
     // The description is non-blocking, somebody else's doing.
     (void)wait_until(output_watch_->queue(), monotonic_now() + kScreenRetry, Interruptible::kNo,
                      [&] { return screen_room() != 0; });
@@ -76,18 +80,21 @@ bool HostTerminal::ask_window_size(WindowSize& size) {
   host::SharedBuffer shared;
   const auto address = shared.reserve(sizeof(WindowSize));
   if (address.is_error()) return false;
-  const auto asked = host::check(host::system_call(kHostIoctl, static_cast<uint64_t>(descriptors_.output), kTiocGWinSz,
-                                                   address.value()),
-                                 0);
+  const auto asked =
+      host::check(host::system_call(kHostIoctl, static_cast<uint64_t>(descriptors_.output),
+                                    kTiocGWinSz, address.value()),
+                  0);
   WindowSize answer;  // any size is harmless: programs get such from users
-  if (asked.is_error() || shared.get(address.value(), writable_object_bytes(answer)).is_error()) return false;
+  if (asked.is_error() || shared.get(address.value(), writable_object_bytes(answer)).is_error())
+    return false;
   size = answer;
   return true;
 }
 
 bool HostTerminal::is_in_foreground() const {
   int foreground = 0;
-  if (host::ioctl_int(descriptors_.input, kTiocGPgrp, foreground).is_error()) return true;  // not its controlling one
+  if (host::ioctl_int(descriptors_.input, kTiocGPgrp, foreground).is_error())
+    return true;  // not its controlling one
   const auto group = host::check(host::system_call(kHostGetpgid, 0), INT32_MAX);
   return group.is_error() || group.value() == foreground;
 }

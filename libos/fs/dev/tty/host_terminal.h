@@ -1,20 +1,21 @@
 // HostTerminal: the host's terminal behind the runtime's descriptors 0..2, as /dev/console.
 //
-// The runtime has put the real terminal into raw mode when its stdin is one, so keys arrive one by one and our line
-// discipline does the rest. A task of its own, the pump, waits for keys (so that Ctrl-C works while nobody reads), for
-// room on the screen and for changes of the size. It leaves keys alone while the host has us in the background.
-// What the host says here is what a user types: any bytes are possible anyway.
+// The runtime has put the real terminal into raw mode when its stdin is one, so keys arrive one by
+// one and our line discipline does the rest. A task of its own, the pump, waits for keys (so that
+// Ctrl-C works while nobody reads), for room on the screen and for changes of the size. It leaves
+// keys alone while the host has us in the background. What the host says here is what a user types:
+// any bytes are possible anyway.
 #pragma once
 
 #include "libos/fs/dev/tty/terminal.h"
-#include "libos/host/host_events.h"
+#include "libos/sched/host_events.h"
 
 namespace occlum {
 
 class HostTerminal : public Terminal {
  public:
   struct Descriptors {
-    int input = -1;    // -1: keys are not read
+    int input = -1;  // -1: keys are not read
     int output = -1;
   };
   static Result<RefPtr<HostTerminal>> create(Descriptors descriptors);
@@ -43,7 +44,7 @@ class HostTerminal : public Terminal {
   OwnPtr<HostWatch> input_watch_, output_watch_;
   WaitQueue pump_queue_;
   std::atomic<bool> size_changed_{true};
-  bool input_ended_ = false;   // the pump's
+  bool input_ended_ = false;  // the pump's
 };
 
 }  // namespace occlum

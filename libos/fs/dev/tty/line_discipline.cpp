@@ -13,8 +13,8 @@ constexpr uint8_t kBell = 7, kBackspace = 8, kTab = 9, kNewline = 10, kReturn = 
 bool is_control(uint8_t byte) { return byte < 32 || byte == kDelete; }
 bool is_continuation(uint16_t entry) { return (entry & 0xc0) == 0x80; }
 bool is_word_char(uint8_t byte) {
-  return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') || (byte >= 'a' && byte <= 'z') || byte == '_' ||
-         byte >= 0x80;
+  return (byte >= '0' && byte <= '9') || (byte >= 'A' && byte <= 'Z') ||
+         (byte >= 'a' && byte <= 'z') || byte == '_' || byte >= 0x80;
 }
 
 }  // namespace
@@ -243,7 +243,8 @@ void LineDiscipline::echo_output(uint8_t byte, Echo& echo) {
 
 // A typed character: control characters as ^X.
 void LineDiscipline::echo_input(uint8_t byte, Echo& echo) {
-  if (has_flag(kEchoCtl) && is_control(byte) && byte != kTab && (byte != kNewline || literal_next_)) {
+  if (has_flag(kEchoCtl) && is_control(byte) && byte != kTab &&
+      (byte != kNewline || literal_next_)) {
     echo_raw('^', echo);
     echo_raw(byte ^ 0x40, echo);
     return;
@@ -268,7 +269,8 @@ size_t LineDiscipline::take(std::span<std::byte> out) {
   while (head_ != line_start_) {
     const Entry next = entry(head_);
     if ((next & kEof) != 0) {
-      // An end of file behind bytes that were just taken only ends this read; alone it is a read of 0 bytes.
+      // An end of file behind bytes that were just taken only ends this read; alone it is a read of
+      // 0 bytes.
       ++head_;
       if (is_canonical()) break;
       continue;
@@ -320,7 +322,8 @@ size_t LineDiscipline::process_output(uint8_t byte, std::span<std::byte, kMaxExp
       column_ -= column_ != 0 ? 1 : 0;
       return 1;
     default:
-      if (!is_control(byte) && ((termios_.input & kIUtf8) == 0 || !is_continuation(byte))) ++column_;
+      if (!is_control(byte) && ((termios_.input & kIUtf8) == 0 || !is_continuation(byte)))
+        ++column_;
       return 1;
   }
 }

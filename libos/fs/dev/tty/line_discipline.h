@@ -1,10 +1,12 @@
-// The line discipline: what stands between a terminal's keys and screen and the programs that read and write it
-// (termios(3); Linux's n_tty). Pure state, without locks, waiting or devices: terminal.h adds those.
+// The line discipline: what stands between a terminal's keys and screen and the programs that read
+// and write it (termios(3); Linux's n_tty). Pure state, without locks, waiting or devices:
+// terminal.h adds those.
 //
-// Input bytes go through the input flags, signal characters and, in canonical mode, line editing into a buffer of
-// entries. An entry is a byte and marks: kLineEnd closes a line (the byte belongs to it); kEof closes it without a
-// byte. In canonical mode programs read up to a mark; else whatever is there. Output bytes go through the output flags;
-// the column is tracked for tabs and for erasing them.
+// Input bytes go through the input flags, signal characters and, in canonical mode, line editing
+// into a buffer of entries. An entry is a byte and marks: kLineEnd closes a line (the byte belongs
+// to it); kEof closes it without a byte. In canonical mode programs read up to a mark; else
+// whatever is there. Output bytes go through the output flags; the column is tracked for tabs and
+// for erasing them.
 #pragma once
 
 #include <array>
@@ -21,9 +23,9 @@ namespace occlum {
 
 class LineDiscipline {
  public:
-  static constexpr size_t kCapacity = 16 * 1024;   // entries of input
-  static constexpr size_t kMaxLine = 4096;         // of an edited line, with its end
-  static constexpr size_t kMaxExpansion = 8;       // output bytes that one byte becomes, at most
+  static constexpr size_t kCapacity = 16 * 1024;  // entries of input
+  static constexpr size_t kMaxLine = 4096;        // of an edited line, with its end
+  static constexpr size_t kMaxExpansion = 8;      // output bytes that one byte becomes, at most
 
   // The screen side of input: what echo writes. Processed output; may drop when there is no room.
   class Echo {
@@ -37,7 +39,8 @@ class LineDiscipline {
   Result<void> create();
 
   const Termios& termios() const { return termios_; }
-  // Buffered input is kept; a change of canonical mode makes it readable at once or a line of its own, as on Linux.
+  // Buffered input is kept; a change of canonical mode makes it readable at once or a line of its
+  // own, as on Linux.
   void set_termios(const Termios& termios);
 
   // One byte from the keyboard. Returns the signal for the foreground group, or 0.
@@ -49,7 +52,8 @@ class LineDiscipline {
   bool has_input() const;
   size_t readable_bytes() const;
   size_t room() const { return kCapacity - (tail_ - head_); }
-  // Takes at most out.size() bytes, in canonical mode of one line only. 0 with has_input() was an end of file.
+  // Takes at most out.size() bytes, in canonical mode of one line only. 0 with has_input() was an
+  // end of file.
   size_t take(std::span<std::byte> out);
   void flush_input();
 
@@ -86,9 +90,10 @@ class LineDiscipline {
 
   Termios termios_;
   Vec<Entry> buffer_;
-  // Positions only grow. [head, line_start) can be read, [line_start, tail) is the line being edited.
+  // Positions only grow. [head, line_start) can be read, [line_start, tail) is the line being
+  // edited.
   size_t head_ = 0, line_start_ = 0, tail_ = 0;
-  size_t line_column_ = 0;   // of the screen, where the edited line starts
+  size_t line_column_ = 0;  // of the screen, where the edited line starts
   size_t column_ = 0;
   bool literal_next_ = false;
   bool output_stopped_ = false;

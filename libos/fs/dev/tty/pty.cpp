@@ -41,8 +41,8 @@ Result<RefPtr<PtyTerminal>> make_pty() {
   return Errno::kNoSpc;
 }
 
-// An open slave: the master reads an end of file when the last one is closed. A session's own reference to its terminal
-// is a plain TtyFile and does not count.
+// An open slave: the master reads an end of file when the last one is closed. A session's own
+// reference to its terminal is a plain TtyFile and does not count.
 class PtySlaveFile final : public TtyFile {
  public:
   PtySlaveFile(RefPtr<PtyTerminal> pty, uint32_t flags, Path path)
@@ -95,15 +95,17 @@ Result<long> PtyMaster::ioctl(Thread& self, uint32_t request, uint64_t argument)
       const auto flags = static_cast<uint32_t>(argument);
       const auto cloexec = (flags & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
       const String name = TRY(pty_->name());
-      RefPtr<File> slave = TRY(
-          make_ref<PtySlaveFile>(pty_, flags & (kOpenAccessMode | kOpenNonblock), device_path(name.view())));
+      RefPtr<File> slave = TRY(make_ref<PtySlaveFile>(
+          pty_, flags & (kOpenAccessMode | kOpenNonblock), device_path(name.view())));
       return static_cast<long>(TRY(self.files().install(std::move(slave), cloexec)));
     }
     case kTiocInQ:
       TRY(UserOut<int>(address).write(static_cast<int>(pty_->screen_pending())));
       return 0L;
-    case kTiocPkt: return TRY(UserIn<int>(address).read()) == 0 ? Result<long>(0L) : Errno::kInval;
-    default: return pty_->shared_ioctl(self, request, argument);
+    case kTiocPkt:
+      return TRY(UserIn<int>(address).read()) == 0 ? Result<long>(0L) : Errno::kInval;
+    default:
+      return pty_->shared_ioctl(self, request, argument);
   }
 }
 
@@ -129,7 +131,8 @@ Result<Vec<uint32_t>> pty_numbers() {
 Result<RefPtr<File>> open_ptmx(const Path& path, uint32_t flags) {
   auto pty = TRY(make_pty());
   pty->set_owner(current_thread().credentials().fsuid);
-  return RefPtr<File>(TRY(make_ref<PtyMaster>(std::move(pty), flags & (kOpenAccessMode | kOpenNonblock), path)));
+  return RefPtr<File>(
+      TRY(make_ref<PtyMaster>(std::move(pty), flags & (kOpenAccessMode | kOpenNonblock), path)));
 }
 
 Result<RefPtr<File>> open_pty_slave(uint32_t number, const Path& path, uint32_t flags) {
@@ -143,7 +146,8 @@ Result<RefPtr<File>> open_pty_slave(uint32_t number, const Path& path, uint32_t 
 
 // --- the terminal ---
 
-PtyTerminal::PtyTerminal(uint32_t number) : Terminal(make_device(136 + number / 256, number % 256)), number_(number) {}
+PtyTerminal::PtyTerminal(uint32_t number)
+    : Terminal(make_device(136 + number / 256, number % 256)), number_(number) {}
 
 Result<void> PtyTerminal::create() {
   TRY(Terminal::create());
@@ -227,7 +231,8 @@ Result<size_t> PtyTerminal::write_keys(DataSource& source, Blocking blocking) {
       const Result<void> waited = wait_until(master_queue_, kNever, Interruptible::kYes, has_room);
       if (waited.is_error()) return total != 0 ? Result<size_t>(total) : waited.error();
     }
-    const std::span<std::byte> some = std::span(keys).first(std::min(source.remaining(), kKeyChunk));
+    const std::span<std::byte> some =
+        std::span(keys).first(std::min(source.remaining(), kKeyChunk));
     if (const auto copied = source.read(some); copied.is_error()) {
       return total != 0 ? Result<size_t>(total) : copied.error();
     }

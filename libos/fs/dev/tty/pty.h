@@ -1,5 +1,5 @@
-// Pseudo-terminals (pty(7), pts(4), ptmx(4)): a Terminal whose screen is a ring that the master reads, and whose keys are
-// what the master writes.
+// Pseudo-terminals (pty(7), pts(4), ptmx(4)): a Terminal whose screen is a ring that the master
+// reads, and whose keys are what the master writes.
 #pragma once
 
 #include "libos/fs/dev/tty/terminal.h"
@@ -21,7 +21,7 @@ class PtyTerminal : public Terminal {
   void set_owner(uint32_t uid) { owner_uid_ = uid; }
 
   // --- the master's side ---
-  Result<size_t> read_screen(DataSink& sink, Blocking blocking);   // kIo when all slaves are closed
+  Result<size_t> read_screen(DataSink& sink, Blocking blocking);  // kIo when all slaves are closed
   Result<size_t> write_keys(DataSource& source, Blocking blocking);
   PollEvents poll_master(Poller* poller);
   size_t screen_pending() const override;

@@ -19,7 +19,7 @@ constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 constexpr Nanoseconds kTenthOfSecond = 100'000'000;
 constexpr size_t kReadChunk = LineDiscipline::kMaxLine;
 constexpr size_t kWriteChunk = 2048;
-constexpr size_t kKeysAtOnce = 256;   // under the spin lock
+constexpr size_t kKeysAtOnce = 256;  // under the spin lock
 
 }  // namespace
 
@@ -84,7 +84,8 @@ void Terminal::receive(std::span<const std::byte> keys) {
 
 // --- job control ---
 
-// A process outside of the foreground group of its terminal gets `signal` (SIGTTIN, SIGTTOU) and tries again later.
+// A process outside of the foreground group of its terminal gets `signal` (SIGTTIN, SIGTTOU) and
+// tries again later.
 Result<void> Terminal::check_background(int signal) {
   Thread& self = current_thread();
   Process& process = self.process();
@@ -120,15 +121,18 @@ Result<void> Terminal::take_for(Process& process, const RefPtr<TtyFile>& file) {
 
 bool Terminal::become_controlling(Process& process, TtyFile& file) {
   const RefPtr<Session> session = process.session();
-  if (session == nullptr || session->id() != process.pid() || session->terminal() != nullptr) return false;
+  if (session == nullptr || session->id() != process.pid() || session->terminal() != nullptr)
+    return false;
   const Pid owner = state_.with([](const State& state) { return state.session; });
   if (owner != 0 && owner != session->id()) {
     const RefPtr<Process> leader = find_process(owner);
     const RefPtr<Session> other = leader ? leader->session() : nullptr;
-    if (other != nullptr && other->id() == owner && other->terminal_device() == device_) return false;
+    if (other != nullptr && other->id() == owner && other->terminal_device() == device_)
+      return false;
   }
   // The session's own reference does not count as an open slave (pty.h).
-  auto reference = make_ref<TtyFile>(ref_to(*this), 2u, file.path() != nullptr ? *file.path() : Path());
+  auto reference =
+      make_ref<TtyFile>(ref_to(*this), 2u, file.path() != nullptr ? *file.path() : Path());
   if (reference.is_error()) return false;
   return !take_for(process, reference.value()).is_error();
 }
@@ -171,7 +175,8 @@ void Terminal::window_changed(const WindowSize& size) {
 
 // --- reading ---
 
-// Moves what there is, at most `limit` bytes, to the sink. `end`: a line or the end of file was taken.
+// Moves what there is, at most `limit` bytes, to the sink. `end`: a line or the end of file was
+// taken.
 Result<size_t> Terminal::take_input(DataSink& sink, size_t limit, bool& end) {
   auto buffer = TRY(Vec<std::byte>::create(std::min(limit, kReadChunk)));
   size_t count = 0;
@@ -220,7 +225,8 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
     }
     if (blocking == Blocking::kNo) return total != 0 ? Result<size_t>(total) : Errno::kAgain;
     const Result<void> waited = wait_until(readable_, deadline, Interruptible::kYes, [&] {
-      return state_.with([](const State& state) { return state.discipline.has_input() || state.hung_up; });
+      return state_.with(
+          [](const State& state) { return state.discipline.has_input() || state.hung_up; });
     });
     if (!waited.is_error()) {
       if (total == 0) TRY(check_background(kSigTtin));
@@ -234,9 +240,10 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
 // --- writing ---
 
 Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
-  const Termios termios = state_.with([](const State& state) { return state.discipline.termios(); });
+  const Termios termios =
+      state_.with([](const State& state) { return state.discipline.termios(); });
   if ((termios.local & kToStop) != 0) TRY(check_background(kSigTtou));
-  const size_t expansion = !processes_output()                            ? 1
+  const size_t expansion = !processes_output()                     ? 1
                            : (termios.output & kTabMask) == kXTabs ? LineDiscipline::kMaxExpansion
                                                                    : 2;
   auto chunk = TRY(Vec<std::byte>::create(std::min(source.remaining(), kWriteChunk)));
@@ -260,7 +267,7 @@ Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
       if (waited.is_error()) return partial(waited.error());
     }
     if (hung_up) return partial(Errno::kIo);
-    const size_t fits = room / expansion;   // however much they grow
+    const size_t fits = room / expansion;  // however much they grow
     const size_t count = std::min({source.remaining(), chunk.size(), std::max<size_t>(fits, 1)});
     if (const auto copied = source.read(chunk.span().first(count)); copied.is_error()) {
       return partial(copied.error());
@@ -280,7 +287,8 @@ Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
         copy_bytes(output.span(), chunk.span().first(count));
         filled = done = count;
       }
-      if (const auto put = put_screen(output.span().first(filled)); put.is_error()) return partial(put.error());
+      if (const auto put = put_screen(output.span().first(filled)); put.is_error())
+        return partial(put.error());
     }
     total += count;
   }
@@ -300,7 +308,8 @@ PollEvents Terminal::poll(Poller* poller) {
     const Termios& termios = state.discipline.termios();
     const bool raw_minimum = !state.discipline.is_canonical() && termios.chars[kVTime] == 0;
     const size_t minimum = raw_minimum ? std::max<size_t>(termios.chars[kVMin], 1) : 1;
-    const bool ready = minimum > 1 ? state.discipline.readable_bytes() >= minimum : state.discipline.has_input();
+    const bool ready =
+        minimum > 1 ? state.discipline.readable_bytes() >= minimum : state.discipline.has_input();
     return ready ? kReadable : 0;
   });
   if (!stopped && screen_room() >= LineDiscipline::kMaxExpansion) events |= kWritable;
@@ -310,7 +319,8 @@ PollEvents Terminal::poll(Poller* poller) {
 // --- ioctl ---
 
 Result<void> Terminal::wait_for_drain() {
-  return wait_until(writable_, kNever, Interruptible::kYes, [&] { return screen_pending() == 0 || is_hung_up(); });
+  return wait_until(writable_, kNever, Interruptible::kYes,
+                    [&] { return screen_pending() == 0 || is_hung_up(); });
 }
 
 void Terminal::flush(int queue) {
@@ -376,9 +386,14 @@ Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t arg
       return 0L;
     }
     case kTcGetA: {
-      const Termios termios = state_.with([](const State& state) { return state.discipline.termios(); });
-      Termio old = {static_cast<uint16_t>(termios.input), static_cast<uint16_t>(termios.output),
-                    static_cast<uint16_t>(termios.control), static_cast<uint16_t>(termios.local), termios.line, {}};
+      const Termios termios =
+          state_.with([](const State& state) { return state.discipline.termios(); });
+      Termio old = {static_cast<uint16_t>(termios.input),
+                    static_cast<uint16_t>(termios.output),
+                    static_cast<uint16_t>(termios.control),
+                    static_cast<uint16_t>(termios.local),
+                    termios.line,
+                    {}};
       std::ranges::copy(std::span(termios.chars).first(old.chars.size()), old.chars.begin());
       TRY(UserOut<Termio>(address).write(old));
       return 0L;
@@ -428,14 +443,16 @@ Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t arg
       return 0L;
     case kTcXOnc:
       if (argument > 3) return Errno::kInval;
-      if (argument < 2) state_.with([&](State& state) { state.discipline.set_output_stopped(argument == 0); });
+      if (argument < 2)
+        state_.with([&](State& state) { state.discipline.set_output_stopped(argument == 0); });
       writable_.wake_all(kWritable);
       return 0L;
     case kTcSBrk:
     case kTcSBrkP:
       TRY(wait_for_drain());
       return 0L;
-    default: return Errno::kNotTty;
+    default:
+      return Errno::kNotTty;
   }
 }
 
@@ -461,7 +478,8 @@ Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint
       return 0L;
     }
     case kTiocInQ: {
-      const size_t count = state_.with([](const State& state) { return state.discipline.readable_bytes(); });
+      const size_t count =
+          state_.with([](const State& state) { return state.discipline.readable_bytes(); });
       TRY(UserOut<int>(address).write(static_cast<int>(count)));
       return 0L;
     }
@@ -469,9 +487,12 @@ Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint
       TRY(UserOut<int>(address).write(0));
       return 0L;
     case kTiocExcl:
-    case kTiocNxcl: return 0L;
-    case kTiocSti: return Errno::kIo;   // as Linux with dev.tty.legacy_tiocsti=0
-    default: return shared_ioctl(self, request, argument);
+    case kTiocNxcl:
+      return 0L;
+    case kTiocSti:
+      return Errno::kIo;  // as Linux with dev.tty.legacy_tiocsti=0
+    default:
+      return shared_ioctl(self, request, argument);
   }
 }
 

@@ -1,8 +1,9 @@
-// Terminal: a terminal device as programs use it: the line discipline with a lock, waiting, job control and a screen.
+// Terminal: a terminal device as programs use it: the line discipline with a lock, waiting, job
+// control and a screen.
 //
-// Derived classes give the screen: the host's terminal (host_terminal.h) or the master side of a pty (pty.h). What
-// comes from the keyboard is put in with receive(). Signals are sent without the lock held. (tty_ioctl(4), termios(3),
-// credentials(7) "Sessions, process groups")
+// Derived classes give the screen: the host's terminal (host_terminal.h) or the master side of a
+// pty (pty.h). What comes from the keyboard is put in with receive(). Signals are sent without the
+// lock held. (tty_ioctl(4), termios(3), credentials(7) "Sessions, process groups")
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ class Terminal : public RefCounted<Terminal> {
   virtual ~Terminal() = default;
   Result<void> create(const Termios& termios = Termios());
 
-  uint64_t device() const { return device_; }   // st_rdev
+  uint64_t device() const { return device_; }  // st_rdev
   // The name in /dev: "/dev/console", "/dev/pts/0".
   virtual Result<String> name() const = 0;
 
@@ -43,14 +44,14 @@ class Terminal : public RefCounted<Terminal> {
   void hang_up();
   bool is_hung_up() const;
 
-  // Makes it the controlling terminal of the process's session, when that has none and the process leads it (open(2)
-  // without O_NOCTTY). True when it is now.
+  // Makes it the controlling terminal of the process's session, when that has none and the process
+  // leads it (open(2) without O_NOCTTY). True when it is now.
   bool become_controlling(Process& process, TtyFile& file);
   // As TIOCSCTTY's "steal" and the start of the first process: without asking.
   Result<void> take_for(Process& process, const RefPtr<TtyFile>& file);
   Pid foreground_group() const;
-  // The terminal gives up its session (TIOCNOTTY by the leader, or the leader has ended): SIGHUP and SIGCONT to the
-  // foreground group.
+  // The terminal gives up its session (TIOCNOTTY by the leader, or the leader has ended): SIGHUP
+  // and SIGCONT to the foreground group.
   void release_session(Pid session);
 
   void window_changed(const WindowSize& size);
@@ -71,7 +72,7 @@ class Terminal : public RefCounted<Terminal> {
   virtual void input_taken() {}
   virtual void join_screen(Poller&) {}
 
-  WaitQueue writable_;   // woken when the screen takes more
+  WaitQueue writable_;  // woken when the screen takes more
 
  private:
   struct State {

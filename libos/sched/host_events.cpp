@@ -2,12 +2,12 @@
 //
 // A watch is known to the host by a token: an ever-growing number, looked up in a table here, so whatever the host sends
 // back is either a live watch or nothing. What the events say is never believed: waiters look again for themselves.
-#include "libos/host/host_events.h"
+#include "libos/sched/host_events.h"
 
 #include "abi/host_call.h"
 #include "libos/arch/arch.h"
 #include "libos/arch/enclave/host_exit.h"
-#include "libos/host/event_collector.h"
+#include "libos/sched/event_collector.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/tree.h"
