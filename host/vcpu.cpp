@@ -107,8 +107,8 @@ void Runtime::vcpu_loop(Vcpu& vcpu) {
     } else if (run.function == kEresumeLeaf && pass_exception(vcpu)) {
       leaf = sgx::Enclu::kEresume;
     } else {
-      end(kInternalStatus, fmt::format("the enclave has died (exception {} at {:#x})", run.exception_vector,
-                                       static_cast<uint64_t>(run.exception_addr)));
+      end(kInternalStatus, fmt::format("the enclave has died (leaf {}, exception {} at {:#x}, vCPU {})", run.function,
+                                       run.exception_vector, static_cast<uint64_t>(run.exception_addr), vcpu.index));
       return;
     }
   }

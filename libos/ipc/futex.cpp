@@ -10,26 +10,30 @@ namespace {
 // FUTEX_WAIT with a timeout goes on after a stop with the same deadline.
 Result<long> resume_wait(Thread& self) {
   const RestartBlock block = self.restart_block;
-  const FutexAddress futex{.address = block.user_address,
-                           .scope = block.arguments[0] != 0 ? FutexScope::kPrivate : FutexScope::kShared};
+  const FutexAddress futex{
+      .address = block.user_address,
+      .scope = block.arguments[0] != 0 ? FutexScope::kPrivate : FutexScope::kShared};
   TRY(futex_wait(self, futex, static_cast<uint32_t>(block.arguments[1]),
                  static_cast<uint32_t>(block.arguments[2]), block.deadline));
   return 0;
 }
 
-Errno interrupted_wait(Thread& self, FutexAddress futex, uint32_t expected, uint32_t bits, Nanoseconds deadline) {
+Errno interrupted_wait(Thread& self, FutexAddress futex, uint32_t expected, uint32_t bits,
+                       Nanoseconds deadline) {
   if (deadline == kNever) return Errno::kRestartSys;
-  self.restart_block = RestartBlock{.resume = &resume_wait,
-                                    .clock = 0,
-                                    .deadline = deadline,
-                                    .user_address = futex.address,
-                                    .arguments = {futex.scope == FutexScope::kPrivate, expected, bits, 0}};
+  self.restart_block =
+      RestartBlock{.resume = &resume_wait,
+                   .clock = 0,
+                   .deadline = deadline,
+                   .user_address = futex.address,
+                   .arguments = {futex.scope == FutexScope::kPrivate, expected, bits, 0}};
   return Errno::kRestartRestartBlock;
 }
 
 }  // namespace
 
-Result<void> futex_wait(Thread& self, FutexAddress futex, uint32_t expected, uint32_t bits, Nanoseconds deadline) {
+Result<void> futex_wait(Thread& self, FutexAddress futex, uint32_t expected, uint32_t bits,
+                        Nanoseconds deadline) {
   if (bits == 0) return Errno::kInval;
   AddressSpace& memory = self.memory();
   FutexWaiter waiter(self, TRY(futex_key_of(memory, futex)), bits);
@@ -71,8 +75,8 @@ void move_waiters(FutexQueue& from, FutexQueue& to, FutexBucket& target, const F
 
 }  // namespace
 
-Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress to, uint32_t wake_count,
-                           uint32_t move_count) {
+Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress to,
+                           uint32_t wake_count, uint32_t move_count) {
   const FutexKey from_key = TRY(futex_key_of(memory, from));
   const FutexKey to_key = TRY(futex_key_of(memory, to));
   const uint32_t woken = wake_waiters(from_key, wake_count, kFutexAnyBits);
@@ -114,45 +118,60 @@ WakeOperation decode_wake_operation(uint32_t encoded) {
                        .comparand = sign_extend(encoded & 0xfff)};
   constexpr uint32_t kShiftOperand = 8;
   if (((encoded >> 28) & kShiftOperand) != 0) {
-    result.operand = static_cast<int32_t>(uint32_t{1} << (static_cast<uint32_t>(result.operand) & 31));
+    result.operand =
+        static_cast<int32_t>(uint32_t{1} << (static_cast<uint32_t>(result.operand) & 31));
   }
   return result;
 }
 
 Result<uint32_t> apply(uint32_t operation, uint32_t old, uint32_t operand) {
   switch (operation) {
-    case 0: return operand;
-    case 1: return old + operand;
-    case 2: return old | operand;
-    case 3: return old & ~operand;
-    case 4: return old ^ operand;
-    default: return Errno::kNoSys;
+    case 0:
+      return operand;
+    case 1:
+      return old + operand;
+    case 2:
+      return old | operand;
+    case 3:
+      return old & ~operand;
+    case 4:
+      return old ^ operand;
+    default:
+      return Errno::kNoSys;
   }
 }
 
 Result<bool> compare(uint32_t comparison, int32_t old, int32_t with) {
   switch (comparison) {
-    case 0: return old == with;
-    case 1: return old != with;
-    case 2: return old < with;
-    case 3: return old <= with;
-    case 4: return old > with;
-    case 5: return old >= with;
-    default: return Errno::kNoSys;
+    case 0:
+      return old == with;
+    case 1:
+      return old != with;
+    case 2:
+      return old < with;
+    case 3:
+      return old <= with;
+    case 4:
+      return old > with;
+    case 5:
+      return old >= with;
+    default:
+      return Errno::kNoSys;
   }
 }
 
 }  // namespace
 
-Result<long> futex_wake_op(AddressSpace& memory, FutexAddress first, FutexAddress second, uint32_t first_count,
-                           uint32_t second_count, uint32_t operation) {
+Result<long> futex_wake_op(AddressSpace& memory, FutexAddress first, FutexAddress second,
+                           uint32_t first_count, uint32_t second_count, uint32_t operation) {
   const WakeOperation decoded = decode_wake_operation(operation);
   const FutexKey first_key = TRY(futex_key_of(memory, first));
   const FutexKey second_key = TRY(futex_key_of(memory, second));
   const UserAddress word(second.address);
   uint32_t old = TRY(load_user_u32(memory, word));
   while (true) {
-    const uint32_t next = TRY(apply(decoded.operation, old, static_cast<uint32_t>(decoded.operand)));
+    const uint32_t next =
+        TRY(apply(decoded.operation, old, static_cast<uint32_t>(decoded.operand)));
     const uint32_t found = TRY(compare_exchange_user_u32(memory, word, old, next));
     if (found == old) break;
     old = found;

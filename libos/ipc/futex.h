@@ -25,23 +25,25 @@ struct FutexAddress {
 
 constexpr uint32_t kFutexAnyBits = UINT32_MAX;
 // The word of a PI or robust futex.
-constexpr uint32_t kFutexWaiters = 0x80000000, kFutexOwnerDied = 0x40000000, kFutexTidMask = 0x3fffffff;
+constexpr uint32_t kFutexWaiters = 0x80000000, kFutexOwnerDied = 0x40000000,
+                   kFutexTidMask = 0x3fffffff;
 
 // Sleeps while the word is `expected`, until a wake with a bit of `bits`, or `deadline` (monotonic, absolute).
 // Errors: kAgain (another value), kTimedOut, kFault, kInval, kRestartSys, kRestartRestartBlock (with a deadline).
-Result<void> futex_wait(Thread& self, FutexAddress futex, uint32_t expected, uint32_t bits, Nanoseconds deadline);
+Result<void> futex_wait(Thread& self, FutexAddress futex, uint32_t expected, uint32_t bits,
+                        Nanoseconds deadline);
 
 // Wakes up to `count` waiters; how many.
 Result<long> futex_wake(AddressSpace& memory, FutexAddress futex, uint32_t count, uint32_t bits);
 
 // Wakes `wake_count` waiters of `from` and moves up to `move_count` of the others to `to`; woken plus moved.
-Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress to, uint32_t wake_count,
-                           uint32_t move_count);
+Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress to,
+                           uint32_t wake_count, uint32_t move_count);
 
 // FUTEX_WAKE_OP: changes the word at `second` as `operation` says, wakes waiters of `first`, and those of `second` when
 // the old value satisfies the comparison. kNoSys for an unknown operation.
-Result<long> futex_wake_op(AddressSpace& memory, FutexAddress first, FutexAddress second, uint32_t first_count,
-                           uint32_t second_count, uint32_t operation);
+Result<long> futex_wake_op(AddressSpace& memory, FutexAddress first, FutexAddress second,
+                           uint32_t first_count, uint32_t second_count, uint32_t operation);
 
 // Priority inheritance futexes, as locks that the LibOS hands over in order of arrival. (There are no priorities to
 // inherit between LibOS threads.) Errors: kDeadLk, kSrch, kPerm, kAgain, kTimedOut.

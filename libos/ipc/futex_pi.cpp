@@ -63,7 +63,8 @@ Result<void> hand_over(AddressSpace& memory, FutexAddress futex, uint32_t word, 
   // The waiter cannot go meanwhile: it leaves its queue under the mutex that the caller holds.
   const uint32_t heir = next == nullptr ? 0 : next->tid;
   const uint32_t desired = heir | (has_more ? kFutexWaiters : 0) | extra;
-  const uint32_t found = TRY(compare_exchange_user_u32(memory, UserAddress(futex.address), word, desired));
+  const uint32_t found =
+      TRY(compare_exchange_user_u32(memory, UserAddress(futex.address), word, desired));
   if (found != word) return Errno::kAgain;
   if (next == nullptr) return {};
   bucket.queue.with([&](FutexQueue& queue) {
@@ -122,7 +123,9 @@ Result<void> note_death(Thread& self, uint64_t entry, int64_t offset, bool is_pe
     return {};
   }
   while ((word & kFutexTidMask) == number_of(self)) {
-    if (is_pi) return pi_words.with([&](PiWords&) { return hand_over(memory, futex, word, kFutexOwnerDied); });
+    if (is_pi)
+      return pi_words.with(
+          [&](PiWords&) { return hand_over(memory, futex, word, kFutexOwnerDied); });
     const uint32_t dead = (word & kFutexWaiters) | kFutexOwnerDied;
     const uint32_t found = TRY(compare_exchange_user_u32(memory, at, word, dead));
     if (found == word) {
@@ -149,7 +152,8 @@ Result<void> walk_robust_list(Thread& self) {
     if (has_next.is_error()) return has_next;
     entry = next;
   }
-  if ((head.pending & ~uint64_t{1}) != 0) TRY(note_death(self, head.pending, head.futex_offset, true));
+  if ((head.pending & ~uint64_t{1}) != 0)
+    TRY(note_death(self, head.pending, head.futex_offset, true));
   return {};
 }
 

@@ -19,7 +19,8 @@ FutexBucket& futex_bucket(const FutexKey& key) {
 Result<FutexKey> futex_key_of(AddressSpace& memory, FutexAddress futex) {
   if (futex.address % sizeof(uint32_t) != 0) return Errno::kInval;
   // A private key is the address alone; for a shared one Linux looks the page up.
-  if (futex.scope == FutexScope::kShared && !memory.may_access(futex.address, sizeof(uint32_t), Access::kRead)) {
+  if (futex.scope == FutexScope::kShared &&
+      !memory.may_access(futex.address, sizeof(uint32_t), Access::kRead)) {
     return Errno::kFault;
   }
   return memory.futex_key(futex.address, futex.scope == FutexScope::kPrivate);

@@ -17,7 +17,8 @@ struct FutexBucket;
 // On the waiting thread's stack. Its bucket's lock guards it; the waker unparks under that lock, and the waiter takes it
 // once more before it goes (leave_queue), so neither outlives the other's use.
 struct FutexWaiter {
-  FutexWaiter(Task& waiting, FutexKey its_key, uint32_t wanted) : task(waiting), key(its_key), bits(wanted) {}
+  FutexWaiter(Task& waiting, FutexKey its_key, uint32_t wanted)
+      : task(waiting), key(its_key), bits(wanted) {}
   ListNode node;
   Task& task;
   FutexKey key;

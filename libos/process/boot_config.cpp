@@ -7,7 +7,8 @@ namespace occlum {
 void BootConfig::each(std::string_view key, FunctionRef<bool(std::string_view)> visit) const {
   std::string_view rest = text_;
   while (const std::optional<std::string_view> line = next_part(rest, '\n')) {
-    if (line->size() <= key.size() || !line->starts_with(key) || (*line)[key.size()] != '=') continue;
+    if (line->size() <= key.size() || !line->starts_with(key) || (*line)[key.size()] != '=')
+      continue;
     if (!visit(line->substr(key.size() + 1))) return;
   }
 }
@@ -33,8 +34,9 @@ bool BootConfig::allows_entry(std::string_view absolute_path) const {
   each("entry_point", [&](std::string_view prefix) {
     has_any = true;
     while (prefix.ends_with('/')) prefix.remove_suffix(1);
-    const bool matches = absolute_path.starts_with(prefix) &&
-                         (absolute_path.size() == prefix.size() || absolute_path[prefix.size()] == '/');
+    const bool matches =
+        absolute_path.starts_with(prefix) &&
+        (absolute_path.size() == prefix.size() || absolute_path[prefix.size()] == '/');
     is_allowed = matches;
     return !matches;
   });
@@ -76,13 +78,16 @@ Result<ArgumentList> BootConfig::environment(const Vec<String>& from_host) const
   return result;
 }
 
-std::string_view variable_name(std::string_view variable) { return variable.substr(0, variable.find('=')); }
+std::string_view variable_name(std::string_view variable) {
+  return variable.substr(0, variable.find('='));
+}
 
 std::string_view environment_value(const ArgumentList& environment, std::string_view name) {
   std::string_view rest = environment.text();
   while (!rest.empty()) {
     const std::string_view variable = rest.substr(0, rest.find('\0'));
-    if (variable.size() > name.size() && variable[name.size()] == '=' && variable.starts_with(name)) {
+    if (variable.size() > name.size() && variable[name.size()] == '=' &&
+        variable.starts_with(name)) {
       return variable.substr(name.size() + 1);
     }
     rest.remove_prefix(variable.size() + 1);

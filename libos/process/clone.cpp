@@ -16,7 +16,8 @@ bool has_flag(const CloneRequest& request, uint64_t flag) { return (request.flag
 Result<void> refuse_fork() {
   static constinit std::atomic<bool> is_logged = false;
   if (!is_logged.exchange(true)) {
-    log_warn("fork without sharing memory is not implemented yet: ENOSYS (vfork and posix_spawn work)");
+    log_warn(
+        "fork without sharing memory is not implemented yet: ENOSYS (vfork and posix_spawn work)");
   }
   return Errno::kNoSys;
 }
@@ -59,7 +60,8 @@ void copy_thread_state(Thread& self, Thread& child, const CloneRequest& request)
   child.context().copy_xstate_from(self.context());
 
   child.set_signal_mask(self.signal_mask());
-  if ((request.flags & (kCloneVm | kCloneVfork)) != kCloneVm) child.signal_stack = self.signal_stack;
+  if ((request.flags & (kCloneVm | kCloneVfork)) != kCloneVm)
+    child.signal_stack = self.signal_stack;
   if (has_flag(request, kCloneChildSetTid)) child.set_child_tid = request.child_tid;
   if (has_flag(request, kCloneChildClearTid)) child.clear_child_tid = request.child_tid;
   child.set_name(self.name().view());
@@ -124,7 +126,8 @@ Result<void> check_process_limit(Thread& self) {
 
 void wait_for_vfork(Thread& self, Process& child) {
   const Thread::OnlyFatalInterrupts only_fatal(self);
-  (void)wait_until(child.vfork_queue(), kNever, Interruptible::kYes, [&] { return child.vfork_done.load(); });
+  (void)wait_until(child.vfork_queue(), kNever, Interruptible::kYes,
+                   [&] { return child.vfork_done.load(); });
 }
 
 }  // namespace
@@ -134,9 +137,11 @@ Result<void> check_clone_flags(uint64_t flags) {
   if (all(kCloneNewNs | kCloneFs) || all(kCloneNewUser | kCloneFs)) return Errno::kInval;
   if ((flags & kCloneThread) != 0 && (flags & kCloneSigHand) == 0) return Errno::kInval;
   if ((flags & kCloneSigHand) != 0 && (flags & kCloneVm) == 0) return Errno::kInval;
-  if ((flags & kCloneThread) != 0 && (flags & (kCloneNewUser | kCloneNewPid)) != 0) return Errno::kInval;
+  if ((flags & kCloneThread) != 0 && (flags & (kCloneNewUser | kCloneNewPid)) != 0)
+    return Errno::kInval;
   if (all(kCloneClearSigHand | kCloneSigHand)) return Errno::kInval;
-  if ((flags & kClonePidFd) != 0 && (flags & (kCloneDetached | kCloneThread)) != 0) return Errno::kInval;
+  if ((flags & kClonePidFd) != 0 && (flags & (kCloneDetached | kCloneThread)) != 0)
+    return Errno::kInval;
   if ((flags & (kCloneNamespaces | kCloneIntoCgroup)) != 0) return Errno::kPerm;
   return {};
 }

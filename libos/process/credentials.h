@@ -10,7 +10,8 @@
 
 namespace occlum {
 
-constexpr uint64_t kAllCapabilities = (uint64_t{1} << 41) - 1;  // CAP_CHOWN .. CAP_CHECKPOINT_RESTORE
+constexpr uint64_t kAllCapabilities =
+    (uint64_t{1} << 41) - 1;  // CAP_CHOWN .. CAP_CHECKPOINT_RESTORE
 constexpr uint64_t capability_bit(int capability) { return uint64_t{1} << capability; }
 constexpr int kCapChown = 0, kCapDacOverride = 1, kCapKill = 5, kCapSetGid = 6, kCapSetUid = 7,
               kCapSetPcap = 8, kCapSysPtrace = 19, kCapSysAdmin = 21, kCapSysNice = 23,

@@ -10,11 +10,12 @@ namespace {
 
 // Offsets in Elf64_Ehdr and Elf64_Phdr.
 namespace header_field {
-constexpr size_t kClass = 4, kData = 5, kIdentVersion = 6, kType = 16, kMachine = 18, kEntry = 24, kPhOff = 32,
-                 kPhEntSize = 54, kPhNum = 56;
+constexpr size_t kClass = 4, kData = 5, kIdentVersion = 6, kType = 16, kMachine = 18, kEntry = 24,
+                 kPhOff = 32, kPhEntSize = 54, kPhNum = 56;
 }
 namespace segment_field {
-constexpr size_t kType = 0, kFlags = 4, kOffset = 8, kAddress = 16, kFileSize = 32, kMemorySize = 40, kAlign = 48;
+constexpr size_t kType = 0, kFlags = 4, kOffset = 8, kAddress = 16, kFileSize = 32,
+                 kMemorySize = 40, kAlign = 48;
 }
 
 constexpr uint32_t kLoad = 1, kInterp = 3, kPhdr = 6, kGnuStack = 0x6474e551;
@@ -53,17 +54,20 @@ Prot prot_of(uint32_t flags) {
   return prot;
 }
 
-Result<void> add_segment(ElfImage& image, const ProgramHeader& header, uint64_t file_size, uint64_t address_limit) {
+Result<void> add_segment(ElfImage& image, const ProgramHeader& header, uint64_t file_size,
+                         uint64_t address_limit) {
   if (header.memory_size == 0) return {};
   if (header.file_size > header.memory_size) return Errno::kInval;
   if (!is_in_file(header.offset, header.file_size, file_size)) return Errno::kNoExec;
   const std::optional<uint64_t> end = checked_add(header.address, header.memory_size);
   if (!end || *end > address_limit) return Errno::kInval;
-  if (header.file_size != 0 && header.address % kPageSize != header.offset % kPageSize) return Errno::kInval;
+  if (header.file_size != 0 && header.address % kPageSize != header.offset % kPageSize)
+    return Errno::kInval;
   if (std::has_single_bit(header.alignment) && header.alignment <= kGreatestAlignment) {
     image.alignment = std::max(image.alignment, header.alignment);
   }
-  if (!image.segments.is_empty() && header.address < image.segments.last().end()) return Errno::kNoExec;
+  if (!image.segments.is_empty() && header.address < image.segments.last().end())
+    return Errno::kNoExec;
   TRY(image.segments.push({.address = header.address,
                            .memory_size = header.memory_size,
                            .offset = header.offset,
@@ -98,10 +102,12 @@ Result<ElfHeader> parse_elf_header(std::span<const std::byte> head, uint64_t fil
   constexpr uint32_t kMagic = 0x464c457f;
   if (load_le<uint32_t>(head) != kMagic) return Errno::kNoExec;
   const auto byte_at = [&](size_t offset) { return std::to_integer<uint8_t>(head[offset]); };
-  if (byte_at(kClass) != 2 || byte_at(kData) != 1 || byte_at(kIdentVersion) != 1) return Errno::kNoExec;
+  if (byte_at(kClass) != 2 || byte_at(kData) != 1 || byte_at(kIdentVersion) != 1)
+    return Errno::kNoExec;
 
   const auto type = load_le<uint16_t>(head.subspan(kType));
-  if (type != static_cast<uint16_t>(ElfType::kExecutable) && type != static_cast<uint16_t>(ElfType::kDynamic)) {
+  if (type != static_cast<uint16_t>(ElfType::kExecutable) &&
+      type != static_cast<uint16_t>(ElfType::kDynamic)) {
     return Errno::kNoExec;
   }
   if (load_le<uint16_t>(head.subspan(kMachine)) != kMachineX86_64) return Errno::kNoExec;
@@ -111,26 +117,37 @@ Result<ElfHeader> parse_elf_header(std::span<const std::byte> head, uint64_t fil
                          .entry = load_le<uint64_t>(head.subspan(kEntry)),
                          .table_offset = load_le<uint64_t>(head.subspan(kPhOff)),
                          .table_entries = load_le<uint16_t>(head.subspan(kPhNum))};
-  if (header.table_entries == 0 || header.table_entries > kElfMaxProgramHeaders) return Errno::kNoExec;
+  if (header.table_entries == 0 || header.table_entries > kElfMaxProgramHeaders)
+    return Errno::kNoExec;
   if (!is_in_file(header.table_offset, header.table_bytes(), file_size)) return Errno::kNoExec;
   return header;
 }
 
-Result<ElfImage> parse_elf_program(const ElfHeader& header, std::span<const std::byte> table, uint64_t file_size,
-                                   uint64_t address_limit) {
+Result<ElfImage> parse_elf_program(const ElfHeader& header, std::span<const std::byte> table,
+                                   uint64_t file_size, uint64_t address_limit) {
   if (table.size() < header.table_bytes()) return Errno::kNoExec;
   ElfImage image;
   image.type = header.type;
   image.entry = header.entry;
   image.header_count = header.table_entries;
   for (size_t i = 0; i < header.table_entries; ++i) {
-    const ProgramHeader entry = decode(table.subspan(i * kElfProgramHeaderSize, kElfProgramHeaderSize));
+    const ProgramHeader entry =
+        decode(table.subspan(i * kElfProgramHeaderSize, kElfProgramHeaderSize));
     switch (entry.type) {
-      case kLoad: TRY(add_segment(image, entry, file_size, address_limit)); break;
-      case kInterp: TRY(note_interpreter(image, entry, file_size)); break;
-      case kPhdr: image.headers_address = entry.address; break;
-      case kGnuStack: image.has_executable_stack = (entry.flags & kFlagExec) != 0; break;
-      default: break;
+      case kLoad:
+        TRY(add_segment(image, entry, file_size, address_limit));
+        break;
+      case kInterp:
+        TRY(note_interpreter(image, entry, file_size));
+        break;
+      case kPhdr:
+        image.headers_address = entry.address;
+        break;
+      case kGnuStack:
+        image.has_executable_stack = (entry.flags & kFlagExec) != 0;
+        break;
+      default:
+        break;
     }
   }
   if (image.segments.is_empty()) return Errno::kNoExec;

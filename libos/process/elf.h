@@ -9,9 +9,9 @@
 #include <optional>
 #include <span>
 
+#include "libos/arch/prot.h"
 #include "libos/lib/result.h"
 #include "libos/lib/vec.h"
-#include "libos/arch/prot.h"
 
 namespace occlum {
 
@@ -43,21 +43,22 @@ struct ElfSegment {  // PT_LOAD
 struct ElfImage {
   ElfType type = ElfType::kExecutable;
   uint64_t entry = 0;
-  Vec<ElfSegment> segments;         // at least one, by ascending address
-  uint64_t start = 0, end = 0;      // whole pages around all segments
-  uint64_t alignment = 4096;        // the greatest p_align
-  uint64_t headers_address = 0;     // where the program headers are in memory (AT_PHDR), 0: nowhere
+  Vec<ElfSegment> segments;      // at least one, by ascending address
+  uint64_t start = 0, end = 0;   // whole pages around all segments
+  uint64_t alignment = 4096;     // the greatest p_align
+  uint64_t headers_address = 0;  // where the program headers are in memory (AT_PHDR), 0: nowhere
   uint16_t header_count = 0;
   struct Interpreter {
-    uint64_t offset, size;          // of its path in the file, with the NUL
+    uint64_t offset, size;  // of its path in the file, with the NUL
   };
   std::optional<Interpreter> interpreter;
-  bool has_executable_stack = false;  // PT_GNU_STACK says so, or is missing: x86-64's default is not to have one
+  bool has_executable_stack =
+      false;  // PT_GNU_STACK says so, or is missing: x86-64's default is not to have one
 };
 
 // `table` is the table of program headers, header.table_bytes() long. `address_limit` is the end of what programs may
 // use. Errors: kNoExec, kInval.
-Result<ElfImage> parse_elf_program(const ElfHeader& header, std::span<const std::byte> table, uint64_t file_size,
-                                   uint64_t address_limit);
+Result<ElfImage> parse_elf_program(const ElfHeader& header, std::span<const std::byte> table,
+                                   uint64_t file_size, uint64_t address_limit);
 
 }  // namespace occlum

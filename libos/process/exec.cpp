@@ -39,7 +39,9 @@ Result<UserCredentials> credentials_after(Thread& self, const Executable& execut
   return next;
 }
 
-bool is_secure(const UserCredentials& user) { return user.uid != user.euid || user.gid != user.egid; }
+bool is_secure(const UserCredentials& user) {
+  return user.uid != user.euid || user.gid != user.egid;
+}
 
 bool has_area_in(AddressSpace& memory, const ElfImage& image) {
   const Result<Vec<Area>> areas = memory.areas();
@@ -68,7 +70,8 @@ struct NewMemory {
 
 bool is_taken(Errno error) { return error == Errno::kExist || error == Errno::kNoMem; }
 
-Result<NewMemory> make_memory(Thread& self, const Executable& executable, const UserCredentials& next) {
+Result<NewMemory> make_memory(Thread& self, const Executable& executable,
+                              const UserCredentials& next) {
   NewMemory made{.memory = TRY(AddressSpace::create()), .loaded = std::nullopt};
   Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, is_secure(next));
   if (!loaded.is_error()) {
@@ -81,8 +84,8 @@ Result<NewMemory> make_memory(Thread& self, const Executable& executable, const 
     made.memory = TRY(AddressSpace::create());
     return made;
   }
-  log_error("{} wants its fixed addresses {:x}-{:x}, which another process has: ENOMEM", executable.path,
-            image.start, image.end);
+  log_error("{} wants its fixed addresses {:x}-{:x}, which another process has: ENOMEM",
+            executable.path, image.start, image.end);
   return Errno::kNoMem;
 }
 
@@ -170,10 +173,11 @@ Result<void> unshare(Thread& self) {
 
 }  // namespace
 
-Result<void> execute(Thread& self, Path path, std::string_view file_name, ArgumentList argv, ArgumentList env) {
+Result<void> execute(Thread& self, Path path, std::string_view file_name, ArgumentList argv,
+                     ArgumentList env) {
   Process& process = self.process();
-  Executable executable = TRY(open_executable(self.fs(), self.credentials(), std::move(path), file_name,
-                                              std::move(argv), std::move(env)));
+  Executable executable = TRY(open_executable(self.fs(), self.credentials(), std::move(path),
+                                              file_name, std::move(argv), std::move(env)));
   executable.stack_limit = process.limit(Resource::kStack).soft;
   UserCredentials next = TRY(credentials_after(self, executable));
   NewMemory made = TRY(make_memory(self, executable, next));
@@ -188,7 +192,8 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   if (!made.loaded) {
     const Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, secure);
     if (loaded.is_error()) {
-      log_error("{} cannot be mapped ({}): the process that executed it is killed", executable.path, loaded.error());
+      log_error("{} cannot be mapped ({}): the process that executed it is killed", executable.path,
+                loaded.error());
       exit_process(self, kSigKill);
       release_vfork_parent(process);
       return loaded.error();
@@ -199,7 +204,8 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   process.set_dumpable(!secure);
   if (secure) self.parent_death_signal = 0;
   self.set_name(base_name(executable.file_name.view()));
-  process.set_program(Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
+  process.set_program(
+      Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
   if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigKill);
   set_start_registers(self, *made.loaded);
   release_vfork_parent(process);
@@ -210,8 +216,8 @@ Result<void> start_program(Thread& thread, Executable executable) {
   const LoadedProgram loaded =
       TRY(load_program(thread.memory(), executable, thread.user(), is_secure(thread.user())));
   thread.set_name(base_name(executable.file_name.view()));
-  thread.process().set_program(
-      Process::Program{.path = std::move(executable.path), .file = std::move(executable.program.file)});
+  thread.process().set_program(Process::Program{.path = std::move(executable.path),
+                                                .file = std::move(executable.program.file)});
   set_start_registers(thread, loaded);
   return {};
 }

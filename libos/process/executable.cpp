@@ -50,7 +50,8 @@ struct Head {
   std::string_view text() const { return bytes_text(span()); }
 };
 
-Result<ElfFile> open_interpreter(FsContext& fs, const Credentials& credentials, const ElfFile& program) {
+Result<ElfFile> open_interpreter(FsContext& fs, const Credentials& credentials,
+                                 const ElfFile& program) {
   const ElfImage::Interpreter where = *program.image.interpreter;
   Vec<std::byte> name = TRY(Vec<std::byte>::create(where.size));
   TRY(read_exactly(*program.file, where.offset, name.span()));
@@ -74,7 +75,8 @@ Result<ElfFile> open_interpreter(FsContext& fs, const Credentials& credentials, 
 }
 
 // Turns argv into the interpreter's: its path, its argument, the script's path, the rest.
-Result<void> apply_script_line(Executable& executable, const ScriptLine& line, std::string_view script) {
+Result<void> apply_script_line(Executable& executable, const ScriptLine& line,
+                               std::string_view script) {
   executable.argv.remove_first();
   TRY(executable.argv.prepend(script));
   if (line.argument) TRY(executable.argv.prepend(*line.argument));
@@ -86,13 +88,15 @@ void note_set_id(Executable& executable, const Path& path, const Stat& stat) {
   if ((path.mount->flags() & kMountNoSuid) != 0) return;
   constexpr uint32_t kGroupExecute = 010;
   if ((stat.mode & kModeSetUid) != 0) executable.set_uid = stat.uid;
-  if ((stat.mode & kModeSetGid) != 0 && (stat.mode & kGroupExecute) != 0) executable.set_gid = stat.gid;
+  if ((stat.mode & kModeSetGid) != 0 && (stat.mode & kGroupExecute) != 0)
+    executable.set_gid = stat.gid;
 }
 
 }  // namespace
 
 Result<Executable> open_executable(FsContext& fs, const Credentials& credentials, Path path,
-                                   std::string_view file_name, ArgumentList argv, ArgumentList env) {
+                                   std::string_view file_name, ArgumentList argv,
+                                   ArgumentList env) {
   Executable executable;
   executable.file_name = TRY(String::create(file_name));
   executable.argv = std::move(argv);
@@ -108,7 +112,8 @@ Result<Executable> open_executable(FsContext& fs, const Credentials& credentials
     const Stat stat = TRY(path.inode().stat());
     if (!is_script(head.text())) {
       ElfImage image = TRY(read_elf(*file, head.span(), stat.size));
-      executable.program = ElfFile{.file = std::move(file), .path = path, .image = std::move(image)};
+      executable.program =
+          ElfFile{.file = std::move(file), .path = path, .image = std::move(image)};
       note_set_id(executable, path, stat);
       break;
     }
@@ -121,7 +126,8 @@ Result<Executable> open_executable(FsContext& fs, const Credentials& credentials
   if (executable.program.image.interpreter) {
     executable.interpreter = TRY(open_interpreter(fs, credentials, executable.program));
   }
-  executable.path = TRY(path_to_string(executable.program.path, fs.root(), DeletedNames::kMarkDeleted));
+  executable.path =
+      TRY(path_to_string(executable.program.path, fs.root(), DeletedNames::kMarkDeleted));
   return executable;
 }
 

@@ -31,7 +31,8 @@ void reap(ProcessTree& tree, Process& process, RefPtr<Process>& last) {
   links.is_reaped = true;
   if (links.parent) links.parent->links(tree).children.remove(process);
   links.parent = nullptr;
-  if (std::optional<RefPtr<Process>> entry = tree.processes.take(process.pid())) last = std::move(*entry);
+  if (std::optional<RefPtr<Process>> entry = tree.processes.take(process.pid()))
+    last = std::move(*entry);
 }
 
 bool is_reaped_at_once(Process& parent, int exit_signal) {
@@ -43,7 +44,9 @@ bool is_reaped_at_once(Process& parent, int exit_signal) {
 
 SignalInfo exit_info(ProcessTree& tree, Process& process, int signal) {
   const int status = process.links(tree).exit_status;
-  const int code = (status & 0x7f) == 0 ? kCldExited : (status & kCoreDumpedBit) != 0 ? kCldDumped : kCldKilled;
+  const int code = (status & 0x7f) == 0             ? kCldExited
+                   : (status & kCoreDumpedBit) != 0 ? kCldDumped
+                                                    : kCldKilled;
   return child_info(tree, process, signal, code, code == kCldExited ? status >> 8 : status & 0x7f);
 }
 
@@ -52,9 +55,11 @@ bool notify_parent(ProcessTree& tree, Process& process) {
   Process::Links& links = process.links(tree);
   Process& parent = *links.parent;
   const bool vanishes = is_reaped_at_once(parent, links.exit_signal);
-  const bool wants_signal = links.exit_signal != 0 && !parent.is_kernel() &&
-                            !(links.exit_signal == kSigChld && parent.actions().get(kSigChld).handler == kSigIgn);
-  if (wants_signal) (void)send_locked(tree, parent, nullptr, exit_info(tree, process, links.exit_signal));
+  const bool wants_signal =
+      links.exit_signal != 0 && !parent.is_kernel() &&
+      !(links.exit_signal == kSigChld && parent.actions().get(kSigChld).handler == kSigIgn);
+  if (wants_signal)
+    (void)send_locked(tree, parent, nullptr, exit_info(tree, process, links.exit_signal));
   parent.child_queue().wake_all();
   return vanishes;
 }
@@ -133,7 +138,8 @@ bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thre
     links.threads.remove(self);
     --links.live_threads;
     self.set_ended();
-    if (std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid())) entry = std::move(*taken);
+    if (std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid()))
+      entry = std::move(*taken);
     const bool was_last = links.live_threads == 0;
     if (was_last) become_zombie(tree, process, exit_code, gone);
     return was_last;
@@ -206,7 +212,8 @@ void exit_thread(Thread& self, int exit_code) {
 }
 
 void exit_process(Thread& self, int wait_status) {
-  process_tree().with([&](ProcessTree& tree) { begin_group_exit(tree, self.process(), wait_status); });
+  process_tree().with(
+      [&](ProcessTree& tree) { begin_group_exit(tree, self.process(), wait_status); });
 }
 
 }  // namespace occlum

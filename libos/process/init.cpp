@@ -24,7 +24,8 @@ namespace {
 
 // As a shell exits (POSIX, 2.8.2).
 constexpr int kNotFound = 127, kNotExecutable = 126, kStartFailed = 125;
-constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::string_view kDefaultPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // A start that fails says why in one line, whatever the log level.
 template <typename... Args>
@@ -50,8 +51,8 @@ struct Found {
 };
 
 // execvp(3)'s search.
-Result<Found> find_program(const FsContext& fs, const Credentials& credentials, std::string_view name,
-                           std::string_view search_path) {
+Result<Found> find_program(const FsContext& fs, const Credentials& credentials,
+                           std::string_view name, std::string_view search_path) {
   if (name.find('/') != std::string_view::npos) {
     return Found{.path = TRY(lookup_path(fs.walk(credentials), name, FollowLast::kYes)),
                  .name = TRY(String::create(name))};
@@ -62,7 +63,8 @@ Result<Found> find_program(const FsContext& fs, const Credentials& credentials, 
     String candidate = TRY(String::concat(directory->empty() ? "." : *directory, "/", name));
     Result<Path> path = lookup_path(fs.walk(credentials), candidate.view(), FollowLast::kYes);
     if (path.is_error()) continue;
-    if (path.value().inode().is_regular() && !check_access(path.value(), credentials, kMayExecute).is_error()) {
+    if (path.value().inode().is_regular() &&
+        !check_access(path.value(), credentials, kMayExecute).is_error()) {
       return Found{.path = path.release_value(), .name = std::move(candidate)};
     }
     worst = Errno::kAcces;
@@ -72,17 +74,28 @@ Result<Found> find_program(const FsContext& fs, const Credentials& credentials, 
 
 std::string_view sentence(Errno error) {
   switch (error) {
-    case Errno::kNoEnt: return "no such file";
-    case Errno::kNotDir: return "no such file: a part of the path is not a directory";
-    case Errno::kAcces: return "permission denied: not an executable file";
-    case Errno::kNoExec: return "not an x86-64 Linux program (a foreign architecture, damaged, or no ELF file at all)";
-    case Errno::kLibBad: return "its dynamic linker is not an x86-64 Linux program";
-    case Errno::kLoop: return "too many symbolic links or interpreters";
-    case Errno::kIo: return "cannot be read, or its content is not what was measured";
-    case Errno::kNoMem: return "not enough memory";
-    case Errno::kExist: return "its fixed addresses are not available";
-    case Errno::kTooBig: return "arguments and environment are too long";
-    default: return {};
+    case Errno::kNoEnt:
+      return "no such file";
+    case Errno::kNotDir:
+      return "no such file: a part of the path is not a directory";
+    case Errno::kAcces:
+      return "permission denied: not an executable file";
+    case Errno::kNoExec:
+      return "not an x86-64 Linux program (a foreign architecture, damaged, or no ELF file at all)";
+    case Errno::kLibBad:
+      return "its dynamic linker is not an x86-64 Linux program";
+    case Errno::kLoop:
+      return "too many symbolic links or interpreters";
+    case Errno::kIo:
+      return "cannot be read, or its content is not what was measured";
+    case Errno::kNoMem:
+      return "not enough memory";
+    case Errno::kExist:
+      return "its fixed addresses are not available";
+    case Errno::kTooBig:
+      return "arguments and environment are too long";
+    default:
+      return {};
   }
 }
 
@@ -118,7 +131,8 @@ Result<RefPtr<FileTable>> open_standard_files(uint64_t limit) {
 
 Result<void> make_reaper() {
   RefPtr<SignalActions> actions = TRY(make_ref<SignalActions>());
-  RefPtr<Process> reaper = TRY(make_ref<Process>(kReaperPid, std::move(actions), Process::Kind::kReaper));
+  RefPtr<Process> reaper =
+      TRY(make_ref<Process>(kReaperPid, std::move(actions), Process::Kind::kReaper));
   RefPtr<Session> session = TRY(make_ref<Session>(kReaperPid));
   RefPtr<SharedCredentials> credentials = TRY(make_ref<SharedCredentials>(UserCredentials{}));
   return process_tree().with([&](ProcessTree& tree) -> Result<void> {
@@ -167,7 +181,8 @@ void check_entry_point(const BootConfig& config, const Found& program, const FsC
   const Result<String> resolved = path_to_string(program.path, fs.root(), DeletedNames::kRefuse);
   if (resolved.is_error()) cannot_start(program.name.view(), resolved.error());
   // By the name that was given or by what it leads to: /bin may be a link to /usr/bin.
-  if (config.allows_entry(resolved.value().view()) || config.allows_entry(program.name.view())) return;
+  if (config.allows_entry(resolved.value().view()) || config.allows_entry(program.name.view()))
+    return;
   say("{}: not below any of the instance's entry points", program.name);
   shut_down(kNotExecutable);
 }
@@ -180,7 +195,8 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   }
   ArgumentList argv;
   for (const String& argument : boot.argv) {
-    if (argv.add(argument.view()).is_error()) cannot_start(boot.argv.first().view(), Errno::kTooBig);
+    if (argv.add(argument.view()).is_error())
+      cannot_start(boot.argv.first().view(), Errno::kTooBig);
   }
   ArgumentList env = must(config.environment(boot.env), "the environment");
   const std::string_view path = environment_value(env, "PATH");
@@ -193,15 +209,17 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   Found program = found.release_value();
   check_entry_point(config, program, *fs);
 
-  Result<Executable> executable = open_executable(*fs, thread->credentials(), program.path, program.name.view(),
-                                                  std::move(argv), std::move(env));
+  Result<Executable> executable =
+      open_executable(*fs, thread->credentials(), program.path, program.name.view(),
+                      std::move(argv), std::move(env));
   if (executable.is_error()) cannot_open(program.name.view(), executable.error());
   Executable ready = executable.release_value();
   ready.stack_limit = limits[Resource::kStack].soft;
   if (const Result<void> started = start_program(*thread, std::move(ready)); started.is_error()) {
     cannot_start(program.name.view(), started.error());
   }
-  if (attach_standard_terminal(thread->process()).is_error()) log_warn("the terminal has no job control");
+  if (attach_standard_terminal(thread->process()).is_error())
+    log_warn("the terminal has no job control");
   set_main_process(thread->pid());
   start_task(std::move(thread));
 }
@@ -218,9 +236,12 @@ void kernel_main() {
   register_devices();
   register_fifos();
   register_proc();
+  register_counters(report_process_counters);
   register_counters(report_syscall_counters);
-  RefPtr<FsContext> fs = must(mount_root(measured_config(), boot.writable_dirs, boot.cwd.view()), "mounting the root");
-  if (const Result<void> made = make_reaper(); made.is_error()) give_up("the process table", made.error());
+  RefPtr<FsContext> fs =
+      must(mount_root(measured_config(), boot.writable_dirs, boot.cwd.view()), "mounting the root");
+  if (const Result<void> made = make_reaper(); made.is_error())
+    give_up("the process table", made.error());
   start_first_process(config, std::move(fs));
   exit_task();
 }

@@ -6,7 +6,8 @@ constexpr uint32_t kReadWrite = 2;
 constexpr std::string_view kDescription = "anon_inode:[pidfd]";
 }  // namespace
 
-PidFile::PidFile(RefPtr<Process> process, uint32_t flags) : File(kReadWrite | flags), process_(std::move(process)) {}
+PidFile::PidFile(RefPtr<Process> process, uint32_t flags)
+    : File(kReadWrite | flags), process_(std::move(process)) {}
 
 Result<RefPtr<File>> PidFile::create(RefPtr<Process> process, uint32_t flags) {
   return make_ref<PidFile>(std::move(process), flags);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "libos/process/process_table.h"
+#include "libos/process/statistics.h"
 #include "libos/process/timers.h"
 
 namespace occlum {
@@ -22,9 +23,11 @@ Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
     : pid_(pid),
       start_time_(monotonic_now()),
       is_kernel_(kind == Kind::kReaper),
-      actions_(std::move(actions)) {}
+      actions_(std::move(actions)) {
+  object_counts.processes.fetch_add(1, std::memory_order_relaxed);
+}
 
-Process::~Process() = default;
+Process::~Process() { object_counts.processes.fetch_sub(1, std::memory_order_relaxed); }
 
 Pid Process::parent_pid() const {
   return process_tree().with([&](ProcessTree& tree) {
@@ -157,7 +160,8 @@ Result<String> Process::environment() const {
 }
 
 ResourceLimit Process::limit(Resource resource) const {
-  return properties_.with([&](const Properties& properties) { return properties.limits[resource]; });
+  return properties_.with(
+      [&](const Properties& properties) { return properties.limits[resource]; });
 }
 
 ResourceLimits Process::limits() const {
@@ -165,9 +169,8 @@ ResourceLimits Process::limits() const {
 }
 
 ResourceLimit Process::set_limit(Resource resource, ResourceLimit limit) {
-  return properties_.with([&](Properties& properties) {
-    return std::exchange(properties.limits[resource], limit);
-  });
+  return properties_.with(
+      [&](Properties& properties) { return std::exchange(properties.limits[resource], limit); });
 }
 
 void Process::set_limits(const ResourceLimits& limits) {

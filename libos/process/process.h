@@ -53,7 +53,7 @@ class Process : public RefCounted<Process> {
   ~Process();
 
   Pid pid() const { return pid_; }
-  Pid parent_pid() const;      // 0: none
+  Pid parent_pid() const;  // 0: none
   Pid group_id() const;
   Pid session_id() const;
   RefPtr<Session> session() const;
@@ -62,7 +62,7 @@ class Process : public RefCounted<Process> {
   // The leader when it is alive, else any thread that is; null for a zombie.
   RefPtr<Thread> any_thread() const;
   uint32_t thread_count() const;
-  Result<Vec<RefPtr<Thread>>> threads() const;   // a snapshot, for /proc/<pid>/task
+  Result<Vec<RefPtr<Thread>>> threads() const;  // a snapshot, for /proc/<pid>/task
 
   // --- what its threads share; null when it has ended (taken from any_thread()) ---
   RefPtr<AddressSpace> memory() const;
@@ -119,21 +119,21 @@ class Process : public RefCounted<Process> {
     Pid group = 0;
     RefPtr<Session> session;
     int exit_signal = kSigChld;
-    int exit_status = 0;           // wait status, when is_zombie
+    int exit_status = 0;  // wait status, when is_zombie
     bool is_zombie = false;
     bool is_reaped = false;
-    bool is_subreaper = false;     // PR_SET_CHILD_SUBREAPER
+    bool is_subreaper = false;  // PR_SET_CHILD_SUBREAPER
     // The whole process is going: exit_group(2), a fatal signal.
     bool is_exiting = false;
-    int group_status = 0;          // wait status that they end with
+    int group_status = 0;             // wait status that they end with
     Thread* sole_survivor = nullptr;  // the thread in exec that the others make room for
     // Job control.
     bool is_stopped = false;
     int stop_signal = 0;
-    uint32_t stopping_threads = 0; // still to notice the stop
-    bool report_stop = false;      // a parent may wait for it (WUNTRACED)
-    bool report_continue = false;  // (WCONTINUED)
-    ResourceUsage ended_threads;   // of threads that are gone
+    uint32_t stopping_threads = 0;  // still to notice the stop
+    bool report_stop = false;       // a parent may wait for it (WUNTRACED)
+    bool report_continue = false;   // (WCONTINUED)
+    ResourceUsage ended_threads;    // of threads that are gone
     ResourceUsage waited_children;
     RefPtr<SharedCredentials> last_credentials;
     Thread::Name last_name;

@@ -1,6 +1,8 @@
 // The process table: see process_table.h.
 #include "libos/process/process_table.h"
 
+#include "libos/process/statistics.h"
+
 namespace occlum {
 namespace {
 
@@ -8,6 +10,13 @@ constinit SpinLocked<ProcessTree> the_tree{LockRank::kProcessTable};
 constinit std::atomic<uint64_t> created = 0;
 
 }  // namespace
+
+constinit ObjectCounts object_counts;
+
+void report_process_counters(CounterReport report) {
+  report("objects.processes", object_counts.processes.load(std::memory_order_relaxed));
+  report("objects.threads", object_counts.threads.load(std::memory_order_relaxed));
+}
 
 SpinLocked<ProcessTree>& process_tree() { return the_tree; }
 

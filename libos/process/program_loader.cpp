@@ -18,7 +18,8 @@ namespace {
 constexpr uint64_t kSmallestStack = 128 * 1024;
 constexpr uint64_t kUnlimitedStack = uint64_t{256} << 20;  // what an unlimited one reserves
 
-Result<void> map_fixed(AddressSpace& memory, uint64_t start, uint64_t end, Prot prot, MapSource source) {
+Result<void> map_fixed(AddressSpace& memory, uint64_t start, uint64_t end, Prot prot,
+                       MapSource source) {
   if (start == end) return {};
   MapRequest request;
   request.address = start;
@@ -53,7 +54,8 @@ Result<uint64_t> reserve_image(AddressSpace& memory, const ElfImage& image) {
   return start - image.start;
 }
 
-Result<void> map_segment(AddressSpace& memory, const ElfFile& elf, const ElfSegment& segment, uint64_t bias) {
+Result<void> map_segment(AddressSpace& memory, const ElfFile& elf, const ElfSegment& segment,
+                         uint64_t bias) {
   const uint64_t address = segment.address + bias;
   const uint64_t first_page = align_down(address, kPageSize);
   const uint64_t file_end = address + segment.file_size;
@@ -90,16 +92,18 @@ Result<uint64_t> map_image(AddressSpace& memory, const ElfFile& elf) {
 void note_layout(AddressSpace::Layout& layout, const ElfImage& image, uint64_t bias) {
   layout.code_start = image.segments.first().address + bias;
   for (const ElfSegment& segment : image.segments) {
-    if (has(segment.prot, Prot::kExec)) layout.code_end = std::max(layout.code_end, segment.file_end() + bias);
+    if (has(segment.prot, Prot::kExec))
+      layout.code_end = std::max(layout.code_end, segment.file_end() + bias);
     layout.data_start = segment.address + bias;
     layout.data_end = std::max(layout.data_end, segment.file_end() + bias);
   }
 }
 
 Result<uint64_t> map_stack(AddressSpace& memory, uint64_t limit, bool is_executable) {
-  const uint64_t size = limit == kRlimInfinity
-                            ? kUnlimitedStack
-                            : align_up(std::clamp(limit, kSmallestStack, kUnlimitedStack), kPageSize);
+  const uint64_t size =
+      limit == kRlimInfinity
+          ? kUnlimitedStack
+          : align_up(std::clamp(limit, kSmallestStack, kUnlimitedStack), kPageSize);
   MapRequest request;
   request.length = size;
   request.prot = Prot::kRead | Prot::kWrite | (is_executable ? Prot::kExec : Prot::kNone);
@@ -110,8 +114,9 @@ Result<uint64_t> map_stack(AddressSpace& memory, uint64_t limit, bool is_executa
 
 // AT_HWCAP2 keeps FSGSBASE off: GS is the LibOS's while a program runs, so no program may use wrgsbase; those that
 // want FS have arch_prctl(2).
-Result<Vec<AuxEntry>> make_aux(const Executable& executable, uint64_t bias, uint64_t interpreter_base,
-                               uint64_t vdso, const UserCredentials& user, bool is_secure) {
+Result<Vec<AuxEntry>> make_aux(const Executable& executable, uint64_t bias,
+                               uint64_t interpreter_base, uint64_t vdso,
+                               const UserCredentials& user, bool is_secure) {
   const ElfImage& image = executable.program.image;
   constexpr uint64_t kTicksPerSecond = 100;
   const AuxEntry entries[] = {
@@ -151,7 +156,8 @@ Result<LoadedProgram> load_program(AddressSpace& memory, const Executable& execu
     loaded.entry = executable.interpreter->image.entry + interpreter_bias;
   }
 
-  const uint64_t top = TRY(map_stack(memory, executable.stack_limit, program.image.has_executable_stack));
+  const uint64_t top =
+      TRY(map_stack(memory, executable.stack_limit, program.image.has_executable_stack));
   TRY(memory.create_heap());
   TRY(prepare_rewriting(memory));
   const uint64_t vdso = TRY(map_vdso(memory));

@@ -24,8 +24,8 @@ struct ElfFile {
 struct Executable {
   ElfFile program;
   std::optional<ElfFile> interpreter;
-  String path;       // of the program, absolute: /proc/<pid>/exe
-  String file_name;  // as execve was called: AT_EXECFN, and the thread's name
+  String path;        // of the program, absolute: /proc/<pid>/exe
+  String file_name;   // as execve was called: AT_EXECFN, and the thread's name
   ArgumentList argv;  // with what a #! line adds
   ArgumentList env;
   uint64_t stack_limit = 0;

@@ -34,8 +34,9 @@ class WordWriter {
 
 }  // namespace
 
-Result<ProgramStack> build_program_stack(uint64_t top, const ArgumentList& argv, const ArgumentList& env,
-                                         std::string_view file_name, std::span<const AuxEntry> aux,
+Result<ProgramStack> build_program_stack(uint64_t top, const ArgumentList& argv,
+                                         const ArgumentList& env, std::string_view file_name,
+                                         std::span<const AuxEntry> aux,
                                          std::array<std::byte, 16> random) {
   ProgramStack stack;
   const uint64_t name_start = top - sizeof(uint64_t) - (file_name.size() + 1);

@@ -59,8 +59,9 @@ struct ProgramStack {
 
 // `aux` without AT_RANDOM, AT_EXECFN, AT_PLATFORM and AT_NULL, which point into the stack or end it. `top` is the end of
 // the stack, a multiple of 16. Errors: kNoMem.
-Result<ProgramStack> build_program_stack(uint64_t top, const ArgumentList& argv, const ArgumentList& env,
-                                         std::string_view file_name, std::span<const AuxEntry> aux,
+Result<ProgramStack> build_program_stack(uint64_t top, const ArgumentList& argv,
+                                         const ArgumentList& env, std::string_view file_name,
+                                         std::span<const AuxEntry> aux,
                                          std::array<std::byte, 16> random);
 
 }  // namespace occlum

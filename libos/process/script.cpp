@@ -30,7 +30,8 @@ Result<ScriptLine> parse_script_line(std::string_view head) {
     const bool is_cut_off = head.size() >= kScriptHeadSize;
     line = line.substr(0, kScriptHeadSize - 3);
     const std::string_view name = without_leading_blanks(line);
-    if (is_cut_off && name.find_first_of(kTerminators) == std::string_view::npos) return Errno::kNoExec;
+    if (is_cut_off && name.find_first_of(kTerminators) == std::string_view::npos)
+      return Errno::kNoExec;
   }
   line = without_trailing_blanks(without_leading_blanks(line));
   const size_t end = std::min(line.find_first_of(kTerminators), line.size());

@@ -6,6 +6,7 @@
 #include "libos/arch/arch.h"
 #include "libos/lib/memory.h"
 #include "libos/process/process.h"
+#include "libos/process/statistics.h"
 
 namespace occlum {
 
@@ -16,15 +17,16 @@ Thread::Thread(RefPtr<Process> process, Pid tid, Resources resources)
       files_(resources.files),
       fs_(resources.fs),
       credentials_(resources.credentials),
-      shared_(LockRank::kThreadGroup,
-              Shared{.memory = std::move(resources.memory),
-                     .files = std::move(resources.files),
-                     .fs = std::move(resources.fs),
-                     .credentials = std::move(resources.credentials),
-                     .name = {}}),
-      start_time_(monotonic_now()) {}
+      shared_(LockRank::kThreadGroup, Shared{.memory = std::move(resources.memory),
+                                             .files = std::move(resources.files),
+                                             .fs = std::move(resources.fs),
+                                             .credentials = std::move(resources.credentials),
+                                             .name = {}}),
+      start_time_(monotonic_now()) {
+  object_counts.threads.fetch_add(1, std::memory_order_relaxed);
+}
 
-Thread::~Thread() = default;
+Thread::~Thread() { object_counts.threads.fetch_sub(1, std::memory_order_relaxed); }
 
 Result<RefPtr<Thread>> Thread::create(RefPtr<Process> process, Pid tid, Resources resources) {
   RefPtr<Thread> thread = TRY(make_ref<Thread>(std::move(process), tid, std::move(resources)));
@@ -116,14 +118,16 @@ std::optional<SignalSet> Thread::take_saved_mask() {
 
 SignalSet Thread::pending_signals() const {
   const SignalSet own = pending_.with([](const PendingSignals& pending) { return pending.set(); });
-  return own | process_->shared_pending().with([](PendingSignals& pending) { return pending.set(); });
+  return own |
+         process_->shared_pending().with([](PendingSignals& pending) { return pending.set(); });
 }
 
 std::optional<SignalInfo> Thread::take_signal(SignalSet wanted) {
   std::optional<SignalInfo> info =
       pending_.with([&](PendingSignals& pending) { return pending.take(wanted); });
   if (!info) {
-    info = process_->shared_pending().with([&](PendingSignals& pending) { return pending.take(wanted); });
+    info = process_->shared_pending().with(
+        [&](PendingSignals& pending) { return pending.take(wanted); });
   }
   update_signal_work();
   return info;

@@ -65,7 +65,7 @@ class Thread final : public Task {
   ~Thread() override;
 
   // --- Task ---
-  [[noreturn]] void run() override;             // goes to user mode with context().user_registers()
+  [[noreturn]] void run() override;  // goes to user mode with context().user_registers()
   bool has_interrupt() const override;
 
   // --- who it is ---
@@ -119,11 +119,11 @@ class Thread final : public Task {
 
   // --- machinery: has_return_work() is work() != 0 ---
   enum Work : uint32_t {
-    kSignal = 1,      // an unblocked signal may be pending
-    kDie = 2,         // exit_group, exec by another thread, SIGKILL
-    kStop = 4,        // the process is stopped
-    kRestoreMask = 8, // a temporary mask is in force
-    kRestart = 16,    // RAX holds a restart code
+    kSignal = 1,       // an unblocked signal may be pending
+    kDie = 2,          // exit_group, exec by another thread, SIGKILL
+    kStop = 4,         // the process is stopped
+    kRestoreMask = 8,  // a temporary mask is in force
+    kRestart = 16,     // RAX holds a restart code
   };
   uint32_t work() const { return work_.load(std::memory_order_acquire); }
   void set_work(uint32_t bits) { work_.fetch_or(bits, std::memory_order_acq_rel); }
@@ -161,7 +161,7 @@ class Thread final : public Task {
   bool no_new_privileges = false;
   uint64_t timer_slack = 50000;  // ns
   int nice = 0;
-  int policy = 0;                // SCHED_*
+  int policy = 0;  // SCHED_*
   int realtime_priority = 0;
   uint32_t personality = 0;
   // Under the process table's lock: kStop is set and this thread has not stopped yet.
@@ -170,7 +170,7 @@ class Thread final : public Task {
   void set_ended() { ended_.store(true, std::memory_order_release); }
   void set_tid(Pid tid) { tid_.store(tid, std::memory_order_relaxed); }  // exec: becomes the leader
   Nanoseconds start_time() const { return start_time_; }
-  uint64_t system_calls = 0;     // how many it made
+  uint64_t system_calls = 0;  // how many it made
 
  private:
   struct Shared {

@@ -17,9 +17,12 @@ Nanoseconds add_time(Nanoseconds a, uint64_t b) { return b > kNever - a ? kNever
 
 Nanoseconds IntervalTimer::clock_now() const {
   switch (source_) {
-    case TimeSource::kMonotonic: return monotonic_now();
-    case TimeSource::kRealtime: return realtime_now();
-    case TimeSource::kProcessCpu: return process_.cpu_time();
+    case TimeSource::kMonotonic:
+      return monotonic_now();
+    case TimeSource::kRealtime:
+      return realtime_now();
+    case TimeSource::kProcessCpu:
+      return process_.cpu_time();
     case TimeSource::kThreadCpu: {
       const RefPtr<Thread> thread = find_thread(thread_);
       return thread ? thread->cpu_time() : 0;
@@ -33,8 +36,10 @@ Nanoseconds IntervalTimer::alarm_time(Nanoseconds when) const {
   const Nanoseconds now = clock_now();
   const uint64_t left = when > now ? when - now : 0;
   switch (source_) {
-    case TimeSource::kMonotonic: return when;
-    case TimeSource::kRealtime: return add_time(monotonic_now(), left);
+    case TimeSource::kMonotonic:
+      return when;
+    case TimeSource::kRealtime:
+      return add_time(monotonic_now(), left);
     case TimeSource::kProcessCpu:
     case TimeSource::kThreadCpu:
       if (left == 0) return monotonic_now();
@@ -87,11 +92,13 @@ void PosixTimer::fire(uint64_t times) {
   process_tree().with([&](ProcessTree& tree) {
     const uint64_t missed = times - 1;
     if (node_->is_queued()) {
-      overruns_.fetch_add(static_cast<uint32_t>(std::min<uint64_t>(times, INT32_MAX)), std::memory_order_relaxed);
+      overruns_.fetch_add(static_cast<uint32_t>(std::min<uint64_t>(times, INT32_MAX)),
+                          std::memory_order_relaxed);
       node_->info().timer.overrun = static_cast<int32_t>(overruns());
       return;
     }
-    overruns_.store(static_cast<uint32_t>(std::min<uint64_t>(missed, INT32_MAX)), std::memory_order_relaxed);
+    overruns_.store(static_cast<uint32_t>(std::min<uint64_t>(missed, INT32_MAX)),
+                    std::memory_order_relaxed);
     SignalInfo info;
     info.signal = event_.signal;
     info.code = kSiTimer;
@@ -118,7 +125,8 @@ IntervalTimer& ProcessTimers::itimer(uint32_t which) {
   return which == 1 ? virtual_ : profile_;
 }
 
-Result<int> ProcessTimers::add(TimeSource source, int clock, Pid thread, Value value, PosixTimer::Event event) {
+Result<int> ProcessTimers::add(TimeSource source, int clock, Pid thread, Value value,
+                               PosixTimer::Event event) {
   RefPtr<QueuedSignal> node = TRY(make_ref<QueuedSignal>());
   const int id = posix_.with([](const Posix& timers) {
     int free = 0;
@@ -129,7 +137,8 @@ Result<int> ProcessTimers::add(TimeSource source, int clock, Pid thread, Value v
     return free;
   });
   if (value == Value::kTimerId) event.value = static_cast<uint64_t>(id);
-  RefPtr<PosixTimer> timer = TRY(make_ref<PosixTimer>(process_, source, clock, thread, id, event, std::move(node)));
+  RefPtr<PosixTimer> timer =
+      TRY(make_ref<PosixTimer>(process_, source, clock, thread, id, event, std::move(node)));
   auto entry = TRY(Posix::prepare(id, std::move(timer)));
   // Two threads at once may have chosen the same number.
   const bool added = posix_.with([&](Posix& timers) {
@@ -149,7 +158,8 @@ RefPtr<PosixTimer> ProcessTimers::find(int id) const {
 }
 
 bool ProcessTimers::remove(int id) {
-  std::optional<RefPtr<PosixTimer>> timer = posix_.with([&](Posix& timers) { return timers.take(id); });
+  std::optional<RefPtr<PosixTimer>> timer =
+      posix_.with([&](Posix& timers) { return timers.take(id); });
   if (!timer) return false;
   (*timer)->cancel();
   return true;

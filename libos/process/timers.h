@@ -85,7 +85,11 @@ class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
   // `thread`: whose CPU time, for a clock of one.
   PosixTimer(Process& process, TimeSource source, int clock, Pid thread, int id, Event event,
              RefPtr<QueuedSignal> node)
-      : IntervalTimer(process, source, thread), clock_(clock), id_(id), event_(event), node_(std::move(node)) {}
+      : IntervalTimer(process, source, thread),
+        clock_(clock),
+        id_(id),
+        event_(event),
+        node_(std::move(node)) {}
 
   int clock() const { return clock_; }
   int id() const { return id_; }

@@ -20,7 +20,7 @@ std::string_view view_of(const Names::Text& text) {
   return std::string_view(text.begin(), std::ranges::find(text, '\0'));
 }
 
-Result<void> set(Names::Text Names::*field, std::string_view name) {
+Result<void> set(Names::Text Names::* field, std::string_view name) {
   if (name.size() > kLongestHostName) return Errno::kInval;
   Names::Text text = {};
   copy_text(text, name);
@@ -28,7 +28,7 @@ Result<void> set(Names::Text Names::*field, std::string_view name) {
   return {};
 }
 
-Result<String> get(Names::Text Names::*field) {
+Result<String> get(Names::Text Names::* field) {
   const Names::Text text = names.with([&](Names& all) { return all.*field; });
   return String::create(view_of(text));
 }

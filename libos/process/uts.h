@@ -8,8 +8,8 @@
 
 namespace occlum {
 
-constexpr std::string_view kSystemName = "Linux", kKernelRelease = "6.1.0-occlum", kKernelVersion = "#1 SMP Occlum",
-                           kMachine = "x86_64";
+constexpr std::string_view kSystemName = "Linux", kKernelRelease = "6.1.0-occlum",
+                           kKernelVersion = "#1 SMP Occlum", kMachine = "x86_64";
 constexpr size_t kLongestHostName = 64;
 
 Result<String> host_name();

@@ -22,9 +22,12 @@ bool is_meant(const ProcessTree& tree, const Process& child, const WaitRequest& 
     return false;
   }
   switch (request.who) {
-    case WaitRequest::Who::kAny: return true;
-    case WaitRequest::Who::kPid: return child.pid() == request.id;
-    case WaitRequest::Who::kGroup: return links.group == request.id;
+    case WaitRequest::Who::kAny:
+      return true;
+    case WaitRequest::Who::kPid:
+      return child.pid() == request.id;
+    case WaitRequest::Who::kGroup:
+      return links.group == request.id;
   }
   return false;
 }
@@ -36,7 +39,8 @@ ResourceUsage usage_of(const Process::Links& links) {
   return usage;
 }
 
-void report(ProcessTree& tree, Process& child, int status, int code, int signal_status, Look& look) {
+void report(ProcessTree& tree, Process& child, int status, int code, int signal_status,
+            Look& look) {
   look.found = true;
   look.result = WaitResult{.pid = child.pid(),
                            .status = status,
@@ -44,22 +48,27 @@ void report(ProcessTree& tree, Process& child, int status, int code, int signal_
                            .usage = usage_of(child.links(tree))};
 }
 
-void report_exit(ProcessTree& tree, Process& parent, Process& child, const WaitRequest& request, Look& look) {
+void report_exit(ProcessTree& tree, Process& parent, Process& child, const WaitRequest& request,
+                 Look& look) {
   Process::Links& links = child.links(tree);
   const int status = links.exit_status;
   const int signal = status & 0x7f;
-  const int code = signal == 0 ? kCldExited : (status & kCoreDumpedBit) != 0 ? kCldDumped : kCldKilled;
+  const int code = signal == 0                      ? kCldExited
+                   : (status & kCoreDumpedBit) != 0 ? kCldDumped
+                                                    : kCldKilled;
   report(tree, child, status, code, signal == 0 ? status >> 8 : signal, look);
   if (request.keep) return;
   parent.links(tree).waited_children.add(look.result.usage);
   parent.links(tree).children.remove(child);
   links.is_reaped = true;
   links.parent = nullptr;
-  if (std::optional<RefPtr<Process>> entry = tree.processes.take(child.pid())) look.reaped = std::move(*entry);
+  if (std::optional<RefPtr<Process>> entry = tree.processes.take(child.pid()))
+    look.reaped = std::move(*entry);
 }
 
 // True when this child has something to report.
-bool look_at(ProcessTree& tree, Process& parent, Process& child, const WaitRequest& request, Look& look) {
+bool look_at(ProcessTree& tree, Process& parent, Process& child, const WaitRequest& request,
+             Look& look) {
   Process::Links& links = child.links(tree);
   if (links.is_zombie) {
     if (!request.exited) return false;

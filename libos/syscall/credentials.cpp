@@ -35,7 +35,9 @@ Result<long> install(Thread& self, UserCredentials next) {
   return 0;
 }
 
-bool is_one_of(uint32_t id, uint32_t a, uint32_t b, uint32_t c) { return id == a || id == b || id == c; }
+bool is_one_of(uint32_t id, uint32_t a, uint32_t b, uint32_t c) {
+  return id == a || id == b || id == c;
+}
 
 }  // namespace
 
@@ -97,7 +99,8 @@ Result<long> sys_setreuid(Thread& self, uint32_t real, uint32_t effective) {
     if (!may && !is_one_of(effective, old.uid, old.euid, old.suid)) return Errno::kPerm;
     next.euid = effective;
   }
-  if (real != kUnchanged || (effective != kUnchanged && effective != old.uid)) next.suid = next.euid;
+  if (real != kUnchanged || (effective != kUnchanged && effective != old.uid))
+    next.suid = next.euid;
   next.files.fsuid = next.euid;
   return install(self, std::move(next));
 }
@@ -114,7 +117,8 @@ Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
     if (!may && !is_one_of(effective, old.gid, old.egid, old.sgid)) return Errno::kPerm;
     next.egid = effective;
   }
-  if (real != kUnchanged || (effective != kUnchanged && effective != old.gid)) next.sgid = next.egid;
+  if (real != kUnchanged || (effective != kUnchanged && effective != old.gid))
+    next.sgid = next.egid;
   next.files.fsgid = next.egid;
   return install(self, std::move(next));
 }
@@ -153,7 +157,8 @@ Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint
 Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
   const UserCredentials& user = self.user();
   const uint32_t old = user.files.fsuid;
-  if (uid != old && (user.has(kCapSetUid) || is_one_of(uid, user.uid, user.euid, user.suid)) && uid != kUnchanged) {
+  if (uid != old && (user.has(kCapSetUid) || is_one_of(uid, user.uid, user.euid, user.suid)) &&
+      uid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsuid = uid;
     TRY(self.set_credentials(std::move(next)));
@@ -164,7 +169,8 @@ Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
 Result<long> sys_setfsgid(Thread& self, uint32_t gid) {
   const UserCredentials& user = self.user();
   const uint32_t old = user.files.fsgid;
-  if (gid != old && (user.has(kCapSetGid) || is_one_of(gid, user.gid, user.egid, user.sgid)) && gid != kUnchanged) {
+  if (gid != old && (user.has(kCapSetGid) || is_one_of(gid, user.gid, user.egid, user.sgid)) &&
+      gid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsgid = gid;
     TRY(self.set_credentials(std::move(next)));
@@ -200,9 +206,11 @@ constexpr uint32_t kVersion1 = 0x19980330, kVersion2 = 0x20071026, kVersion3 = 0
 // How many 32-bit halves the caller speaks of; a version that nobody knows is answered with ours.
 Result<size_t> halves_of(UserInOut<CapabilityHeader> header, const CapabilityHeader& given) {
   switch (given.version) {
-    case kVersion1: return size_t{1};
+    case kVersion1:
+      return size_t{1};
     case kVersion2:
-    case kVersion3: return size_t{2};
+    case kVersion3:
+      return size_t{2};
     default:
       TRY(header.write(CapabilityHeader{.version = kVersion3, .pid = given.pid}));
       return Errno::kInval;
@@ -212,10 +220,12 @@ Result<size_t> halves_of(UserInOut<CapabilityHeader> header, const CapabilityHea
 }  // namespace
 
 // capget(2).
-Result<long> sys_capget(Thread& self, UserInOut<CapabilityHeader> header, UserOut<CapabilityData> data) {
+Result<long> sys_capget(Thread& self, UserInOut<CapabilityHeader> header,
+                        UserOut<CapabilityData> data) {
   const CapabilityHeader given = TRY(header.read());
   const Result<size_t> halves = halves_of(header, given);
-  if (halves.is_error()) return data.is_null() && halves.error() == Errno::kInval ? Result<long>(0) : halves.error();
+  if (halves.is_error())
+    return data.is_null() && halves.error() == Errno::kInval ? Result<long>(0) : halves.error();
   if (given.pid < 0) return Errno::kInval;
   const RefPtr<Thread> thread = given.pid == 0 ? ref_to(self) : find_thread(given.pid);
   const RefPtr<SharedCredentials> credentials = thread ? thread->share_credentials() : nullptr;
@@ -232,7 +242,8 @@ Result<long> sys_capget(Thread& self, UserInOut<CapabilityHeader> header, UserOu
 }
 
 // capset(2): nothing that is not permitted becomes permitted.
-Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header, UserIn<CapabilityData> data) {
+Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header,
+                        UserIn<CapabilityData> data) {
   const CapabilityHeader given = TRY(header.read());
   const size_t halves = TRY(halves_of(header, given));
   if (given.pid != 0 && given.pid != self.tid()) return Errno::kPerm;
@@ -248,7 +259,8 @@ Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header, UserIn
   inheritable &= kAllCapabilities;
   const UserCredentials& old = self.user();
   if ((permitted & ~old.permitted) != 0 || (effective & ~permitted) != 0) return Errno::kPerm;
-  if (!old.has(kCapSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0) return Errno::kPerm;
+  if (!old.has(kCapSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0)
+    return Errno::kPerm;
   UserCredentials next = TRY(old.clone());
   next.effective = effective;
   next.permitted = permitted;

@@ -81,7 +81,8 @@ Arguments arguments_of(const UserRegisters& r) { return {r.rdi, r.rsi, r.rdx, r.
 // Once for each call that programs want and we lack.
 void note_missing(uint64_t number, const Entry& entry) {
   if (number < kTableSize && calls[number].load(std::memory_order_relaxed) != 1) return;
-  log_debug("system call {} ({}) is not implemented", number, entry.name.empty() ? "unknown" : entry.name);
+  log_debug("system call {} ({}) is not implemented", number,
+            entry.name.empty() ? "unknown" : entry.name);
 }
 
 Result<long> run(Thread& self, uint64_t number, const Entry& entry, const Arguments& arguments) {
@@ -112,7 +113,8 @@ Result<long> run(Thread& self, uint64_t number, const Entry& entry, const Argume
 }
 
 bool is_interruption(const Result<long>& result) {
-  return result.is_error() && (result.error() == Errno::kIntr || result.error() >= Errno::kRestartSys);
+  return result.is_error() &&
+         (result.error() == Errno::kIntr || result.error() >= Errno::kRestartSys);
 }
 
 }  // namespace

@@ -40,7 +40,8 @@ struct Rusage {  // getrusage(2)
   };
   Time user_time, system_time;
   int64_t max_rss, ix_rss, id_rss, is_rss;  // kB
-  int64_t minor_faults, major_faults, swaps, in_blocks, out_blocks, messages_sent, messages_received, signals;
+  int64_t minor_faults, major_faults, swaps, in_blocks, out_blocks, messages_sent,
+      messages_received, signals;
   int64_t voluntary_switches, involuntary_switches;
 };
 static_assert(sizeof(Rusage) == 144);

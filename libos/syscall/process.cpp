@@ -1,9 +1,9 @@
 // Processes: executing programs, who is who, groups and sessions (execve(2), getpid(2), setpgid(2), setsid(2)).
+#include "libos/process/process.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/log.h"
 #include "libos/process/exec.h"
 #include "libos/process/pid_file.h"
-#include "libos/process/process.h"
 #include "libos/process/process_table.h"
 #include "libos/syscall/dispatch.h"
 
@@ -27,15 +27,17 @@ Result<ExecStrings> read_strings(Thread& self, UserAddress argv, UserAddress env
 // execve(2). Does not return to the caller's program when it succeeds.
 Result<long> sys_execve(Thread& self, UserString path, UserAddress argv, UserAddress env) {
   const String name = TRY(path.read_path());
-  Path program = TRY(lookup_path(self.fs().walk(self.credentials()), name.view(), FollowLast::kYes));
+  Path program =
+      TRY(lookup_path(self.fs().walk(self.credentials()), name.view(), FollowLast::kYes));
   ExecStrings strings = TRY(read_strings(self, argv, env));
-  TRY(execute(self, std::move(program), name.view(), std::move(strings.argv), std::move(strings.env)));
+  TRY(execute(self, std::move(program), name.view(), std::move(strings.argv),
+              std::move(strings.env)));
   return 0;
 }
 
 // execveat(2). Scripts find themselves as /dev/fd/N, which close-on-exec makes ENOENT.
-Result<long> sys_execveat(Thread& self, Fd directory, UserString path, UserAddress argv, UserAddress env,
-                          Flags flags) {
+Result<long> sys_execveat(Thread& self, Fd directory, UserString path, UserAddress argv,
+                          UserAddress env, Flags flags) {
   constexpr uint32_t kEmptyPath = 0x1000, kSymlinkNoFollow = 0x100;
   if ((bits(flags) & ~(kEmptyPath | kSymlinkNoFollow)) != 0) return Errno::kInval;
   const bool allows_empty = (bits(flags) & kEmptyPath) != 0;
@@ -50,11 +52,13 @@ Result<long> sys_execveat(Thread& self, Fd directory, UserString path, UserAddre
     TRY(append_format(shown, "/dev/fd/{}", number(directory)));
     if (!name.is_empty()) TRY(append_format(shown, "/{}", name));
   }
-  const FollowLast follow = (bits(flags) & kSymlinkNoFollow) != 0 ? FollowLast::kNo : FollowLast::kYes;
+  const FollowLast follow =
+      (bits(flags) & kSymlinkNoFollow) != 0 ? FollowLast::kNo : FollowLast::kYes;
   Path program = TRY(lookup_path(walk, name.view(), follow, allows_empty ? kWalkEmptyPath : 0));
   if (program.inode().is_symlink()) return Errno::kLoop;
   ExecStrings strings = TRY(read_strings(self, argv, env));
-  TRY(execute(self, std::move(program), shown.view(), std::move(strings.argv), std::move(strings.env)));
+  TRY(execute(self, std::move(program), shown.view(), std::move(strings.argv),
+              std::move(strings.env)));
   return 0;
 }
 
@@ -73,8 +77,12 @@ Result<RefPtr<Process>> process_named(Thread& self, Pid pid) {
 
 }  // namespace
 
-Result<long> sys_getpgid(Thread& self, Pid pid) { return TRY(process_named(self, pid))->group_id(); }
-Result<long> sys_getsid(Thread& self, Pid pid) { return TRY(process_named(self, pid))->session_id(); }
+Result<long> sys_getpgid(Thread& self, Pid pid) {
+  return TRY(process_named(self, pid))->group_id();
+}
+Result<long> sys_getsid(Thread& self, Pid pid) {
+  return TRY(process_named(self, pid))->session_id();
+}
 
 // setpgid(2), "ERRORS", in Linux's order.
 Result<long> sys_setpgid(Thread& self, Pid pid, Pid group) {
@@ -127,7 +135,8 @@ Result<long> sys_pidfd_open(Thread& self, Pid pid, Flags flags) {
   if ((bits(flags) & ~kOpenNonblock) != 0 || pid <= 0) return Errno::kInval;
   RefPtr<Process> process = find_process(pid);
   if (!process) return find_thread(pid) ? Errno::kInval : Errno::kSrch;
-  return TRY(self.files().install(TRY(PidFile::create(std::move(process), bits(flags))), CloseOnExec::kYes));
+  return TRY(self.files().install(TRY(PidFile::create(std::move(process), bits(flags))),
+                                  CloseOnExec::kYes));
 }
 
 }  // namespace occlum

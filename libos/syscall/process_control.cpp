@@ -55,7 +55,8 @@ Result<long> set_name(Thread& self, uint64_t address) {
 
 Result<long> drop_from_bounding_set(Thread& self, uint64_t capability) {
   if (!self.user().has(kCapSetPcap)) return Errno::kPerm;
-  if (capability > 63 || (kAllCapabilities & capability_bit(static_cast<int>(capability))) == 0) return Errno::kInval;
+  if (capability > 63 || (kAllCapabilities & capability_bit(static_cast<int>(capability))) == 0)
+    return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
   next.bounding &= ~capability_bit(static_cast<int>(capability));
   TRY(self.set_credentials(std::move(next)));
@@ -70,16 +71,21 @@ Result<long> change_ambient(Thread& self, uint64_t operation, uint64_t capabilit
     TRY(self.set_credentials(std::move(next)));
     return 0;
   }
-  if (capability > 63 || (kAllCapabilities & (uint64_t{1} << capability)) == 0) return Errno::kInval;
+  if (capability > 63 || (kAllCapabilities & (uint64_t{1} << capability)) == 0)
+    return Errno::kInval;
   const uint64_t bit = uint64_t{1} << capability;
   switch (operation) {
-    case kIsSet: return (next.ambient & bit) != 0 ? 1 : 0;
+    case kIsSet:
+      return (next.ambient & bit) != 0 ? 1 : 0;
     case kRaise:
       if ((next.permitted & next.inheritable & bit) == 0) return Errno::kPerm;
       next.ambient |= bit;
       break;
-    case kLower: next.ambient &= ~bit; break;
-    default: return Errno::kInval;
+    case kLower:
+      next.ambient &= ~bit;
+      break;
+    default:
+      return Errno::kInval;
   }
   TRY(self.set_credentials(std::move(next)));
   return 0;
@@ -107,7 +113,8 @@ Result<long> set_subreaper(Thread& self, bool on) {
 }
 
 bool is_subreaper(Thread& self) {
-  return process_tree().with([&](ProcessTree& tree) { return self.process().links(tree).is_subreaper; });
+  return process_tree().with(
+      [&](ProcessTree& tree) { return self.process().links(tree).is_subreaper; });
 }
 
 }  // namespace
@@ -122,30 +129,46 @@ Result<long> sys_prctl(Thread& self, int option, uint64_t a, uint64_t b, uint64_
     case kGetPdeathsig:
       TRY(UserOut<int>(UserAddress(a)).write(self.parent_death_signal));
       return 0;
-    case kGetDumpable: return self.process().dumpable() ? 1 : 0;
+    case kGetDumpable:
+      return self.process().dumpable() ? 1 : 0;
     case kSetDumpable:
       if (a > 1) return Errno::kInval;
       self.process().set_dumpable(a != 0);
       return 0;
-    case kGetKeepcaps: return (self.user().secure_bits & kSecureKeepCaps) != 0 ? 1 : 0;
-    case kSetKeepcaps: return set_keep_capabilities(self, a);
-    case kGetTiming: return 0;
-    case kSetTiming: return a == 0 ? Result<long>(0) : Errno::kInval;
-    case kSetName: return set_name(self, a);
+    case kGetKeepcaps:
+      return (self.user().secure_bits & kSecureKeepCaps) != 0 ? 1 : 0;
+    case kSetKeepcaps:
+      return set_keep_capabilities(self, a);
+    case kGetTiming:
+      return 0;
+    case kSetTiming:
+      return a == 0 ? Result<long>(0) : Errno::kInval;
+    case kSetName:
+      return set_name(self, a);
     case kGetName:
       TRY(copy_to_user(self.memory(), UserAddress(a), object_bytes(self.name().text)));
       return 0;
-    case kGetSeccomp: return 0;
+    case kGetSeccomp:
+      return 0;
     case kCapbsetRead:
       if (a > 63 || (kAllCapabilities & (uint64_t{1} << a)) == 0) return Errno::kInval;
       return (self.user().bounding >> a) & 1 ? 1 : 0;
-    case kCapbsetDrop: return drop_from_bounding_set(self, a);
-    case kGetTsc: TRY(UserOut<int>(UserAddress(a)).write(1)); return 0;
-    case kGetSecurebits: return self.user().secure_bits;
-    case kSetSecurebits: return set_secure_bits(self, a);
-    case kSetTimerslack: self.timer_slack = a == 0 ? kDefaultTimerSlack : a; return 0;
-    case kGetTimerslack: return static_cast<long>(self.timer_slack);
-    case kSetChildSubreaper: return set_subreaper(self, a != 0);
+    case kCapbsetDrop:
+      return drop_from_bounding_set(self, a);
+    case kGetTsc:
+      TRY(UserOut<int>(UserAddress(a)).write(1));
+      return 0;
+    case kGetSecurebits:
+      return self.user().secure_bits;
+    case kSetSecurebits:
+      return set_secure_bits(self, a);
+    case kSetTimerslack:
+      self.timer_slack = a == 0 ? kDefaultTimerSlack : a;
+      return 0;
+    case kGetTimerslack:
+      return static_cast<long>(self.timer_slack);
+    case kSetChildSubreaper:
+      return set_subreaper(self, a != 0);
     case kGetChildSubreaper:
       TRY(UserOut<int>(UserAddress(a)).write(is_subreaper(self) ? 1 : 0));
       return 0;
@@ -153,20 +176,27 @@ Result<long> sys_prctl(Thread& self, int option, uint64_t a, uint64_t b, uint64_
       if (a != 1 || b != 0 || c != 0 || d != 0) return Errno::kInval;
       self.no_new_privileges = true;
       return 0;
-    case kGetNoNewPrivs: return self.no_new_privileges ? 1 : 0;
-    case kGetTidAddress: TRY(UserOut<uint64_t>(UserAddress(a)).write(self.clear_child_tid)); return 0;
+    case kGetNoNewPrivs:
+      return self.no_new_privileges ? 1 : 0;
+    case kGetTidAddress:
+      TRY(UserOut<uint64_t>(UserAddress(a)).write(self.clear_child_tid));
+      return 0;
     case kSetThpDisable:
     case kGetThpDisable:
-    case kSetPtracer: return 0;
-    case kCapAmbient: return change_ambient(self, a, b);
-    default: return Errno::kInval;
+    case kSetPtracer:
+      return 0;
+    case kCapAmbient:
+      return change_ambient(self, a, b);
+    default:
+      return Errno::kInval;
   }
 }
 
 // arch_prctl(2). GS is the LibOS's own, so programs cannot have it (docs/architecture.md).
 Result<long> sys_arch_prctl(Thread& self, int code, UserAddress address) {
-  constexpr int kSetGs = 0x1001, kSetFs = 0x1002, kGetFs = 0x1003, kGetGs = 0x1004, kGetCpuid = 0x1011,
-                kSetCpuid = 0x1012, kGetXcompSupported = 0x1021, kGetXcompPermitted = 0x1022;
+  constexpr int kSetGs = 0x1001, kSetFs = 0x1002, kGetFs = 0x1003, kGetGs = 0x1004,
+                kGetCpuid = 0x1011, kSetCpuid = 0x1012, kGetXcompSupported = 0x1021,
+                kGetXcompPermitted = 0x1022;
   constexpr uint64_t kTaskSizeMax = 0x7ffffffff000;
   UserRegisters& registers = self.context().user_registers();
   switch (code) {
@@ -174,14 +204,23 @@ Result<long> sys_arch_prctl(Thread& self, int code, UserAddress address) {
       if (address.value() >= kTaskSizeMax) return Errno::kPerm;
       registers.fs_base = address.value();
       return 0;
-    case kGetFs: TRY(UserOut<uint64_t>(address).write(registers.fs_base)); return 0;
-    case kGetGs: TRY(UserOut<uint64_t>(address).write(0)); return 0;
-    case kGetCpuid: return 1;
-    case kSetCpuid: return Errno::kNoDev;
+    case kGetFs:
+      TRY(UserOut<uint64_t>(address).write(registers.fs_base));
+      return 0;
+    case kGetGs:
+      TRY(UserOut<uint64_t>(address).write(0));
+      return 0;
+    case kGetCpuid:
+      return 1;
+    case kSetCpuid:
+      return Errno::kNoDev;
     case kGetXcompSupported:
-    case kGetXcompPermitted: TRY(UserOut<uint64_t>(address).write(xstate_features())); return 0;
+    case kGetXcompPermitted:
+      TRY(UserOut<uint64_t>(address).write(xstate_features()));
+      return 0;
     case kSetGs:
-    default: return Errno::kInval;
+    default:
+      return Errno::kInval;
   }
 }
 

@@ -15,7 +15,8 @@ constexpr uint32_t kNoHang = 1, kStopped = 2, kExited = 4, kContinued = 8, kNoWa
 
 WaitRequest::Clones clones_of(uint32_t options) {
   if ((options & kAll) != 0) return WaitRequest::Clones::kAll;
-  return (options & kClone) != 0 ? WaitRequest::Clones::kOnlyClones : WaitRequest::Clones::kOrdinary;
+  return (options & kClone) != 0 ? WaitRequest::Clones::kOnlyClones
+                                 : WaitRequest::Clones::kOrdinary;
 }
 
 Rusage to_rusage(const ResourceUsage& usage) {
@@ -33,9 +34,11 @@ Rusage to_rusage(const ResourceUsage& usage) {
 }  // namespace
 
 // wait4(2).
-Result<long> sys_wait4(Thread& self, Pid pid, UserOut<int> status, Flags flags, UserOut<Rusage> usage) {
+Result<long> sys_wait4(Thread& self, Pid pid, UserOut<int> status, Flags flags,
+                       UserOut<Rusage> usage) {
   const uint32_t options = bits(flags);
-  if ((options & ~(kNoHang | kStopped | kContinued | kNoThread | kAll | kClone)) != 0) return Errno::kInval;
+  if ((options & ~(kNoHang | kStopped | kContinued | kNoThread | kAll | kClone)) != 0)
+    return Errno::kInval;
   if (pid == INT32_MIN) return Errno::kSrch;
   WaitRequest request;
   if (pid > 0) {
@@ -63,7 +66,8 @@ Result<WaitRequest> waitid_target(Thread& self, int type, Pid id) {
   constexpr int kTypeAll = 0, kTypePid = 1, kTypeGroup = 2, kTypePidFd = 3;
   WaitRequest request;
   switch (type) {
-    case kTypeAll: break;
+    case kTypeAll:
+      break;
     case kTypePid:
       if (id <= 0) return Errno::kInval;
       request.who = WaitRequest::Who::kPid;
@@ -82,7 +86,8 @@ Result<WaitRequest> waitid_target(Thread& self, int type, Pid id) {
       request.no_hang = file->is_nonblocking();
       break;
     }
-    default: return Errno::kInval;
+    default:
+      return Errno::kInval;
   }
   return request;
 }
@@ -98,9 +103,11 @@ Result<void> write_wait_info(Thread& self, UserAddress address, const WaitResult
 }  // namespace
 
 // waitid(2).
-Result<long> sys_waitid(Thread& self, int type, Pid id, UserAddress info, Flags flags, UserOut<Rusage> usage) {
+Result<long> sys_waitid(Thread& self, int type, Pid id, UserAddress info, Flags flags,
+                        UserOut<Rusage> usage) {
   const uint32_t options = bits(flags);
-  if ((options & ~(kNoHang | kNoWait | kExited | kStopped | kContinued | kNoThread | kAll | kClone)) != 0 ||
+  if ((options &
+       ~(kNoHang | kNoWait | kExited | kStopped | kContinued | kNoThread | kAll | kClone)) != 0 ||
       (options & (kExited | kStopped | kContinued)) == 0) {
     return Errno::kInval;
   }
@@ -124,22 +131,29 @@ Result<long> sys_waitid(Thread& self, int type, Pid id, UserAddress info, Flags 
 Result<long> sys_getrusage(Thread& self, int who, UserOut<Rusage> usage) {
   constexpr int kSelf = 0, kChildren = -1, kThread = 1;
   switch (who) {
-    case kSelf: TRY(usage.write(to_rusage(self.process().usage()))); return 0;
-    case kChildren: TRY(usage.write(to_rusage(self.process().children_usage()))); return 0;
+    case kSelf:
+      TRY(usage.write(to_rusage(self.process().usage())));
+      return 0;
+    case kChildren:
+      TRY(usage.write(to_rusage(self.process().children_usage())));
+      return 0;
     case kThread: {
       ResourceUsage own;
       own.user_time = self.cpu_time();
       TRY(usage.write(to_rusage(own)));
       return 0;
     }
-    default: return Errno::kInval;
+    default:
+      return Errno::kInval;
   }
 }
 
 // times(2): the result is a clock of its own.
 Result<long> sys_times(Thread& self, UserOut<ProcessTimes> times) {
   if (!times.is_null()) {
-    const auto ticks = [](uint64_t time) { return static_cast<int64_t>(time / kNanosecondsPerTick); };
+    const auto ticks = [](uint64_t time) {
+      return static_cast<int64_t>(time / kNanosecondsPerTick);
+    };
     const ResourceUsage own = self.process().usage();
     const ResourceUsage children = self.process().children_usage();
     TRY(times.write({.user = ticks(own.user_time),
@@ -162,7 +176,8 @@ Result<void> set_limit(Thread& self, Process& target, Resource resource, Resourc
   constexpr uint64_t kMostFiles = 1048576;  // /proc/sys/fs/nr_open
   if (limit.soft > limit.hard) return Errno::kInval;
   if (resource == Resource::kFiles && limit.hard > kMostFiles) return Errno::kPerm;
-  if (limit.hard > target.limit(resource).hard && !self.user().has(kCapSysResource)) return Errno::kPerm;
+  if (limit.hard > target.limit(resource).hard && !self.user().has(kCapSysResource))
+    return Errno::kPerm;
   target.set_limit(resource, limit);
   if (resource == Resource::kFiles) {
     if (const RefPtr<FileTable> files = target.files()) files->set_limit(limit.soft);

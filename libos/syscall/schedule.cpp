@@ -14,7 +14,9 @@ constexpr int kResetOnFork = 0x40000000;
 constexpr int kLowestNice = 19, kHighestNice = -20;
 
 bool is_realtime(int policy) { return policy == kFifo || policy == kRoundRobin; }
-bool is_known(int policy) { return is_realtime(policy) || policy == kOther || policy == kBatch || policy == kIdle; }
+bool is_known(int policy) {
+  return is_realtime(policy) || policy == kOther || policy == kBatch || policy == kIdle;
+}
 
 Result<RefPtr<Thread>> thread_named(Thread& self, Pid pid) {
   if (pid < 0) return Errno::kInval;
@@ -27,7 +29,8 @@ Result<void> check_may_change(Thread& self, Thread& target) {
   const UserCredentials& user = self.user();
   if (user.has(kCapSysNice)) return {};
   const RefPtr<SharedCredentials> theirs = target.share_credentials();
-  if (!theirs || (user.euid != theirs->value.uid && user.euid != theirs->value.euid)) return Errno::kPerm;
+  if (!theirs || (user.euid != theirs->value.uid && user.euid != theirs->value.euid))
+    return Errno::kPerm;
   return {};
 }
 
@@ -83,7 +86,8 @@ Result<void> set_policy(Thread& self, Pid pid, int policy, int priority) {
 
 }  // namespace
 
-Result<long> sys_sched_setscheduler(Thread& self, Pid pid, int policy, UserIn<SchedulingParameter> parameter) {
+Result<long> sys_sched_setscheduler(Thread& self, Pid pid, int policy,
+                                    UserIn<SchedulingParameter> parameter) {
   if (parameter.is_null() || policy < 0) return Errno::kInval;
   TRY(set_policy(self, pid, policy, TRY(parameter.read()).priority));
   return 0;
@@ -96,7 +100,9 @@ Result<long> sys_sched_setparam(Thread& self, Pid pid, UserIn<SchedulingParamete
   return 0;
 }
 
-Result<long> sys_sched_getscheduler(Thread& self, Pid pid) { return TRY(thread_named(self, pid))->policy; }
+Result<long> sys_sched_getscheduler(Thread& self, Pid pid) {
+  return TRY(thread_named(self, pid))->policy;
+}
 
 Result<long> sys_sched_getparam(Thread& self, Pid pid, UserOut<SchedulingParameter> parameter) {
   if (parameter.is_null()) return Errno::kInval;
@@ -122,7 +128,8 @@ Result<long> sys_sched_rr_get_interval(Thread& self, Pid pid, UserOut<Timespec> 
   return 0;
 }
 
-Result<long> sys_sched_setattr(Thread& self, Pid pid, UserIn<SchedulingAttributes> attributes, Flags flags) {
+Result<long> sys_sched_setattr(Thread& self, Pid pid, UserIn<SchedulingAttributes> attributes,
+                               Flags flags) {
   if (bits(flags) != 0 || attributes.is_null()) return Errno::kInval;
   constexpr size_t kFirstSize = 48;  // SCHED_ATTR_SIZE_VER0
   const uint32_t size = TRY(UserIn<uint32_t>(attributes.address()).read());
@@ -136,9 +143,11 @@ Result<long> sys_sched_setattr(Thread& self, Pid pid, UserIn<SchedulingAttribute
   return 0;
 }
 
-Result<long> sys_sched_getattr(Thread& self, Pid pid, UserAddress attributes, uint32_t size, Flags flags) {
+Result<long> sys_sched_getattr(Thread& self, Pid pid, UserAddress attributes, uint32_t size,
+                               Flags flags) {
   constexpr size_t kFirstSize = 48;
-  if (bits(flags) != 0 || attributes.is_null() || size < kFirstSize || size > kPageSize) return Errno::kInval;
+  if (bits(flags) != 0 || attributes.is_null() || size < kFirstSize || size > kPageSize)
+    return Errno::kInval;
   const RefPtr<Thread> thread = TRY(thread_named(self, pid));
   SchedulingAttributes current{};
   current.size = kFirstSize;
@@ -167,8 +176,8 @@ Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Threa
   TRY(for_each_process([&](Process& process) {
     if (process.is_kernel()) return;
     const RefPtr<SharedCredentials> theirs = process.credentials();
-    const bool is_meant = which == kPriorityGroup ? process.group_id() == group
-                                                  : theirs && theirs->value.uid == user;
+    const bool is_meant =
+        which == kPriorityGroup ? process.group_id() == group : theirs && theirs->value.uid == user;
     if (!is_meant) return;
     if (const RefPtr<Thread> thread = process.any_thread()) {
       found = true;
@@ -184,7 +193,8 @@ Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Threa
 // getpriority(2): the raw call returns 20 minus the highest nice value, so that no answer looks like an error.
 Result<long> sys_getpriority(Thread& self, int which, int who) {
   int highest = kLowestNice;
-  TRY(each_named(self, which, who, [&](Thread& thread) { highest = std::min(highest, thread.nice); }));
+  TRY(each_named(self, which, who,
+                 [&](Thread& thread) { highest = std::min(highest, thread.nice); }));
   return 20 - highest;
 }
 

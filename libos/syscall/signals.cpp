@@ -58,18 +58,25 @@ Result<long> sys_rt_sigaction(Thread& self, SignalNumber number, UserIn<SignalAc
 }
 
 // rt_sigprocmask(2).
-Result<long> sys_rt_sigprocmask(Thread& self, int how, UserIn<SignalSet> set, UserOut<SignalSet> old_set,
-                                size_t set_size) {
+Result<long> sys_rt_sigprocmask(Thread& self, int how, UserIn<SignalSet> set,
+                                UserOut<SignalSet> old_set, size_t set_size) {
   constexpr int kBlock = 0, kUnblock = 1, kSet = 2;
   TRY(check_set_size(set_size));
   const SignalSet old = self.signal_mask();
   if (!set.is_null()) {
     const SignalSet given = TRY(set.read());
     switch (how) {
-      case kBlock: self.set_signal_mask(old | given); break;
-      case kUnblock: self.set_signal_mask(old & ~given); break;
-      case kSet: self.set_signal_mask(given); break;
-      default: return Errno::kInval;
+      case kBlock:
+        self.set_signal_mask(old | given);
+        break;
+      case kUnblock:
+        self.set_signal_mask(old & ~given);
+        break;
+      case kSet:
+        self.set_signal_mask(given);
+        break;
+      default:
+        return Errno::kInval;
     }
   }
   if (!old_set.is_null()) TRY(old_set.write(old));
@@ -100,7 +107,8 @@ namespace {
 
 // Takes one of `wanted` as soon as it comes. The signals are unblocked meanwhile so that senders wake this thread;
 // waited_signals says that they count as blocked all the same.
-std::optional<SignalInfo> wait_for_signal(Thread& self, SignalSet wanted, Nanoseconds deadline, bool& interrupted) {
+std::optional<SignalInfo> wait_for_signal(Thread& self, SignalSet wanted, Nanoseconds deadline,
+                                          bool& interrupted) {
   const SignalSet mask = self.signal_mask();
   self.waited_signals.store((wanted & mask).bits(), std::memory_order_release);
   self.set_signal_mask(mask & ~wanted);
@@ -135,12 +143,14 @@ Result<long> sys_rt_sigtimedwait(Thread& self, UserIn<SignalSet> set, UserAddres
 }
 
 // sigaltstack(2).
-Result<long> sys_sigaltstack(Thread& self, UserIn<SignalStack> stack, UserOut<SignalStack> old_stack) {
+Result<long> sys_sigaltstack(Thread& self, UserIn<SignalStack> stack,
+                             UserOut<SignalStack> old_stack) {
   constexpr uint64_t kLeastSize = 2048;  // MINSIGSTKSZ
   const uint64_t stack_pointer = self.context().user_registers().rsp;
   const bool is_on = is_on_signal_stack(self.signal_stack, stack_pointer);
   SignalStack old = self.signal_stack;
-  old.flags = (old.flags & kStackAutoDisarm) | (old.size == 0 ? kStackDisable : (is_on ? kOnStack : 0));
+  old.flags =
+      (old.flags & kStackAutoDisarm) | (old.size == 0 ? kStackDisable : (is_on ? kOnStack : 0));
   if (!stack.is_null()) {
     SignalStack wanted = TRY(stack.read());
     if (is_on) return Errno::kPerm;

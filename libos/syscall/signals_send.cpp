@@ -32,7 +32,8 @@ Result<void> send_checked(Thread& self, Process& process, const SignalInfo& info
 }
 
 // kill(2) with a pid of 0 or below: everybody whom `is_meant` names. One success is success.
-Result<long> send_to_many(Thread& self, const SignalInfo& info, FunctionRef<bool(Process&)> is_meant) {
+Result<long> send_to_many(Thread& self, const SignalInfo& info,
+                          FunctionRef<bool(Process&)> is_meant) {
   bool found = false, sent = false;
   Errno failure = Errno::kSrch;
   TRY(for_each_process([&](Process& process) {
@@ -63,7 +64,8 @@ Result<long> sys_kill(Thread& self, Pid pid, SignalNumber number) {
     return 0;
   }
   TRY(check_number(signal));
-  if (pid == -1) return send_to_many(self, info, [&](Process& process) { return &process != &self.process(); });
+  if (pid == -1)
+    return send_to_many(self, info, [&](Process& process) { return &process != &self.process(); });
   if (pid == INT32_MIN) return Errno::kSrch;
   const Pid group = pid == 0 ? self.process().group_id() : -pid;
   return send_to_many(self, info, [&](Process& process) { return process.group_id() == group; });
@@ -114,16 +116,19 @@ Result<long> sys_rt_sigqueueinfo(Thread& self, Pid pid, SignalNumber number, Use
   return 0;
 }
 
-Result<long> sys_rt_tgsigqueueinfo(Thread& self, Pid tgid, Pid tid, SignalNumber number, UserAddress address) {
+Result<long> sys_rt_tgsigqueueinfo(Thread& self, Pid tgid, Pid tid, SignalNumber number,
+                                   UserAddress address) {
   if (tgid <= 0 || tid <= 0) return Errno::kInval;
   const SignalInfo info = TRY(read_info(self, tgid, static_cast<int>(number), address));
   return send_to_thread(self, tgid, tid, info);
 }
 
 // pidfd_send_signal(2).
-Result<long> sys_pidfd_send_signal(Thread& self, Fd pidfd, SignalNumber number, UserAddress address, Flags flags) {
+Result<long> sys_pidfd_send_signal(Thread& self, Fd pidfd, SignalNumber number, UserAddress address,
+                                   Flags flags) {
   if (bits(flags) != 0) return Errno::kInval;
-  const RefPtr<Process> process = TRY(PidFile::process_of(TRY(self.files().get(occlum::number(pidfd)))));
+  const RefPtr<Process> process =
+      TRY(PidFile::process_of(TRY(self.files().get(occlum::number(pidfd)))));
   const int signal = static_cast<int>(number);
   SignalInfo info = info_from(self, signal, kSiUser);
   if (!address.is_null()) {

@@ -85,7 +85,8 @@ Result<long> sys_getrandom(Thread& self, UserAddress buffer, size_t size, Flags 
     const std::span<std::byte> part = std::span(chunk).first(std::min(chunk.size(), size - done));
     random_bytes(part);
     const Result<void> copied = copy_to_user(self.memory(), buffer + done, part);
-    if (copied.is_error()) return done != 0 ? Result<long>(static_cast<long>(done)) : copied.error();
+    if (copied.is_error())
+      return done != 0 ? Result<long>(static_cast<long>(done)) : copied.error();
     done += part.size();
     preemption_point();
   }
@@ -96,7 +97,8 @@ Result<long> sys_getrandom(Thread& self, UserAddress buffer, size_t size, Flags 
 Result<long> sys_syslog(Thread& self, int type, UserAddress, int) {
   constexpr int kReadAll = 3, kSizeBuffer = 10;
   if (type < 0 || type > kSizeBuffer) return Errno::kInval;
-  if (!self.user().has(kCapSysAdmin) && type != kReadAll && type != kSizeBuffer) return Errno::kPerm;
+  if (!self.user().has(kCapSysAdmin) && type != kReadAll && type != kSizeBuffer)
+    return Errno::kPerm;
   return 0;
 }
 

@@ -25,10 +25,13 @@ Result<long> sys_clone(Thread& self, uint64_t flags, UserAddress stack, UserAddr
   return TRY(clone_thread(self, request));
 }
 
-Result<long> sys_fork(Thread& self) { return TRY(clone_thread(self, CloneRequest{.exit_signal = kSigChld})); }
+Result<long> sys_fork(Thread& self) {
+  return TRY(clone_thread(self, CloneRequest{.exit_signal = kSigChld}));
+}
 
 Result<long> sys_vfork(Thread& self) {
-  return TRY(clone_thread(self, CloneRequest{.flags = kCloneVm | kCloneVfork, .exit_signal = kSigChld}));
+  return TRY(
+      clone_thread(self, CloneRequest{.flags = kCloneVm | kCloneVfork, .exit_signal = kSigChld}));
 }
 
 // clone3(2).
@@ -44,11 +47,13 @@ Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
     if (TRY(UserIn<uint8_t>(arguments + at).read()) != 0) return Errno::kTooBig;
   }
   if (given.set_tid != 0 || given.set_tid_size != 0) return Errno::kPerm;
-  if ((given.flags & (kCloneDetached | (kCloneSignalMask & ~kCloneNewTime))) != 0) return Errno::kInval;
+  if ((given.flags & (kCloneDetached | (kCloneSignalMask & ~kCloneNewTime))) != 0)
+    return Errno::kInval;
   if ((given.flags & kCloneNewTime) != 0) return Errno::kPerm;
   if ((given.flags >> 34) != 0) return Errno::kInval;
   if (given.exit_signal > kSigMax) return Errno::kInval;
-  if ((given.flags & (kCloneThread | kCloneParent)) != 0 && given.exit_signal != 0) return Errno::kInval;
+  if ((given.flags & (kCloneThread | kCloneParent)) != 0 && given.exit_signal != 0)
+    return Errno::kInval;
   if ((given.stack == 0) != (given.stack_size == 0)) return Errno::kInval;
   return TRY(clone_thread(self, CloneRequest{.flags = given.flags,
                                              .exit_signal = static_cast<int>(given.exit_signal),
@@ -84,7 +89,8 @@ Result<long> sys_set_robust_list(Thread& self, UserAddress head, size_t size) {
   return 0;
 }
 
-Result<long> sys_get_robust_list(Thread& self, Pid tid, UserOut<uint64_t> head, UserOut<uint64_t> size) {
+Result<long> sys_get_robust_list(Thread& self, Pid tid, UserOut<uint64_t> head,
+                                 UserOut<uint64_t> size) {
   const RefPtr<Thread> thread = tid == 0 ? ref_to(self) : find_thread(tid);
   if (!thread) return Errno::kSrch;
   if (&thread->process() != &self.process() && !self.user().has(kCapSysPtrace)) return Errno::kPerm;
@@ -116,45 +122,64 @@ Result<Nanoseconds> read_futex_timeout(int command, bool is_realtime, UserIn<Tim
   if (timeout.is_null()) return kNever;
   const uint64_t time = TRY(to_nanoseconds(TRY(timeout.read())));
   if (command == kWait) return later(monotonic_now(), time);
-  return monotonic_deadline(is_realtime || command == kLockPi ? kClockRealtime : kClockMonotonic, time);
+  return monotonic_deadline(is_realtime || command == kLockPi ? kClockRealtime : kClockMonotonic,
+                            time);
 }
 
-uint32_t count_of(uint32_t argument) {
-  return static_cast<int32_t>(argument) < 0 ? 0 : argument;
-}
+uint32_t count_of(uint32_t argument) { return static_cast<int32_t>(argument) < 0 ? 0 : argument; }
 
 }  // namespace
 
 // futex(2). `timeout` is a second count for the operations that move or wake on two words.
-Result<long> sys_futex(Thread& self, UserAddress word, int operation, uint32_t value, UserAddress timeout,
-                       UserAddress second_word, uint32_t third_value) {
+Result<long> sys_futex(Thread& self, UserAddress word, int operation, uint32_t value,
+                       UserAddress timeout, UserAddress second_word, uint32_t third_value) {
   const int command = operation & ~(kFutexPrivate | kFutexClockRealtime);
   const bool is_realtime = (operation & kFutexClockRealtime) != 0;
-  if (is_realtime && command != kWaitBitset && command != kWait && command != kLockPi2) return Errno::kNoSys;
-  const FutexScope scope = (operation & kFutexPrivate) != 0 ? FutexScope::kPrivate : FutexScope::kShared;
+  if (is_realtime && command != kWaitBitset && command != kWait && command != kLockPi2)
+    return Errno::kNoSys;
+  const FutexScope scope =
+      (operation & kFutexPrivate) != 0 ? FutexScope::kPrivate : FutexScope::kShared;
   const FutexAddress first{.address = word.value(), .scope = scope};
   const FutexAddress second{.address = second_word.value(), .scope = scope};
   const auto second_count = static_cast<uint32_t>(timeout.value());
   AddressSpace& memory = self.memory();
-  const auto deadline = [&] { return read_futex_timeout(command, is_realtime, UserIn<Timespec>(timeout)); };
+  const auto deadline = [&] {
+    return read_futex_timeout(command, is_realtime, UserIn<Timespec>(timeout));
+  };
 
   switch (command) {
-    case kWait: TRY(futex_wait(self, first, value, kFutexAnyBits, TRY(deadline()))); return 0;
-    case kWaitBitset: TRY(futex_wait(self, first, value, third_value, TRY(deadline()))); return 0;
-    case kWake: return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), kFutexAnyBits);
-    case kWakeBitset: return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), third_value);
+    case kWait:
+      TRY(futex_wait(self, first, value, kFutexAnyBits, TRY(deadline())));
+      return 0;
+    case kWaitBitset:
+      TRY(futex_wait(self, first, value, third_value, TRY(deadline())));
+      return 0;
+    case kWake:
+      return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), kFutexAnyBits);
+    case kWakeBitset:
+      return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), third_value);
     case kCmpRequeue:
       if (TRY(load_user_u32(memory, word)) != third_value) return Errno::kAgain;
       [[fallthrough]];
     case kRequeue:
-      if (static_cast<int32_t>(value) < 0 || static_cast<int32_t>(second_count) < 0) return Errno::kInval;
+      if (static_cast<int32_t>(value) < 0 || static_cast<int32_t>(second_count) < 0)
+        return Errno::kInval;
       return futex_requeue(memory, first, second, value, second_count);
-    case kWakeOp: return futex_wake_op(memory, first, second, count_of(value), count_of(second_count), third_value);
+    case kWakeOp:
+      return futex_wake_op(memory, first, second, count_of(value), count_of(second_count),
+                           third_value);
     case kLockPi:
-    case kLockPi2: TRY(futex_lock_pi(self, first, PiWait::kBlock, TRY(deadline()))); return 0;
-    case kTrylockPi: TRY(futex_lock_pi(self, first, PiWait::kTry, kNever)); return 0;
-    case kUnlockPi: TRY(futex_unlock_pi(self, first)); return 0;
-    default: return Errno::kNoSys;
+    case kLockPi2:
+      TRY(futex_lock_pi(self, first, PiWait::kBlock, TRY(deadline())));
+      return 0;
+    case kTrylockPi:
+      TRY(futex_lock_pi(self, first, PiWait::kTry, kNever));
+      return 0;
+    case kUnlockPi:
+      TRY(futex_unlock_pi(self, first));
+      return 0;
+    default:
+      return Errno::kNoSys;
   }
 }
 

@@ -8,15 +8,20 @@ namespace {
 
 constexpr uint32_t kTimerAbsTime = 1;  // TIMER_ABSTIME
 
-bool is_coarse(ClockId clock) { return clock == kClockRealtimeCoarse || clock == kClockMonotonicCoarse; }
+bool is_coarse(ClockId clock) {
+  return clock == kClockRealtimeCoarse || clock == kClockMonotonicCoarse;
+}
 
 // Errors: kRestartSys.
 Result<void> sleep_until(Nanoseconds deadline) {
   while (true) {
     switch (park(deadline, Interruptible::kYes)) {
-      case ParkResult::kTimedOut: return {};
-      case ParkResult::kInterrupted: return Errno::kRestartSys;
-      case ParkResult::kUnparked: break;
+      case ParkResult::kTimedOut:
+        return {};
+      case ParkResult::kInterrupted:
+        return Errno::kRestartSys;
+      case ParkResult::kUnparked:
+        break;
     }
   }
 }
@@ -52,7 +57,8 @@ Result<long> sys_clock_gettime(Thread& self, ClockId clock, UserOut<Timespec> ti
 
 Result<long> sys_clock_getres(Thread& self, ClockId clock, UserOut<Timespec> resolution) {
   TRY(read_clock(self, clock));
-  if (!resolution.is_null()) TRY(resolution.write(to_timespec(is_coarse(clock) ? kCoarseResolution : 1)));
+  if (!resolution.is_null())
+    TRY(resolution.write(to_timespec(is_coarse(clock) ? kCoarseResolution : 1)));
   return 0;
 }
 
@@ -89,8 +95,8 @@ Result<long> sys_nanosleep(Thread& self, UserIn<Timespec> duration, UserOut<Time
 }
 
 // clock_nanosleep(2). The clock of the process's CPU time is waited for in steps, as its timers are.
-Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags, UserIn<Timespec> duration,
-                                 UserOut<Timespec> remaining) {
+Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags,
+                                 UserIn<Timespec> duration, UserOut<Timespec> remaining) {
   const uint64_t wanted = TRY(to_nanoseconds(TRY(duration.read())));
   if (clock == kClockThreadCpu) return Errno::kInval;
   const bool is_absolute = (bits(flags) & kTimerAbsTime) != 0;
@@ -104,7 +110,8 @@ Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags, UserI
     return 0;
   }
   if (is_absolute) {
-    if (sleep_until(TRY(monotonic_deadline(clock, wanted))).is_error()) return Errno::kRestartNoHand;
+    if (sleep_until(TRY(monotonic_deadline(clock, wanted))).is_error())
+      return Errno::kRestartNoHand;
     return 0;
   }
   TRY(monotonic_deadline(clock, wanted));
@@ -135,7 +142,9 @@ Result<long> read_adjustment(UserInOut<ClockAdjustment> adjustment) {
 
 }  // namespace
 
-Result<long> sys_adjtimex(Thread&, UserInOut<ClockAdjustment> adjustment) { return read_adjustment(adjustment); }
+Result<long> sys_adjtimex(Thread&, UserInOut<ClockAdjustment> adjustment) {
+  return read_adjustment(adjustment);
+}
 
 Result<long> sys_clock_adjtime(Thread&, ClockId clock, UserInOut<ClockAdjustment> adjustment) {
   if (clock != kClockRealtime) return Errno::kOpNotSupp;

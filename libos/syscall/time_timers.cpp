@@ -38,16 +38,22 @@ Result<TimeSource> source_of(ClockId clock) {
   switch (clock) {
     case kClockRealtime:
     case kClockRealtimeAlarm:
-    case kClockTai: return TimeSource::kRealtime;
+    case kClockTai:
+      return TimeSource::kRealtime;
     case kClockMonotonic:
     case kClockBoottime:
-    case kClockBoottimeAlarm: return TimeSource::kMonotonic;
-    case kClockProcessCpu: return TimeSource::kProcessCpu;
-    case kClockThreadCpu: return TimeSource::kThreadCpu;
+    case kClockBoottimeAlarm:
+      return TimeSource::kMonotonic;
+    case kClockProcessCpu:
+      return TimeSource::kProcessCpu;
+    case kClockThreadCpu:
+      return TimeSource::kThreadCpu;
     case kClockMonotonicRaw:
     case kClockRealtimeCoarse:
-    case kClockMonotonicCoarse: return Errno::kOpNotSupp;
-    default: return Errno::kInval;
+    case kClockMonotonicCoarse:
+      return Errno::kOpNotSupp;
+    default:
+      return Errno::kInval;
   }
 }
 
@@ -81,13 +87,15 @@ Result<long> sys_setitimer(Thread& self, int which, UserIn<IntervalTimerValue> v
   const uint64_t first = TRY(to_nanoseconds(wanted.value));
   const uint64_t interval = TRY(to_nanoseconds(wanted.interval));
   IntervalTimer& timer = TRY(self.process().make_timers())->itimer(static_cast<uint32_t>(which));
-  const TimerSetting old = timer.set(first == 0 ? kNever : later(timer.clock_now(), first), interval);
+  const TimerSetting old =
+      timer.set(first == 0 ? kNever : later(timer.clock_now(), first), interval);
   if (!old_value.is_null()) TRY(old_value.write(to_user(old)));
   return 0;
 }
 
 // timer_create(2).
-Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> event, UserOut<int> timer_id) {
+Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> event,
+                              UserOut<int> timer_id) {
   const TimeSource source = TRY(source_of(clock));
   PosixTimer::Event wanted{.notify = PosixTimer::Notify::kSignal, .signal = kSigAlrm};
   if (!event.is_null()) {
@@ -96,8 +104,11 @@ Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> e
     wanted.signal = given.signal;
     switch (given.notify) {
       case kNotifySignal:
-      case kNotifyThread: break;
-      case kNotifyNone: wanted.notify = PosixTimer::Notify::kNone; break;
+      case kNotifyThread:
+        break;
+      case kNotifyNone:
+        wanted.notify = PosixTimer::Notify::kNone;
+        break;
       case kNotifySignal | kNotifyThreadId: {
         const RefPtr<Thread> thread = find_thread(given.thread);
         if (!thread || &thread->process() != &self.process()) return Errno::kInval;
@@ -105,12 +116,15 @@ Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> e
         wanted.thread = given.thread;
         break;
       }
-      default: return Errno::kInval;
+      default:
+        return Errno::kInval;
     }
-    if (wanted.notify != PosixTimer::Notify::kNone && !is_valid_signal(wanted.signal)) return Errno::kInval;
+    if (wanted.notify != PosixTimer::Notify::kNone && !is_valid_signal(wanted.signal))
+      return Errno::kInval;
   }
   ProcessTimers* timers = TRY(self.process().make_timers());
-  const auto value = event.is_null() ? ProcessTimers::Value::kTimerId : ProcessTimers::Value::kGiven;
+  const auto value =
+      event.is_null() ? ProcessTimers::Value::kTimerId : ProcessTimers::Value::kGiven;
   const int id = TRY(timers->add(source, static_cast<int>(clock), self.tid(), value, wanted));
   if (const Result<void> written = timer_id.write(id); written.is_error()) {
     timers->remove(id);

@@ -37,24 +37,27 @@ Result<uint64_t> read_cpu_clock(Thread& self, int clock) {
 
 Result<uint64_t> to_nanoseconds(Rusage::Time time) {
   constexpr int64_t kMicrosecondsPerSecond = 1'000'000;
-  if (time.seconds < 0 || time.microseconds < 0 || time.microseconds >= kMicrosecondsPerSecond) return Errno::kInval;
+  if (time.seconds < 0 || time.microseconds < 0 || time.microseconds >= kMicrosecondsPerSecond)
+    return Errno::kInval;
   return scaled(static_cast<uint64_t>(time.seconds),
                 static_cast<uint64_t>(time.microseconds) * kNanosecondsPerMicrosecond);
 }
 
 Rusage::Time to_timeval(uint64_t nanoseconds) {
   return {.seconds = static_cast<int64_t>(nanoseconds / kNanosecondsPerSecond),
-          .microseconds =
-              static_cast<int64_t>(nanoseconds % kNanosecondsPerSecond / kNanosecondsPerMicrosecond)};
+          .microseconds = static_cast<int64_t>(nanoseconds % kNanosecondsPerSecond /
+                                               kNanosecondsPerMicrosecond)};
 }
 
 Result<uint64_t> read_clock(Thread& self, ClockId clock) {
   switch (clock) {
     case kClockRealtime:
     case kClockRealtimeAlarm:
-    case kClockTai: return realtime_now();
+    case kClockTai:
+      return realtime_now();
     // As of the last tick, so never ahead of the exact clocks.
-    case kClockRealtimeCoarse: return realtime_now() - monotonic_now() % kCoarseResolution;
+    case kClockRealtimeCoarse:
+      return realtime_now() - monotonic_now() % kCoarseResolution;
     case kClockMonotonicCoarse: {
       const uint64_t now = monotonic_now();
       return now - now % kCoarseResolution;
@@ -62,10 +65,14 @@ Result<uint64_t> read_clock(Thread& self, ClockId clock) {
     case kClockMonotonic:
     case kClockMonotonicRaw:
     case kClockBoottime:
-    case kClockBoottimeAlarm: return monotonic_now();
-    case kClockProcessCpu: return self.process().cpu_time();
-    case kClockThreadCpu: return self.cpu_time();
-    default: break;
+    case kClockBoottimeAlarm:
+      return monotonic_now();
+    case kClockProcessCpu:
+      return self.process().cpu_time();
+    case kClockThreadCpu:
+      return self.cpu_time();
+    default:
+      break;
   }
   if (static_cast<int>(clock) >= 0) return Errno::kInval;
   return read_cpu_clock(self, static_cast<int>(clock));
@@ -75,7 +82,8 @@ Result<Nanoseconds> monotonic_deadline(ClockId clock, uint64_t absolute) {
   switch (clock) {
     case kClockMonotonic:
     case kClockBoottime:
-    case kClockBoottimeAlarm: return absolute;
+    case kClockBoottimeAlarm:
+      return absolute;
     case kClockRealtime:
     case kClockRealtimeAlarm:
     case kClockTai: {
@@ -84,8 +92,10 @@ Result<Nanoseconds> monotonic_deadline(ClockId clock, uint64_t absolute) {
     }
     case kClockMonotonicRaw:
     case kClockRealtimeCoarse:
-    case kClockMonotonicCoarse: return Errno::kOpNotSupp;
-    default: return Errno::kInval;
+    case kClockMonotonicCoarse:
+      return Errno::kOpNotSupp;
+    default:
+      return Errno::kInval;
   }
 }
 

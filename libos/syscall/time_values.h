@@ -13,13 +13,14 @@ namespace occlum {
 class Thread;
 
 constexpr uint64_t kNanosecondsPerMicrosecond = 1000;
-constexpr uint64_t kCoarseResolution = 4'000'000;      // of the coarse clocks: 250 ticks a second, as Debian's
+constexpr uint64_t kCoarseResolution =
+    4'000'000;  // of the coarse clocks: 250 ticks a second, as Debian's
 constexpr uint64_t kNanosecondsPerTick = 10'000'000;  // clock ticks of times(2): 100 a second
 
 // clock_gettime(2)'s clocks.
-constexpr ClockId kClockRealtime{0}, kClockMonotonic{1}, kClockProcessCpu{2}, kClockThreadCpu{3}, kClockMonotonicRaw{4},
-    kClockRealtimeCoarse{5}, kClockMonotonicCoarse{6}, kClockBoottime{7}, kClockRealtimeAlarm{8},
-    kClockBoottimeAlarm{9}, kClockTai{11};
+constexpr ClockId kClockRealtime{0}, kClockMonotonic{1}, kClockProcessCpu{2}, kClockThreadCpu{3},
+    kClockMonotonicRaw{4}, kClockRealtimeCoarse{5}, kClockMonotonicCoarse{6}, kClockBoottime{7},
+    kClockRealtimeAlarm{8}, kClockBoottimeAlarm{9}, kClockTai{11};
 
 // Seconds and microseconds; kInval for what no timeval holds. (Timespecs: deadline.h.)
 Result<uint64_t> to_nanoseconds(Rusage::Time time);

@@ -21,7 +21,9 @@ namespace occlum {
 class TraceLine {
  public:
   explicit TraceLine(std::span<char> buffer) : buffer_(buffer) {}
-  std::string_view text() const { return std::string_view(buffer_.begin(), buffer_.begin() + used_); }
+  std::string_view text() const {
+    return std::string_view(buffer_.begin(), buffer_.begin() + used_);
+  }
 
   template <typename... Args>
   void add(FormatString<std::type_identity_t<Args>...> format, const Args&... args) {

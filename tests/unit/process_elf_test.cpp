@@ -20,7 +20,8 @@ struct Segment {
   uint64_t offset, address, file_size, memory_size, alignment;
 };
 
-std::vector<std::byte> make_elf(ElfType type, const std::vector<Segment>& segments, size_t size = 0x3000) {
+std::vector<std::byte> make_elf(ElfType type, const std::vector<Segment>& segments,
+                                size_t size = 0x3000) {
   std::vector<std::byte> file(size);
   put<uint32_t>(file, 0, 0x464c457f);
   file[4] = std::byte{2};
@@ -53,8 +54,10 @@ std::vector<std::byte> good_elf() {
 }
 
 Result<ElfImage> parse(std::span<const std::byte> file) {
-  const ElfHeader header = TRY(parse_elf_header(file.first(std::min<size_t>(file.size(), 256)), file.size()));
-  return parse_elf_program(header, file.subspan(header.table_offset, header.table_bytes()), file.size(), kLimit);
+  const ElfHeader header =
+      TRY(parse_elf_header(file.first(std::min<size_t>(file.size(), 256)), file.size()));
+  return parse_elf_program(header, file.subspan(header.table_offset, header.table_bytes()),
+                           file.size(), kLimit);
 }
 
 Errno error_of(const std::vector<std::byte>& file) {
@@ -116,16 +119,22 @@ TEST(Elf, RefusesWhatLinuxRefuses) {
   std::vector<std::byte> object = good_elf();
   put<uint16_t>(object, 16, 1);  // ET_REL
   EXPECT_EQ(error_of(object), Errno::kNoExec);
-  EXPECT_EQ(error_of(make_elf(ElfType::kDynamic, {{3, 4, 0x400, 0x400, 28, 28, 1}})), Errno::kNoExec);
+  EXPECT_EQ(error_of(make_elf(ElfType::kDynamic, {{3, 4, 0x400, 0x400, 28, 28, 1}})),
+            Errno::kNoExec);
   // More in the file than in memory; an end that wraps; an address that does not fit its offset.
-  EXPECT_EQ(error_of(make_elf(ElfType::kDynamic, {{1, 5, 0, 0, 0x1000, 0x800, 0x1000}})), Errno::kInval);
-  EXPECT_EQ(error_of(make_elf(ElfType::kExecutable, {{1, 5, 0, UINT64_MAX - 0xfff, 0x100, 0x2000, 0x1000}})),
+  EXPECT_EQ(error_of(make_elf(ElfType::kDynamic, {{1, 5, 0, 0, 0x1000, 0x800, 0x1000}})),
             Errno::kInval);
-  EXPECT_EQ(error_of(make_elf(ElfType::kExecutable, {{1, 5, 0x10, 0x400000, 0x100, 0x100, 0x1000}})), Errno::kInval);
+  EXPECT_EQ(error_of(make_elf(ElfType::kExecutable,
+                              {{1, 5, 0, UINT64_MAX - 0xfff, 0x100, 0x2000, 0x1000}})),
+            Errno::kInval);
+  EXPECT_EQ(
+      error_of(make_elf(ElfType::kExecutable, {{1, 5, 0x10, 0x400000, 0x100, 0x100, 0x1000}})),
+      Errno::kInval);
 }
 
 TEST(Elf, FindsHeadersThroughTheSegmentThatMapsThem) {
-  const Result<ElfImage> image = parse(make_elf(ElfType::kExecutable, {{1, 5, 0, 0x400000, 0x1000, 0x1000, 0x1000}}));
+  const Result<ElfImage> image =
+      parse(make_elf(ElfType::kExecutable, {{1, 5, 0, 0x400000, 0x1000, 0x1000, 0x1000}}));
   ASSERT_FALSE(image.is_error());
   EXPECT_EQ(image.value().headers_address, 0x400040u);
 }

@@ -35,7 +35,8 @@ TEST(Script, Lines) {
 // 255 bytes count: a path that they cut off is no path, an argument may be cut.
 TEST(Script, TheLimit) {
   EXPECT_EQ(shown("#!/" + std::string(300, 'x') + "\n").substr(0, 7), "ENOEXEC");
-  const std::string long_argument = shown(("#!/bin/sh " + std::string(300, 'y') + "\n").substr(0, kScriptHeadSize));
+  const std::string long_argument =
+      shown(("#!/bin/sh " + std::string(300, 'y') + "\n").substr(0, kScriptHeadSize));
   EXPECT_EQ(long_argument.substr(0, 9), "/bin/sh|y");
   EXPECT_LT(long_argument.size(), 256u);
   EXPECT_EQ(shown("#!/" + std::string(252, 'x') + "\n"), "/" + std::string(252, 'x'));

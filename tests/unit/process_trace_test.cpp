@@ -19,9 +19,11 @@ std::string traced(Result<long> result, Args... args) {
 }
 
 TEST(Trace, Arguments) {
-  EXPECT_EQ(traced(3L, kAtCwd, Fd{4}, Flags{0x241}, Mode{0644}), "[pid 7] call(AT_FDCWD, 4, 0x241, 0644) = 3");
+  EXPECT_EQ(traced(3L, kAtCwd, Fd{4}, Flags{0x241}, Mode{0644}),
+            "[pid 7] call(AT_FDCWD, 4, 0x241, 0644) = 3");
   EXPECT_EQ(traced(0L, Mode{0}, -1, uint64_t{9}), "[pid 7] call(0, -1, 9) = 0");
-  EXPECT_EQ(traced(0L, UserAddress(), UserOut<int>(UserAddress(0x1234))), "[pid 7] call(NULL, 0x1234) = 0");
+  EXPECT_EQ(traced(0L, UserAddress(), UserOut<int>(UserAddress(0x1234))),
+            "[pid 7] call(NULL, 0x1234) = 0");
   EXPECT_EQ(traced(0L, SignalNumber{kSigTerm}, SignalNumber{34}, SignalNumber{99}),
             "[pid 7] call(SIGTERM, SIGRT_2, 99) = 0");
   EXPECT_EQ(traced(0L, ClockId{1}, ClockId{-6}), "[pid 7] call(CLOCK_MONOTONIC, -6) = 0");

@@ -56,6 +56,10 @@ uint32_t vcpu_count() { return static_cast<uint32_t>(boot_parameters().vcpus); }
 
 Result<void> start_vcpu(uint32_t index) {
   const uint64_t tcs = TRY(allocate_pages(kVcpuPages));
+  // The pages may hold old data; a TCS with a reserved bit set cannot be entered.
+#pragma clang unsafe_buffer_usage begin
+  zero_bytes(std::span(reinterpret_cast<std::byte*>(tcs), kVcpuPages * kPageSize));
+#pragma clang unsafe_buffer_usage end
   const uint64_t ssa = tcs + kTcsPages * kPageSize;
   const uint64_t block_address = ssa + kSsaPages * kPageSize;
   const uint64_t exception_stack = block_address + (kBlockPages + kExceptionStackPages) * kPageSize;

@@ -7,12 +7,15 @@ DefaultAction default_action(int signal) {
   switch (signal) {
     case kSigChld:
     case kSigUrg:
-    case kSigWinch: return DefaultAction::kIgnore;
-    case kSigCont: return DefaultAction::kContinue;
+    case kSigWinch:
+      return DefaultAction::kIgnore;
+    case kSigCont:
+      return DefaultAction::kContinue;
     case kSigStop:
     case kSigTstp:
     case kSigTtin:
-    case kSigTtou: return DefaultAction::kStop;
+    case kSigTtou:
+      return DefaultAction::kStop;
     case kSigQuit:
     case kSigIll:
     case kSigTrap:
@@ -22,8 +25,10 @@ DefaultAction default_action(int signal) {
     case kSigSegv:
     case kSigXCpu:
     case kSigXFsz:
-    case kSigSys: return DefaultAction::kCoreDump;
-    default: return DefaultAction::kTerminate;
+    case kSigSys:
+      return DefaultAction::kCoreDump;
+    default:
+      return DefaultAction::kTerminate;
   }
 }
 

@@ -17,8 +17,8 @@ constexpr uint64_t kSaNoCldStop = 1, kSaNoCldWait = 2, kSaSigInfo = 4, kSaUnsupp
                    kSaExposeTagBits = 0x800, kSaRestorer = 0x04000000, kSaOnStack = 0x08000000,
                    kSaRestart = 0x10000000, kSaNoDefer = 0x40000000, kSaResetHand = 0x80000000;
 // The rest is cleared by sigaction(2), so that programs can find out what there is.
-constexpr uint64_t kSaKnown = kSaNoCldStop | kSaNoCldWait | kSaSigInfo | kSaExposeTagBits | kSaRestorer |
-                              kSaOnStack | kSaRestart | kSaNoDefer | kSaResetHand;
+constexpr uint64_t kSaKnown = kSaNoCldStop | kSaNoCldWait | kSaSigInfo | kSaExposeTagBits |
+                              kSaRestorer | kSaOnStack | kSaRestart | kSaNoDefer | kSaResetHand;
 
 // The kernel's struct sigaction of x86-64.
 struct SignalAction {
@@ -46,8 +46,8 @@ class SignalActions : public RefCounted<SignalActions> {
   SignalAction take(int signal);
 
   Result<RefPtr<SignalActions>> clone() const;  // fork
-  void reset_for_exec();                        // handlers become SIG_DFL, ignored ones stay ignored
-  void reset_all();                             // CLONE_CLEAR_SIGHAND
+  void reset_for_exec();  // handlers become SIG_DFL, ignored ones stay ignored
+  void reset_all();       // CLONE_CLEAR_SIGHAND
 
  private:
   using Table = std::array<SignalAction, kSigMax>;

@@ -39,7 +39,8 @@ void settle_without_handler(Thread& self, UserRegisters& registers) {
   if ((self.work() & Thread::kRestart) == 0) return;
   self.clear_work(Thread::kRestart);
   const Errno code = static_cast<Errno>(-static_cast<int64_t>(registers.rax));
-  run_again(registers, code == Errno::kRestartRestartBlock ? kNrRestartSyscall : registers.original_rax);
+  run_again(registers,
+            code == Errno::kRestartRestartBlock ? kNrRestartSyscall : registers.original_rax);
 }
 
 // The stack cannot take the frame: SIGSEGV, and death when that was the signal.
@@ -48,7 +49,8 @@ void frame_failed(Thread& self, int signal) {
   force_signal(self, SignalInfo::from_kernel(kSigSegv));
 }
 
-void run_handler(Thread& self, UserRegisters& registers, const SignalInfo& info, const SignalAction& action) {
+void run_handler(Thread& self, UserRegisters& registers, const SignalInfo& info,
+                 const SignalAction& action) {
   settle_for_handler(self, registers, action);
   if (push_signal_frame(self, registers, info, action).is_error()) frame_failed(self, info.signal);
 }
@@ -56,9 +58,12 @@ void run_handler(Thread& self, UserRegisters& registers, const SignalInfo& info,
 void act_by_default(Thread& self, int signal, uint32_t continues) {
   switch (default_action(signal)) {
     case DefaultAction::kIgnore:
-    case DefaultAction::kContinue: return;
-    case DefaultAction::kStop: return begin_stop(self, signal, continues);
-    case DefaultAction::kTerminate: return exit_process(self, signal);
+    case DefaultAction::kContinue:
+      return;
+    case DefaultAction::kStop:
+      return begin_stop(self, signal, continues);
+    case DefaultAction::kTerminate:
+      return exit_process(self, signal);
     case DefaultAction::kCoreDump: {
       // No core file is written; the status says that there would be one where the program asked for it.
       constexpr int kCoreDumped = 0x80;

@@ -1,12 +1,12 @@
 // Faults of programs: resolved by the address space, emulated, or turned into signals (arch/x86/kernel/traps.c and
 // mm/fault.c say which signal and si_code each vector gives).
+#include "libos/process/signals/fault.h"
 #include "libos/arch/arch.h"
 #include "libos/arch/task_context.h"
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
 #include "libos/process/exit.h"
 #include "libos/process/process.h"
-#include "libos/process/signals/fault.h"
 #include "libos/process/signals/frame.h"
 #include "libos/process/signals/send.h"
 
@@ -14,8 +14,17 @@ namespace occlum {
 namespace {
 
 enum Vector : uint8_t {
-  kDivide = 0, kDebug = 1, kBreakpoint = 3, kOverflow = 4, kBound = 5, kInvalidOpcode = 6, kGeneralProtection = 13,
-  kPageFault = 14, kX87 = 16, kAlignment = 17, kSimd = 19,
+  kDivide = 0,
+  kDebug = 1,
+  kBreakpoint = 3,
+  kOverflow = 4,
+  kBound = 5,
+  kInvalidOpcode = 6,
+  kGeneralProtection = 13,
+  kPageFault = 14,
+  kX87 = 16,
+  kAlignment = 17,
+  kSimd = 19,
 };
 
 void page_fault(Thread& self, const FaultInfo& fault) {
@@ -24,7 +33,8 @@ void page_fault(Thread& self, const FaultInfo& fault) {
                         : (fault.error_code & kWriteBit) != 0 ? Access::kWrite
                                                               : Access::kRead;
   switch (self.memory().handle_fault(fault.address, access)) {
-    case FaultResult::kResolved: return;
+    case FaultResult::kResolved:
+      return;
     case FaultResult::kNoMapping:
       return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvMapErr, fault.address));
     case FaultResult::kNoPermission:
@@ -43,7 +53,8 @@ bool emulate_cpuid(Thread& self, UserRegisters& registers) {
   std::array<std::byte, 2> bytes = {};
   if (copy_from_user(self.memory(), bytes, UserAddress(registers.rip)).is_error()) return false;
   if (bytes != kCpuid) return false;
-  const CpuidResult result = cpuid(static_cast<uint32_t>(registers.rax), static_cast<uint32_t>(registers.rcx));
+  const CpuidResult result =
+      cpuid(static_cast<uint32_t>(registers.rax), static_cast<uint32_t>(registers.rcx));
   registers.rax = result.eax;
   registers.rbx = result.ebx;
   registers.rcx = result.ecx;
@@ -55,7 +66,8 @@ bool emulate_cpuid(Thread& self, UserRegisters& registers) {
 // In an enclave int3 reports its own address; elsewhere it is the next one.
 void breakpoint(Thread& self, UserRegisters& registers) {
   std::byte instruction = {};
-  if (!copy_from_user(self.memory(), bytes_of(instruction), UserAddress(registers.rip)).is_error() &&
+  if (!copy_from_user(self.memory(), bytes_of(instruction), UserAddress(registers.rip))
+           .is_error() &&
       instruction == std::byte{0xcc}) {
     registers.rip += 1;
   }
@@ -79,16 +91,22 @@ void trap_signal(Thread& self, const UserRegisters& registers, const FaultInfo& 
     force_signal(self, SignalInfo::of_fault(signal, code, registers.rip));
   };
   switch (fault.vector) {
-    case kDivide: return at_rip(kSigFpe, kFpeIntDiv);
-    case kDebug: return at_rip(kSigTrap, kTrapTrace);
-    case kInvalidOpcode: return at_rip(kSigIll, kIllOpn);
+    case kDivide:
+      return at_rip(kSigFpe, kFpeIntDiv);
+    case kDebug:
+      return at_rip(kSigTrap, kTrapTrace);
+    case kInvalidOpcode:
+      return at_rip(kSigIll, kIllOpn);
     case kX87:
-    case kSimd: return at_rip(kSigFpe, float_exception_code(pending_float_exceptions(self, fault.vector)));
-    case kAlignment: return force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrAln, 0));
+    case kSimd:
+      return at_rip(kSigFpe, float_exception_code(pending_float_exceptions(self, fault.vector)));
+    case kAlignment:
+      return force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrAln, 0));
     case kOverflow:
     case kBound:
     case kGeneralProtection:
-    default: return force_signal(self, SignalInfo::from_kernel(kSigSegv));
+    default:
+      return force_signal(self, SignalInfo::from_kernel(kSigSegv));
   }
 }
 

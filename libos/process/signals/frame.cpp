@@ -15,15 +15,34 @@ constexpr uint64_t kRestorableFlags = 0x50dd5;
 constexpr uint64_t kDirectionFlag = 0x400, kTrapFlag = 0x100, kResumeFlag = 0x10000;
 
 SignalContext context_of(const UserRegisters& r, const Thread::Trap& trap, SignalSet mask) {
-  return SignalContext{.r8 = r.r8, .r9 = r.r9, .r10 = r.r10, .r11 = r.r11,
-                       .r12 = r.r12, .r13 = r.r13, .r14 = r.r14, .r15 = r.r15,
-                       .rdi = r.rdi, .rsi = r.rsi, .rbp = r.rbp, .rbx = r.rbx,
-                       .rdx = r.rdx, .rax = r.rax, .rcx = r.rcx, .rsp = r.rsp,
-                       .rip = r.rip, .rflags = r.rflags,
-                       .cs = kUserCs, .gs = 0, .fs = 0, .ss = kUserSs,
-                       .error_code = trap.error_code, .trap_number = trap.number,
-                       .old_mask = mask.bits(), .fault_address = trap.address,
-                       .xstate = 0, .reserved = {}};
+  return SignalContext{.r8 = r.r8,
+                       .r9 = r.r9,
+                       .r10 = r.r10,
+                       .r11 = r.r11,
+                       .r12 = r.r12,
+                       .r13 = r.r13,
+                       .r14 = r.r14,
+                       .r15 = r.r15,
+                       .rdi = r.rdi,
+                       .rsi = r.rsi,
+                       .rbp = r.rbp,
+                       .rbx = r.rbx,
+                       .rdx = r.rdx,
+                       .rax = r.rax,
+                       .rcx = r.rcx,
+                       .rsp = r.rsp,
+                       .rip = r.rip,
+                       .rflags = r.rflags,
+                       .cs = kUserCs,
+                       .gs = 0,
+                       .fs = 0,
+                       .ss = kUserSs,
+                       .error_code = trap.error_code,
+                       .trap_number = trap.number,
+                       .old_mask = mask.bits(),
+                       .fault_address = trap.address,
+                       .xstate = 0,
+                       .reserved = {}};
 }
 
 void load_context(UserRegisters& r, const SignalContext& c) {
@@ -58,8 +77,8 @@ Result<void> read_xstate(Thread& self, uint64_t at) {
   XstateNote note;
   TRY(copy_from_user(memory, bytes_of(note), UserAddress(at + kXstateNoteOffset)));
   uint32_t magic2 = 0;
-  bool is_extended = note.magic1 == kXstateMagic1 && note.size >= kLegacyXstateSize + 64 && note.size <= size &&
-                     note.extended_size >= note.size + sizeof(magic2);
+  bool is_extended = note.magic1 == kXstateMagic1 && note.size >= kLegacyXstateSize + 64 &&
+                     note.size <= size && note.extended_size >= note.size + sizeof(magic2);
   if (is_extended) {
     TRY(copy_from_user(memory, bytes_of(magic2), UserAddress(at + note.size)));
     is_extended = magic2 == kXstateMagic2;
@@ -93,7 +112,8 @@ Result<void> pop_xstate(Thread& self, uint64_t at) {
 
 bool is_on_signal_stack(const SignalStack& stack, uint64_t stack_pointer) {
   if ((stack.flags & kStackAutoDisarm) != 0) return false;
-  return stack.size != 0 && stack_pointer > stack.address && stack_pointer - stack.address <= stack.size;
+  return stack.size != 0 && stack_pointer > stack.address &&
+         stack_pointer - stack.address <= stack.size;
 }
 
 uint64_t minimum_signal_stack_size() {
@@ -120,8 +140,8 @@ Result<void> push_signal_frame(Thread& self, UserRegisters& registers, const Sig
   frame.return_address = action.restorer;
   frame.context.flags = kContextHasXstate | kContextHasSs | kContextStrictSs;
   frame.context.stack = stack;
-  frame.context.stack.flags =
-      (stack.flags & kStackAutoDisarm) | (stack.size == 0 ? kStackDisable : (was_on ? kOnStack : 0));
+  frame.context.stack.flags = (stack.flags & kStackAutoDisarm) |
+                              (stack.size == 0 ? kStackDisable : (was_on ? kOnStack : 0));
   frame.context.registers = context_of(registers, self.last_trap, mask);
   frame.context.registers.xstate = layout.xstate;
   frame.context.mask = mask;
@@ -133,7 +153,8 @@ Result<void> push_signal_frame(Thread& self, UserRegisters& registers, const Sig
   }
   if (pushed.is_error()) return Errno::kFault;
 
-  constexpr uint64_t kContextOffset = offsetof(SignalFrame, context), kInfoOffset = offsetof(SignalFrame, info);
+  constexpr uint64_t kContextOffset = offsetof(SignalFrame, context),
+                     kInfoOffset = offsetof(SignalFrame, info);
   registers.rdi = static_cast<uint64_t>(info.signal);
   registers.rsi = layout.frame + kInfoOffset;
   registers.rdx = layout.frame + kContextOffset;
@@ -153,7 +174,8 @@ Result<void> push_signal_frame(Thread& self, UserRegisters& registers, const Sig
 Result<void> pop_signal_frame(Thread& self, UserRegisters& registers) {
   // The handler's return popped the frame's first word.
   SignalFrame frame;
-  TRY(copy_from_user(self.memory(), bytes_of(frame), UserAddress(registers.rsp - sizeof(uint64_t))));
+  TRY(copy_from_user(self.memory(), bytes_of(frame),
+                     UserAddress(registers.rsp - sizeof(uint64_t))));
   const UserContext& context = frame.context;
   if (!user_range().contains(context.registers.rip)) return Errno::kFault;
   self.set_signal_mask(context.mask);
@@ -166,8 +188,10 @@ Result<void> pop_signal_frame(Thread& self, UserRegisters& registers) {
     if (mode == kStackDisable) {
       self.signal_stack = SignalStack{};
     } else if ((mode == 0 || mode == kOnStack) && stack.size >= 2048) {
-      self.signal_stack = SignalStack{.address = stack.address, .flags = stack.flags & kStackAutoDisarm,
-                                      .padding = 0, .size = stack.size};
+      self.signal_stack = SignalStack{.address = stack.address,
+                                      .flags = stack.flags & kStackAutoDisarm,
+                                      .padding = 0,
+                                      .size = stack.size};
     }
   }
   return {};

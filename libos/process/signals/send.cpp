@@ -53,7 +53,8 @@ Thread* choose_thread(ProcessTree& tree, Process& process, int signal) {
   for (Thread& thread : process.links(tree).threads) {
     if (thread.has_ended() || (has_blocked(thread, signal) && signal != kSigKill)) continue;
     if (thread.is_leader()) return &thread;
-    if (chosen == nullptr || ((chosen->work() & Thread::kSignal) != 0 && (thread.work() & Thread::kSignal) == 0)) {
+    if (chosen == nullptr ||
+        ((chosen->work() & Thread::kSignal) != 0 && (thread.work() & Thread::kSignal) == 0)) {
       chosen = &thread;
     }
   }
@@ -122,8 +123,9 @@ void notify_parent_of_job_control(ProcessTree& tree, Process& process, int code,
 SignalInfo child_info(ProcessTree& tree, Process& process, int signal, int code, int status) {
   constexpr uint64_t kTick = 10'000'000;
   const Process::Links& links = process.links(tree);
-  const RefPtr<SharedCredentials> credentials =
-      links.threads.is_empty() ? links.last_credentials : links.threads.first()->share_credentials();
+  const RefPtr<SharedCredentials> credentials = links.threads.is_empty()
+                                                    ? links.last_credentials
+                                                    : links.threads.first()->share_credentials();
   SignalInfo info;
   info.signal = signal;
   info.code = code;
@@ -136,8 +138,8 @@ SignalInfo child_info(ProcessTree& tree, Process& process, int signal, int code,
   return info;
 }
 
-Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target, const SignalInfo& info,
-                         RefPtr<QueuedSignal> node) {
+Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target,
+                         const SignalInfo& info, RefPtr<QueuedSignal> node) {
   const int signal = info.signal;
   if (!process.is_kernel()) apply_job_control(tree, process, signal);
   if (is_dropped(tree, process, target, signal)) return {};
@@ -155,7 +157,8 @@ Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target, co
     }
     return {};
   };
-  TRY(target != nullptr ? target->own_pending().with(record) : process.shared_pending().with(record));
+  TRY(target != nullptr ? target->own_pending().with(record)
+                        : process.shared_pending().with(record));
   process.signal_queue().wake_all();
 
   Thread* taker = target;

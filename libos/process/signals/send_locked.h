@@ -14,8 +14,8 @@ class Thread;
 struct ProcessTree;
 
 // `target` null: to the process. `node`: the sender's own, which must not be queued; made when null.
-Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target, const SignalInfo& info,
-                         RefPtr<QueuedSignal> node = nullptr);
+Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target,
+                         const SignalInfo& info, RefPtr<QueuedSignal> node = nullptr);
 
 // Something that the thread has to look at is pending.
 void wake_for_signal(Thread& thread);

@@ -69,8 +69,12 @@ class SignalSet {
   // 0 when empty.
   constexpr int first() const { return bits_ == 0 ? 0 : std::countr_zero(bits_) + 1; }
 
-  friend constexpr SignalSet operator|(SignalSet a, SignalSet b) { return SignalSet(a.bits_ | b.bits_); }
-  friend constexpr SignalSet operator&(SignalSet a, SignalSet b) { return SignalSet(a.bits_ & b.bits_); }
+  friend constexpr SignalSet operator|(SignalSet a, SignalSet b) {
+    return SignalSet(a.bits_ | b.bits_);
+  }
+  friend constexpr SignalSet operator&(SignalSet a, SignalSet b) {
+    return SignalSet(a.bits_ & b.bits_);
+  }
   friend constexpr SignalSet operator~(SignalSet a) { return SignalSet(~a.bits_); }
   constexpr bool operator==(const SignalSet&) const = default;
 
@@ -89,17 +93,18 @@ constexpr SignalSet kSynchronousSignals =
     SignalSet::of(kSigSegv, kSigBus, kSigIll, kSigTrap, kSigFpe, kSigSys);
 
 // si_code.
-constexpr int kSiUser = 0, kSiKernel = 0x80, kSiQueue = -1, kSiTimer = -2, kSiMesgQ = -3, kSiAsyncIo = -4,
-              kSiSigIo = -5, kSiTkill = -6;
+constexpr int kSiUser = 0, kSiKernel = 0x80, kSiQueue = -1, kSiTimer = -2, kSiMesgQ = -3,
+              kSiAsyncIo = -4, kSiSigIo = -5, kSiTkill = -6;
 constexpr int kIllOpn = 2, kIllPrvOpc = 5;
-constexpr int kFpeIntDiv = 1, kFpeIntOvf = 2, kFpeFltDiv = 3, kFpeFltOvf = 4, kFpeFltUnd = 5, kFpeFltRes = 6,
-              kFpeFltInv = 7;
+constexpr int kFpeIntDiv = 1, kFpeIntOvf = 2, kFpeFltDiv = 3, kFpeFltOvf = 4, kFpeFltUnd = 5,
+              kFpeFltRes = 6, kFpeFltInv = 7;
 constexpr int kSegvMapErr = 1, kSegvAccErr = 2, kSegvBndErr = 3;
 constexpr int kBusAdrAln = 1, kBusAdrErr = 2;
 constexpr int kTrapBrkpt = 1, kTrapTrace = 2;
-constexpr int kCldExited = 1, kCldKilled = 2, kCldDumped = 3, kCldTrapped = 4, kCldStopped = 5, kCldContinued = 6;
-constexpr int kPollInCode = 1, kPollOutCode = 2, kPollMsgCode = 3, kPollErrCode = 4, kPollPriCode = 5,
-              kPollHupCode = 6;
+constexpr int kCldExited = 1, kCldKilled = 2, kCldDumped = 3, kCldTrapped = 4, kCldStopped = 5,
+              kCldContinued = 6;
+constexpr int kPollInCode = 1, kPollOutCode = 2, kPollMsgCode = 3, kPollErrCode = 4,
+              kPollPriCode = 5, kPollHupCode = 6;
 
 // siginfo_t's used part.
 struct SignalInfo {
