@@ -13,10 +13,9 @@ host_enter_enclave:
   pushq %r14
   pushq %r15
   movq 64(%rsp), %rax       # entry: the second stack argument
-  pushq %rax                # keeps the stack aligned: seven pushes and the argument below
-  pushq 64(%rsp)            # run: the first stack argument, seven pushes above
+  pushq 56(%rsp)            # run: the first stack argument; with it the stack is aligned for a call
   call *%rax
-  addq $16, %rsp
+  addq $8, %rsp
   popq %r15
   popq %r14
   popq %r13

@@ -4,11 +4,7 @@
 #include <bit>
 #include <optional>
 
-#include "libos/fs/vfs/inode.h"
-#include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/memory.h"
-#include "libos/mm/user.h"
-#include "libos/process/signals/send.h"
 
 namespace occlum {
 
@@ -18,7 +14,6 @@ constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
 constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 // Pages that an empty pipe keeps, so that a stream does not allocate all the time.
 constexpr size_t kKeptPages = Pipe::kDefaultCapacity / kPageSize;
-constexpr uint32_t kFionRead = 0x541b;
 
 enum class Attempt { kDone, kBusy, kMustWait };
 
@@ -332,82 +327,6 @@ Result<void> Pipe::wait_for_writer() {
 
 bool Pipe::has_readers() const {
   return state_.with([](const State& state) { return state.readers != 0; });
-}
-
-// --- ends ---
-
-PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path, uint64_t number)
-    : File(flags), pipe_(std::move(pipe)), path_(std::move(path)), number_(number) {
-  if (can_read()) pipe_->add_reader();
-  if (can_write()) pipe_->add_writer();
-}
-
-PipeEnd::~PipeEnd() {
-  if (can_read()) pipe_->remove_reader();
-  if (can_write()) pipe_->remove_writer();
-}
-
-Result<RefPtr<PipeEnd>> PipeEnd::create(RefPtr<Pipe> pipe, uint32_t flags, Path path) {
-  return make_ref<PipeEnd>(std::move(pipe), flags, std::move(path), uint64_t{0});
-}
-
-Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {
-  constexpr uint32_t kReadOnly = 0, kWriteOnly = 1;
-  auto pipe = TRY(Pipe::create());
-  const uint64_t number = next_anonymous_number();
-  Pair pair;
-  pair.reader = TRY(make_ref<PipeEnd>(pipe, flags | kReadOnly, Path(), number));
-  pair.writer = TRY(make_ref<PipeEnd>(pipe, flags | kWriteOnly, Path(), number));
-  return pair;
-}
-
-Result<size_t> PipeEnd::read(DataSink& sink) {
-  return pipe_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
-}
-
-// A write that finds no reader raises SIGPIPE, also when a part of it was taken.
-Result<size_t> PipeEnd::write(DataSource& source) {
-  const Result<size_t> written =
-      pipe_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
-  if (written.is_error() ? written.error() == Errno::kPipe
-                         : source.remaining() != 0 && !pipe_->has_readers()) {
-    send_signal_to_self(kSigPipe);
-  }
-  return written;
-}
-
-Result<long> PipeEnd::ioctl(Thread&, uint32_t request, uint64_t argument) {
-  if (request != kFionRead) return Errno::kNotTty;
-  TRY(UserOut<int>(UserAddress(argument)).write(static_cast<int>(pipe_->readable_bytes())));
-  return 0L;
-}
-
-Result<long> PipeEnd::fcntl(int command, uint64_t argument) {
-  constexpr int kSetPipeSize = 1031, kGetPipeSize = 1032;
-  if (command == kGetPipeSize) return static_cast<long>(pipe_->capacity());
-  if (command != kSetPipeSize) return File::fcntl(command, argument);
-  const auto size = static_cast<uint32_t>(argument);
-  if (size > static_cast<uint32_t>(INT32_MAX)) return Errno::kInval;
-  return static_cast<long>(TRY(pipe_->set_capacity(size)));
-}
-
-PollEvents PipeEnd::poll(Poller* poller) {
-  PollEvents events = 0;
-  if (can_read()) events |= pipe_->poll_read_end(poller);
-  if (can_write()) events |= pipe_->poll_write_end(poller);
-  return events;
-}
-
-Inode* PipeEnd::inode() { return path_.is_null() ? nullptr : &path_.inode(); }
-
-Result<Stat> PipeEnd::stat() {
-  if (!path_.is_null()) return File::stat();
-  return anonymous_stat(type_bits(FileType::kFifo) | 0600, number_);
-}
-
-Result<String> PipeEnd::describe() {
-  if (!path_.is_null()) return File::describe();
-  return describe_anonymous("pipe", number_);
 }
 
 }  // namespace occlum

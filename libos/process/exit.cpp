@@ -132,6 +132,9 @@ bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thre
   return process_tree().with([&](ProcessTree& tree) {
     Process::Links& links = process.links(tree);
     note_stopped(tree, self);
+    pass_on_signals(tree, self, process.shared_pending().with([](PendingSignals& pending) {
+      return pending.set();
+    }));
     links.ended_threads.user_time += self.cpu_time();
     links.last_credentials = self.share_credentials();
     if (self.is_leader() || links.live_threads == 1) links.last_name = self.name();

@@ -6,6 +6,8 @@
 #include "libos/arch/arch.h"
 #include "libos/lib/memory.h"
 #include "libos/process/process.h"
+#include "libos/process/process_table.h"
+#include "libos/process/signals/send_locked.h"
 #include "libos/process/statistics.h"
 
 namespace occlum {
@@ -100,9 +102,17 @@ void Thread::set_name(std::string_view name) {
   shared_.with([&](Shared& shared) { shared.name = next; });
 }
 
+// A signal of the process that this thread was woken for may be one that it now blocks: another thread takes it.
 void Thread::set_signal_mask(SignalSet mask) {
-  mask_.store((mask & ~kUnblockable).bits(), std::memory_order_release);
+  mask = mask & ~kUnblockable;
+  const SignalSet newly_blocked = mask & ~SignalSet(mask_.exchange(mask.bits()));
   update_signal_work();
+  if (newly_blocked.is_empty()) return;
+  const SignalSet left =
+      process_->shared_pending().with([](PendingSignals& pending) { return pending.set(); });
+  if ((left & newly_blocked).is_empty()) return;
+  process_tree().with(
+      [&](ProcessTree& tree) { pass_on_signals(tree, *this, left & newly_blocked); });
 }
 
 void Thread::set_temporary_signal_mask(SignalSet mask) {

@@ -215,31 +215,6 @@ CASE(signals_see_no_other_code) {
   CHECK_EQ(torn, 0);
 }
 
-// --- single steps ---
-static volatile long steps, strange_steps, steps_at_syscall;
-static void on_step(int signal, siginfo_t* info, void* context) {
-  (void)signal, (void)info;
-  const greg_t* registers = ((ucontext_t*)context)->uc_mcontext.gregs;
-  const uint64_t rip = (uint64_t)registers[REG_RIP];
-  steps++;
-  strange_steps += rip < (uint64_t)(uintptr_t)observe || rip > (uint64_t)(uintptr_t)observed_syscall + 256;
-  steps_at_syscall += rip == (uint64_t)(uintptr_t)observed_syscall && registers[REG_RAX] == 39;
-}
-CASE(single_steps_see_no_other_code) {
-  struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO}, old;
-  REQUIRE(sigaction(SIGTRAP, &action, &old) == 0);
-  struct seen s;
-  for (int i = 0; i < 20; i++) {
-    observe(&s, 39, 0, 0x302);  // the trap flag
-    CHECK_EQ(s.rax, my_pid);
-    CHECK_EQ(s.rcx, s.behind);
-    CHECK_EQ(s.red_zone, 0x1234 + 0x5678);
-  }
-  sigaction(SIGTRAP, &old, NULL);
-  CHECK_EQ(steps_at_syscall, 20);
-  CHECK_EQ(strange_steps, 0);
-}
-
 // --- interrupted calls ---
 static int pipe_ends[2];
 static volatile int write_on_signal;

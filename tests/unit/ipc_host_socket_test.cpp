@@ -73,6 +73,13 @@ Untrusted<long> system_call(long number, uint64_t, uint64_t, uint64_t, uint64_t,
   return Untrusted<long>(any_number());
 }
 
+// As libos/host/calls.cpp.
+Result<long> check(Untrusted<long> result, long limit) {
+  const long value = result.any_value_is_harmless();
+  if (value >= 0) return value <= limit ? Result<long>(value) : Errno::kIo;
+  return value >= -133 ? static_cast<Errno>(-value) : Errno::kIo;
+}
+
 Result<long> ioctl_int(int, uint32_t, int& value) {
   value = static_cast<int>(any_number());
   return 0L;

@@ -13,11 +13,12 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kAt = 0x70000000;   // of the `syscall`
+constexpr uint64_t kAt = 0x70000000;  // of the `syscall`
 constexpr uint64_t kNoR8 = UINT64_MAX;
 
 // `bytes` end where the `syscall` begins; what is missing before them is NOPs.
-std::optional<SyscallSite> find(std::initializer_list<int> bytes, uint64_t rax, uint64_t r8 = kNoR8) {
+std::optional<SyscallSite> find(std::initializer_list<int> bytes, uint64_t rax,
+                                uint64_t r8 = kNoR8) {
   std::array<std::byte, kSiteWindow> before;
   before.fill(std::byte{0x90});
   size_t at = kSiteWindow - bytes.size();
@@ -58,17 +59,17 @@ TEST(SyscallSite, NeverSigreturn) {
 
 TEST(SyscallSite, OtherInstructions) {
   EXPECT_FALSE(find({}, 39));
-  EXPECT_FALSE(find({0xb9, 39, 0, 0, 0}, 39));                    // mov $39,%ecx
-  EXPECT_FALSE(find({0x49, 0xc7, 0xc0, 39, 0, 0, 0}, 39));        // mov $39,%r8
-  EXPECT_FALSE(find({0x48, 0xc7, 0xc1, 39, 0, 0, 0}, 39));        // mov $39,%rcx
-  EXPECT_FALSE(find({0x31, 0xc0}, 0));                            // xor %eax,%eax
-  EXPECT_FALSE(find({0xb8, 0, 0, 1, 0}, 0x10000));                // no such number
+  EXPECT_FALSE(find({0xb9, 39, 0, 0, 0}, 39));              // mov $39,%ecx
+  EXPECT_FALSE(find({0x49, 0xc7, 0xc0, 39, 0, 0, 0}, 39));  // mov $39,%r8
+  EXPECT_FALSE(find({0x48, 0xc7, 0xc1, 39, 0, 0, 0}, 39));  // mov $39,%rcx
+  EXPECT_FALSE(find({0x31, 0xc0}, 0));                      // xor %eax,%eax
+  EXPECT_FALSE(find({0xb8, 0, 0, 1, 0}, 0x10000));          // no such number
 }
 
 TEST(SyscallSite, MovToR8IsToldByR8) {
   EXPECT_FALSE(find({0x41, 0xb8, 39, 0, 0, 0}, 39, 39));
-  EXPECT_TRUE(find({0x41, 0xb8, 39, 0, 0, 0}, 39, 40));           // 41 ends the instruction before
-  EXPECT_TRUE(find({0x40, 0xb8, 39, 0, 0, 0}, 39, 39));           // an empty REX: still EAX
+  EXPECT_TRUE(find({0x41, 0xb8, 39, 0, 0, 0}, 39, 40));  // 41 ends the instruction before
+  EXPECT_TRUE(find({0x40, 0xb8, 39, 0, 0, 0}, 39, 39));  // an empty REX: still EAX
 }
 
 TEST(SyscallSite, EndsOfLongerInstructions) {
@@ -140,8 +141,8 @@ TEST_P(Patched, DoesWhatTheCallDid) {
       mov_size == 7 ? std::vector<uint8_t>{0x48, 0xc7, 0xc0, 39, 0, 0, 0, 0x0f, 0x05, 0xc3}
                     : std::vector<uint8_t>{0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
   memcpy(text + kCode, code.data(), code.size());
-  const uint8_t entry[] = {0x48, 0x8d, 0x80, 0x00, 0x00, 0x01, 0x00,   // lea 0x10000(%rax),%rax
-                           0xff, 0xe1};                                // jmp *%rcx
+  const uint8_t entry[] = {0x48, 0x8d, 0x80, 0x00, 0x00, 0x01, 0x00,  // lea 0x10000(%rax),%rax
+                           0xff, 0xe1};                               // jmp *%rcx
   memcpy(text + kEntry, entry, sizeof entry);
   const uint64_t block[10] = {0, 0, 0, 0, 0, 0, 0, 0, 0, kText + kEntry};
 
@@ -178,7 +179,8 @@ INSTANTIATE_TEST_SUITE_P(Sites, Patched,
                          testing::Combine(testing::Values(5, 7),
                                           testing::Values(int64_t{4096}, int64_t{-0x10000},
                                                           static_cast<int64_t>(kStubReach) - 4096,
-                                                          -static_cast<int64_t>(kStubReach) + 4096)));
+                                                          -static_cast<int64_t>(kStubReach) +
+                                                              4096)));
 
 }  // namespace
 }  // namespace occlum

@@ -10,10 +10,10 @@ namespace occlum {
 // CLOCK_REALTIME is that plus realtime_offset. The same formula as machine_monotonic_ns().
 struct VdsoData {
   uint64_t tsc_base;
-  uint64_t multiplier;        // 0: not filled in yet, every call goes to the LibOS
+  uint64_t multiplier;  // 0: not filled in yet, every call goes to the LibOS
   uint64_t shift;
-  uint64_t monotonic_base;    // ns
-  uint64_t realtime_offset;   // ns
+  uint64_t monotonic_base;   // ns
+  uint64_t realtime_offset;  // ns
 };
 
 // What clock_getres(2) says, ns: the precise clocks, and the coarse ones (Linux's tick at 250 Hz).

@@ -182,6 +182,10 @@ void HostInode::note_stat(const host::HostStat& stat) {
   HostPages::retire(std::move(gone));
 }
 
+void HostInode::forget_stat() {
+  state_.with([](State& state) { state.checked = 0; });
+}
+
 Result<HostInode::HostName> HostInode::host_name() {
   Location where = location();
   if (where.parent == nullptr) return HostName{ref_to(*this), fs().root_.number(), TRY(String::create("."))};

@@ -57,13 +57,17 @@ Result<void> HostInode::link(std::string_view name, Inode& target) {
   if (!host_calls::is_plain_name(name)) return Errno::kInval;
   if (&target.file_system() != &file_system()) return Errno::kXDev;
   const HostName from = TRY(static_cast<HostInode&>(target).host_name());
-  return host_calls::linkat(from.directory, from.name.view(), TRY(directory_fd()), name);
+  TRY(host_calls::linkat(from.directory, from.name.view(), TRY(directory_fd()), name));
+  static_cast<HostInode&>(target).forget_stat();
+  return {};
 }
 
-Result<void> HostInode::remove(std::string_view name, Inode&, int flags) {
+Result<void> HostInode::remove(std::string_view name, Inode& child, int flags) {
   TRY(check_writes());
   if (!host_calls::is_plain_name(name)) return Errno::kInval;
-  return host_calls::unlinkat(TRY(directory_fd()), name, flags);
+  TRY(host_calls::unlinkat(TRY(directory_fd()), name, flags));
+  static_cast<HostInode&>(child).forget_stat();
+  return {};
 }
 
 Result<void> HostInode::unlink(std::string_view name, Inode& child) { return remove(name, child, 0); }
@@ -82,8 +86,11 @@ Result<void> HostInode::rename(std::string_view old_name, Inode& child, Inode& n
   String other_name = TRY(String::create(old_name));
   TRY(host_calls::renameat2(TRY(directory_fd()), old_name, TRY(to.directory_fd()), new_name, flags));
   static_cast<HostInode&>(child).set_location(ref_to(to), std::move(own_name));
-  if ((flags & kRenameExchange) != 0 && replaced != nullptr) {
-    static_cast<HostInode&>(*replaced).set_location(ref_to(*this), std::move(other_name));
+  if (replaced != nullptr) {
+    static_cast<HostInode&>(*replaced).forget_stat();
+    if ((flags & kRenameExchange) != 0) {
+      static_cast<HostInode&>(*replaced).set_location(ref_to(*this), std::move(other_name));
+    }
   }
   return {};
 }

@@ -7,12 +7,11 @@
 namespace occlum {
 
 constinit std::atomic<bool> rewriting_enabled{true};
-constinit RewriteCounters rewrite_counters;
 
 namespace {
 
 SyscallStubs* stubs_of(AddressSpace& memory) {
-  return static_cast<SyscallStubs*>(memory.companion.get());   // the only kind there is
+  return static_cast<SyscallStubs*>(memory.companion.get());  // the only kind there is
 }
 
 }  // namespace

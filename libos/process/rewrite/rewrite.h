@@ -5,9 +5,9 @@
 // It is an optimisation: whatever is not recognised, or cannot be patched, goes on to trap. What a program can see:
 //  * Reading its text shows the jump (a program that checksums its text while it runs notices).
 //  * /proc/<pid>/maps shows [syscall stubs].
-//  * No register context shows a stub: where a tick, a fault or a single step finds a thread in one, leave_stub() puts it
-//    to the `syscall`, with the number in RAX, as if the mov had just been executed. That call then traps. Only RCX may
-//    have its later value already.
+//  * No register context shows a stub: where a tick or a fault finds a thread in one, leave_stub()
+//    puts it to the `syscall`, with the number in RAX, as if the mov had just been executed. That
+//    call then traps. Only RCX may have its later value already.
 // The patch is written to the process's own copy of the page; files and other processes are untouched.
 #pragma once
 

@@ -8,8 +8,8 @@ namespace occlum {
 namespace {
 
 constexpr uint32_t kSigreturn = 15;
-constexpr uint32_t kNumberLimit = 1024;   // far above Linux's highest, far below any address
-constexpr uint64_t kSyscallEntryOffset = 72;   // VcpuBlock::syscall_entry
+constexpr uint32_t kNumberLimit = 1024;       // far above Linux's highest, far below any address
+constexpr uint64_t kSyscallEntryOffset = 72;  // VcpuBlock::syscall_entry
 
 constexpr uint8_t kMovEax = 0xb8, kRexW = 0x48, kMovImmediate = 0xc7, kModRax = 0xc0;
 
@@ -20,7 +20,9 @@ bool is_ambiguous(uint8_t last, uint8_t second, uint8_t third, uint32_t number, 
   const bool rex_b = last == 0x41 || last == 0x43 || last == 0x45 || last == 0x47;
   if (rex_b && r8 == number) return true;
   // op modrm b8 imm32, op modrm sib b8 imm32: the -72 of an address, before an immediate of ADD..CMP, IMUL, MOV, TEST.
-  const auto takes_immediate = [](uint8_t op) { return op == 0x81 || op == 0x69 || op == 0xc7 || op == 0xf7; };
+  const auto takes_immediate = [](uint8_t op) {
+    return op == 0x81 || op == 0x69 || op == 0xc7 || op == 0xf7;
+  };
   const bool short_displacement = (last & 0xc0) == 0x40 && (last & 7) != 4;
   if (short_displacement && takes_immediate(second)) return true;
   const bool with_sib = (second & 0xc7) == 0x44;
@@ -38,8 +40,8 @@ constexpr std::byte operator""_b(unsigned long long value) { return static_cast<
 
 }  // namespace
 
-std::optional<SyscallSite> find_syscall_site(std::span<const std::byte, kSiteWindow> before, uint64_t syscall_at,
-                                             uint64_t rax, uint64_t r8) {
+std::optional<SyscallSite> find_syscall_site(std::span<const std::byte, kSiteWindow> before,
+                                             uint64_t syscall_at, uint64_t rax, uint64_t r8) {
   const auto at = [&](size_t back) { return std::to_integer<uint8_t>(before[kSiteWindow - back]); };
   const uint32_t number = load_le<uint32_t>(before.last<4>());
   if (rax != number || number == kSigreturn || number >= kNumberLimit) return std::nullopt;
@@ -52,8 +54,8 @@ std::optional<SyscallSite> find_syscall_site(std::span<const std::byte, kSiteWin
 
 std::array<std::byte, kStubSize> encode_stub(const SyscallSite& site, uint64_t stub) {
   std::array<std::byte, kStubSize> code = {
-      0xb8_b, 0_b, 0_b, 0_b, 0_b,                          // mov $number,%eax
-      0x48_b, 0x8d_b, 0x0d_b, 0_b, 0_b, 0_b, 0_b,          // lea return_address(%rip),%rcx
+      0xb8_b, 0_b,    0_b,    0_b,    0_b,                 // mov $number,%eax
+      0x48_b, 0x8d_b, 0x0d_b, 0_b,    0_b, 0_b, 0_b,       // lea return_address(%rip),%rcx
       0x65_b, 0xff_b, 0x24_b, 0x25_b, 0_b, 0_b, 0_b, 0_b,  // jmp *%gs:entry
   };
   const std::span<std::byte> bytes(code);

@@ -22,7 +22,7 @@
 namespace occlum {
 
 struct SyscallSite {
-  uint64_t start = 0;    // of the mov
+  uint64_t start = 0;  // of the mov
   uint32_t number = 0;
   uint8_t mov_size = 0;  // 5 or 7 bytes
 
@@ -42,8 +42,8 @@ constexpr size_t kSiteWindow = 10;
 // x86 cannot be read backwards, so that the bytes look like the instruction does not yet mean that they are one; the
 // registers at the trap, and the few instructions whose ends look alike, settle it. rt_sigreturn is never a site:
 // unwinders know signal frames by these very bytes.
-std::optional<SyscallSite> find_syscall_site(std::span<const std::byte, kSiteWindow> before, uint64_t syscall_at,
-                                             uint64_t rax, uint64_t r8);
+std::optional<SyscallSite> find_syscall_site(std::span<const std::byte, kSiteWindow> before,
+                                             uint64_t syscall_at, uint64_t rax, uint64_t r8);
 
 // How far a stub may lie from its site, a mebibyte less than a jump reaches.
 constexpr uint64_t kStubReach = (uint64_t{1} << 31) - (uint64_t{1} << 20);

@@ -10,6 +10,9 @@
 #include "libos/process/rewrite/rewrite.h"
 
 namespace occlum {
+
+constinit RewriteCounters rewrite_counters;
+
 namespace {
 
 // Below this, bad pointers shall go on to fault.
@@ -32,8 +35,8 @@ std::optional<uint64_t> find_room_from(uint64_t at, uint64_t last) {
 
 // In reach of `near`: if possible right below what mmap places, where one page serves a program and its libraries.
 std::optional<uint64_t> find_room(uint64_t near) {
-  const uint64_t lowest =
-      align_up(std::max(kLowestStub, near > kStubReach ? near - kStubReach + kPageSize : 0), kPageSize);
+  const uint64_t lowest = align_up(
+      std::max(kLowestStub, near > kStubReach ? near - kStubReach + kPageSize : 0), kPageSize);
   const uint64_t last = near + kStubReach - kRoom;
   const uint64_t common = std::max(lowest, kAnonymousBase - kCommonStubs);
   if (common < last) {
@@ -53,7 +56,8 @@ Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
     request.placement = Placement::kFixedNoReplace;
     request.source.name = TRY(String::create("[syscall stubs]"));
     const Result<uint64_t> mapped = memory.map(std::move(request));
-    if (!mapped.is_error() || mapped.error() != Errno::kExist) return mapped;   // kExist: somebody was faster
+    if (!mapped.is_error() || mapped.error() != Errno::kExist)
+      return mapped;  // kExist: somebody was faster
   }
   return Errno::kNoMem;
 }
@@ -61,12 +65,14 @@ Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
 // Text of a file, mapped privately: the pages are this process's own copies. Anonymous text is left alone: it is
 // generated code, which its program may change at any time.
 bool is_patchable_text(const std::optional<Area>& area, const SyscallSite& site) {
-  return area && !area->shared && area->object && has(area->prot, Prot::kExec) && !has(area->prot, Prot::kWrite) &&
-         area->start <= site.start && site.return_address() <= area->end;
+  return area && !area->shared && area->object && has(area->prot, Prot::kExec) &&
+         !has(area->prot, Prot::kWrite) && area->start <= site.start &&
+         site.return_address() <= area->end;
 }
 
-// Nobody may execute half of a jump. The store is atomic; or nobody else executes this memory, as its only references are
-// the two of the one thread that uses it, which is the caller; or no program runs meanwhile. kBusy: none of these now.
+// Nobody may execute half of a jump. The store is atomic; or nobody else executes this memory, as
+// its only references are the two of the one thread that uses it, which is the caller; or no
+// program runs meanwhile. kBusy: none of these now.
 Result<void> store_jump(AddressSpace& memory, const SyscallSite& site, uint64_t stub) {
   const auto jump = encode_jump(site, stub);
   if (is_atomic_store(site.jump_at(), kJumpSize) || memory.reference_count() <= 2) {
@@ -105,15 +111,18 @@ std::optional<uint64_t> SyscallStubs::find_stub(const SyscallSite& site) const {
     const Page& page = *pages_[i].load(std::memory_order_relaxed);
     const auto used = std::span(page.sites).first(page.used.load(std::memory_order_relaxed));
     const auto found = std::ranges::find(used, site);
-    if (found != used.end()) return page.address + static_cast<uint64_t>(found - used.begin()) * kSlotSize;
+    if (found != used.end())
+      return page.address + static_cast<uint64_t>(found - used.begin()) * kSlotSize;
   }
   return std::nullopt;
 }
 
-Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSpace& memory, uint64_t near) {
+Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSpace& memory,
+                                                         uint64_t near) {
   const uint32_t count = page_count_.load(std::memory_order_relaxed);
   for (const OwnPtr<Page>& page : std::span(state.owned).first(count)) {
-    if (page->used.load(std::memory_order_relaxed) < kSlots && is_in_reach(page->address, near)) return page.get();
+    if (page->used.load(std::memory_order_relaxed) < kSlots && is_in_reach(page->address, near))
+      return page.get();
   }
   if (count == kMaxPages) return Errno::kNoSpc;
   OwnPtr<Page> page = TRY(make_own<Page>());
@@ -126,7 +135,8 @@ Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSp
   return result;
 }
 
-Result<uint64_t> SyscallStubs::make_stub(State& state, AddressSpace& memory, const SyscallSite& site) {
+Result<uint64_t> SyscallStubs::make_stub(State& state, AddressSpace& memory,
+                                         const SyscallSite& site) {
   if (const std::optional<uint64_t> known = find_stub(site)) return *known;
   Page& page = *TRY(page_with_room(state, memory, site.start));
   const uint32_t slot = page.used.load(std::memory_order_relaxed);
@@ -157,7 +167,7 @@ void SyscallStubs::note_trap(AddressSpace& memory, const UserRegisters& register
   state_.with([&](State& state) {
     Candidate& seen = candidate(state, rip);
     if (++seen.traps < kTrapsBeforePatch) return;
-    seen.traps = 0;   // after a failure: not at once again
+    seen.traps = 0;  // after a failure: not at once again
     const Result<void> patched = patch(state, memory, *site);
     if (!patched.is_error()) {
       seen.rip = 0;

@@ -1,10 +1,10 @@
 // The patched system calls of one address space: which stubs there are, and when a site is worth one.
 //
 // A stub page lies in the program's own memory, as the area [syscall stubs], readable and executable, within reach of
-// the text that jumps to it, where no mmap of the program's would go by itself. Stubs are never changed or freed before
-// the address space goes: a thread may stand in one. So looking a stub up needs no lock, and when a program unmaps text,
-// its stubs are forgotten by everybody (at most kMaxPages pages of them). If the same text comes back at the same
-// address, they are used again.
+// the text that jumps to it, where no mmap of the program's would go by itself. Stubs are never
+// changed or freed before the address space goes: a thread may stand in one. So looking a stub up
+// needs no lock, and when a program unmaps text, its stubs are forgotten by everybody (at most
+// kMaxPages pages of them). If the same text comes back at the same address, they are used again.
 #pragma once
 
 #include <array>

@@ -81,6 +81,16 @@ void wake_for_signal(Thread& thread) {
   thread.interrupt();
 }
 
+void pass_on_signals(ProcessTree& tree, Thread& leaving, SignalSet signals) {
+  for (Thread& thread : leaving.process().links(tree).threads) {
+    if (&thread == &leaving) continue;
+    const SignalSet taken = signals & ~thread.signal_mask();
+    if (taken.is_empty()) continue;
+    wake_for_signal(thread);
+    signals = signals & ~taken;
+  }
+}
+
 void begin_group_exit(ProcessTree& tree, Process& process, int wait_status) {
   Process::Links& links = process.links(tree);
   if (links.is_exiting) return;

@@ -17,6 +17,9 @@ struct ProcessTree;
 Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target,
                          const SignalInfo& info, RefPtr<QueuedSignal> node = nullptr);
 
+// `leaving` no longer takes these pending signals of its process (it blocks them, or ends): wakes threads that do.
+void pass_on_signals(ProcessTree& tree, Thread& leaving, SignalSet signals);
+
 // Something that the thread has to look at is pending.
 void wake_for_signal(Thread& thread);
 

@@ -24,8 +24,8 @@ struct Timezone {
 };
 
 constexpr uint64_t kSecond = 1'000'000'000;
-constexpr int kRealtime = 0, kMonotonic = 1, kMonotonicRaw = 4, kRealtimeCoarse = 5, kMonotonicCoarse = 6,
-              kBootTime = 7;
+constexpr int kRealtime = 0, kMonotonic = 1, kMonotonicRaw = 4, kRealtimeCoarse = 5,
+              kMonotonicCoarse = 6, kBootTime = 7;
 constexpr long kSysGettimeofday = 96, kSysTime = 201, kSysClockGettime = 228, kSysClockGetres = 229;
 
 // Zeroes in the file; volatile, because the LibOS fills it in.
@@ -58,12 +58,15 @@ uint64_t read_clock(int clock) {
   if (data.multiplier == 0) return 0;
   switch (clock) {
     case kRealtime:
-    case kRealtimeCoarse: return monotonic_ns() + data.realtime_offset;
+    case kRealtimeCoarse:
+      return monotonic_ns() + data.realtime_offset;
     case kMonotonic:
     case kMonotonicRaw:
     case kMonotonicCoarse:
-    case kBootTime: return monotonic_ns();
-    default: return 0;
+    case kBootTime:
+      return monotonic_ns();
+    default:
+      return 0;
   }
 }
 
@@ -73,7 +76,8 @@ extern "C" {
 
 int __vdso_clock_gettime(int clock, Timespec* time) {
   const uint64_t now = read_clock(clock);
-  if (now == 0) return static_cast<int>(system_call(kSysClockGettime, static_cast<uint64_t>(clock), time));
+  if (now == 0)
+    return static_cast<int>(system_call(kSysClockGettime, static_cast<uint64_t>(clock), time));
   time->seconds = static_cast<int64_t>(now / kSecond);
   time->nanoseconds = static_cast<int64_t>(now % kSecond);
   return 0;
@@ -81,12 +85,13 @@ int __vdso_clock_gettime(int clock, Timespec* time) {
 
 int __vdso_gettimeofday(Timeval* time, Timezone* zone) {
   const uint64_t now = read_clock(kRealtime);
-  if (now == 0) return static_cast<int>(system_call(kSysGettimeofday, reinterpret_cast<uint64_t>(time), zone));
+  if (now == 0)
+    return static_cast<int>(system_call(kSysGettimeofday, reinterpret_cast<uint64_t>(time), zone));
   if (time != nullptr) {
     time->seconds = static_cast<int64_t>(now / kSecond);
     time->microseconds = static_cast<int64_t>(now % kSecond / 1000);
   }
-  if (zone != nullptr) *zone = {0, 0};   // the system's time zone is UTC
+  if (zone != nullptr) *zone = {0, 0};  // the system's time zone is UTC
   return 0;
 }
 
@@ -102,12 +107,17 @@ int __vdso_clock_getres(int clock, Timespec* resolution) {
   uint64_t value = occlum::kClockResolution;
   switch (clock) {
     case kRealtimeCoarse:
-    case kMonotonicCoarse: value = occlum::kCoarseClockResolution; break;
+    case kMonotonicCoarse:
+      value = occlum::kCoarseClockResolution;
+      break;
     case kRealtime:
     case kMonotonic:
     case kMonotonicRaw:
-    case kBootTime: break;
-    default: return static_cast<int>(system_call(kSysClockGetres, static_cast<uint64_t>(clock), resolution));
+    case kBootTime:
+      break;
+    default:
+      return static_cast<int>(
+          system_call(kSysClockGetres, static_cast<uint64_t>(clock), resolution));
   }
   if (resolution != nullptr) *resolution = {0, static_cast<int64_t>(value)};
   return 0;

@@ -1,0 +1,39 @@
+// TtyFile: an open terminal (terminal.h).
+#include "libos/fs/dev/tty/terminal.h"
+#include "libos/ipc/anonymous_inode.h"
+
+namespace occlum {
+
+TtyFile::TtyFile(RefPtr<Terminal> terminal, uint32_t flags, Path path)
+    : File(flags), terminal_(std::move(terminal)), path_(std::move(path)) {}
+
+Result<size_t> TtyFile::read(DataSink& sink) {
+  return terminal_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+}
+
+Result<size_t> TtyFile::write(DataSource& source) {
+  return terminal_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+}
+
+Result<long> TtyFile::ioctl(Thread& self, uint32_t request, uint64_t argument) {
+  if (terminal_->is_hung_up()) return Errno::kIo;
+  return terminal_->ioctl(self, *this, request, argument);
+}
+
+PollEvents TtyFile::poll(Poller* poller) { return terminal_->poll(poller); }
+
+Inode* TtyFile::inode() { return path_.is_null() ? nullptr : &path_.inode(); }
+
+Result<Stat> TtyFile::stat() {
+  if (!path_.is_null()) return File::stat();
+  Stat stat = anonymous_stat(type_bits(FileType::kCharDevice) | 0620, terminal_->device());
+  stat.rdev = terminal_->device();
+  return stat;
+}
+
+Result<String> TtyFile::describe() {
+  if (!path_.is_null()) return File::describe();
+  return terminal_->name();
+}
+
+}  // namespace occlum
