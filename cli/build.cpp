@@ -52,6 +52,9 @@ Result<image::InstanceConfig> read_config(const BuildOptions& options) {
     config.compression =
         *options.compression == "lz4" ? image::Compression::kLz4 : image::Compression::kNone;
   }
+  if (config.compression == image::Compression::kLz4) {
+    warn("the LibOS cannot read lz4 files yet: an instance built with lz4 does not run");
+  }
   if (!config.without_effect.empty()) {
     warn(fmt::format("{} keys that have no effect: {}", name, joined(config.without_effect)));
   }

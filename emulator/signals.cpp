@@ -469,6 +469,10 @@ int sigaction(int signal, const struct ::sigaction* action, struct ::sigaction* 
 
 void emu_signal(int signal, siginfo_t* info, void* frame) {
   using namespace emulator;
+  // The kernel clears DF for a handler, but leaves AC as the interrupted code had it.
+  constexpr std::uint64_t kAlignmentCheck = 1u << 18;
+  const std::uint64_t flags = __builtin_ia32_readeflags_u64();
+  if ((flags & kAlignmentCheck) != 0) __builtin_ia32_writeeflags_u64(flags & ~kAlignmentCheck);
   ThreadBlock* thread = block_of(reinterpret_cast<Address>(__builtin_frame_address(0)));
   if (thread == nullptr) return pass_on(signal, info, frame, nullptr);
 

@@ -15,6 +15,10 @@ host_enter_enclave:
   movq 64(%rsp), %rax       # entry: the second stack argument
   pushq 56(%rsp)            # run: the first stack argument; with it the stack is aligned for a call
   call *%rax
+  # After an asynchronous exit the flags are the program's: AC would make our misaligned accesses fault, DF is the ABI's.
+  pushfq
+  andq $~0x40400, (%rsp)
+  popfq
   addq $8, %rsp
   popq %r15
   popq %r14

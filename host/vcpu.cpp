@@ -25,6 +25,7 @@ const int kTickSignal = SIGRTMIN + 2;
 const int kEndSignal = SIGRTMIN + 3;
 constexpr uint64_t kEresumeLeaf = static_cast<uint64_t>(sgx::Enclu::kEresume);
 constexpr int kInternalStatus = 125;
+constexpr uint64_t kAlignmentCheck = 1 << 18;   // RFLAGS.AC
 
 // The vCPU whose thread this is, for the tick's handler; `nested` while phase 1 runs, when no tick may enter.
 thread_local void* current_vcpu = nullptr;
@@ -198,6 +199,8 @@ int64_t Runtime::start_vcpu(uint64_t tcs, uint64_t index) {
 
 // Runs on the interrupted vCPU thread, after the asynchronous exit: at the AEP, if it was in the enclave.
 void Runtime::on_tick(int, siginfo_t*, void* context) {
+  // An asynchronous exit leaves AC as the program had it, and the kernel does too: code of ours expects it clear.
+  __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~kAlignmentCheck);
   auto* vcpu = static_cast<Vcpu*>(current_vcpu);
   if (vcpu == nullptr || nested != 0) return;
   const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;

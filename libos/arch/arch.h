@@ -18,7 +18,7 @@ namespace occlum {
 class Task;
 
 // Goes to user mode with the current task's user registers; never returns. Handles pending work first
-// (before_return_to_user).
+// (on_return_to_user).
 [[noreturn]] void enter_user();
 
 // A fault of a program.
@@ -28,7 +28,8 @@ struct FaultInfo {
   uint64_t address;      // #PF: EXINFO.MADDR, page-granular or exact
 };
 
-// Time stamp counter in ns since an arbitrary start, monotonic over all vCPUs.
+// Time stamp counter in ns since an arbitrary start. Never goes back for a task, whichever vCPU it runs on; what two
+// tasks on two vCPUs see at one moment may differ by as much as their TSCs.
 uint64_t machine_monotonic_ns();
 uint64_t machine_boot_realtime_ns();   // realtime minus monotonic, the host's word at start
 
@@ -63,7 +64,8 @@ Result<void> read_root_image(uint64_t offset, std::span<std::byte> to);
 // Ends the enclave: the host process ends with `status` (0..255, or 128+signal).
 [[noreturn]] void shut_down(int status);
 
-// CPUID as a program may see it: leaf 0xD computed from XFRM, others the host's word, checked once and cached.
+// CPUID as a program may see it: leaf 0xD is computed from XFRM, the others are the host's word, with what an enclave
+// does not give masked (arch/enclave/cpuid.cpp).
 struct CpuidResult { uint32_t eax, ebx, ecx, edx; };
 CpuidResult cpuid(uint32_t leaf, uint32_t subleaf);
 

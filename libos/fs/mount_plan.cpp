@@ -178,6 +178,12 @@ Result<RefPtr<FileSystem>> host_root() {
   return writable_over(host.release_value());
 }
 
+// Under `occlum do` the host's files are read-only for programs too, whatever they mount.
+Result<RefPtr<FileSystem>> read_only_host(const MountArguments& arguments) {
+  if (!arguments.read_only) return Errno::kAcces;
+  return HostFs::from_arguments(arguments);
+}
+
 }  // namespace
 
 void register_storage_file_systems() {
@@ -202,6 +208,7 @@ Result<RefPtr<FsContext>> mount_root(std::string_view config_text, std::span<con
   }
   TRY(planner.mount_configured(config.text));
   for (const String& directory : writable_dirs) TRY(planner.mount_writable(directory.view(), cwd));
+  if (is_do) register_file_system("hostfs", read_only_host);
 
   Path working = root;
   if (!cwd.empty()) {

@@ -168,6 +168,12 @@ void log_at(LogLevel level, FormatString<std::type_identity_t<Args>...> format,
     format_detail::log_line(level, format.text(), format_detail::pack(args...));
 }
 
+// Written whatever the level is: for what must not go unnoticed (an image that was changed).
+template <typename... Args>
+void log_always(FormatString<std::type_identity_t<Args>...> format, const Args&... args) {
+  std::array<char, kLogLineBytes> line;
+  log_write(LogLevel::kError, format_to<Args...>(line, format, args...));
+}
 template <typename... Args>
 void log_error(FormatString<std::type_identity_t<Args>...> format, const Args&... args) {
   log_at<Args...>(LogLevel::kError, format, args...);

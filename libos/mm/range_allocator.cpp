@@ -26,13 +26,20 @@ using Node = OwnPtr<Ranges::Node>;
 
 constexpr uint64_t kGuard = kPageSize;
 
+// Cutting a range out and releasing one need a node each and must not fail, so some are put by: enough for every vCPU to
+// be between the two steps, and for releases while the heap is exhausted.
+constexpr size_t kNodesPutBy = 128;
+
 class FreeRanges {
  public:
-  // Puts a node by.
+  // Puts a node by; what is more than enough goes back to the heap.
   void keep(Node node) {
+    if (spare_.size() > 2 * kNodesPutBy) return;
     node->entry().key.address = spare_key_++;
     spare_.insert(std::move(node));
   }
+
+  size_t spare_count() const { return spare_.size(); }
 
   void prepare() {
     if (ready_) return;
@@ -165,15 +172,14 @@ class FreeRanges {
 
 constinit SpinLocked<FreeRanges> ranges(LockRank::kLinearRanges);
 
-// Two nodes for each allocation: one to cut it out, one for its release.
 Result<void> put_nodes_by() {
-  Node one = TRY(Ranges::prepare(Start(), 0));
-  Node two = TRY(Ranges::prepare(Start(), 0));
-  ranges.with([&](FreeRanges& state) {
-    state.keep(std::move(one));
-    state.keep(std::move(two));
+  while (ranges.with([](FreeRanges& state) {
     state.prepare();
-  });
+    return state.spare_count() < kNodesPutBy;
+  })) {
+    Node node = TRY(Ranges::prepare(Start(), 0));
+    ranges.with([&](FreeRanges& state) { state.keep(std::move(node)); });
+  }
   return {};
 }
 
@@ -199,6 +205,7 @@ Result<void> allocate_range_at(AddressRange range) {
 
 void free_range(AddressRange range) {
   ASSERT(range.start < range.end && is_aligned(range.start | range.end, kPageSize));
+  (void)put_nodes_by();   // a failure is harmless while some are left
   ranges.with([&](FreeRanges& state) { state.add(range); });
 }
 

@@ -177,12 +177,20 @@ Result<RefPtr<Thread>> make_first_process(RefPtr<FsContext> fs, const ResourceLi
   return thread;
 }
 
+bool has_parent_component(std::string_view path) {
+  while (const std::optional<std::string_view> part = next_part(path, '/')) {
+    if (*part == "..") return true;
+  }
+  return false;
+}
+
 void check_entry_point(const BootConfig& config, const Found& program, const FsContext& fs) {
   const Result<String> resolved = path_to_string(program.path, fs.root(), DeletedNames::kRefuse);
   if (resolved.is_error()) cannot_start(program.name.view(), resolved.error());
-  // By the name that was given or by what it leads to: /bin may be a link to /usr/bin.
-  if (config.allows_entry(resolved.value().view()) || config.allows_entry(program.name.view()))
-    return;
+  // By what the name leads to, or by the name that was given: /bin may be a link to /usr/bin. A name with `..` says
+  // nothing about where it leads.
+  if (config.allows_entry(resolved.value().view())) return;
+  if (!has_parent_component(program.name.view()) && config.allows_entry(program.name.view())) return;
   say("{}: not below any of the instance's entry points", program.name);
   shut_down(kNotExecutable);
 }
@@ -238,8 +246,13 @@ void kernel_main() {
   register_proc();
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);
-  RefPtr<FsContext> fs =
-      must(mount_root(measured_config(), boot.writable_dirs, boot.cwd.view()), "mounting the root");
+  Result<RefPtr<FsContext>> root =
+      mount_root(measured_config(), boot.writable_dirs, boot.cwd.view());
+  if (root.is_error() && root.error() == Errno::kIo) {
+    say("the root image is damaged, cut short, or not the one of this enclave: build the instance again");
+    shut_down(kStartFailed);
+  }
+  RefPtr<FsContext> fs = must(std::move(root), "mounting the root");
   if (const Result<void> made = make_reaper(); made.is_error())
     give_up("the process table", made.error());
   start_first_process(config, std::move(fs));

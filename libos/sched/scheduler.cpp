@@ -120,6 +120,8 @@ class Scheduler {
   static void install(VcpuBlock& vcpu, Task& task) {
     task.state_.store(Task::State::kRunning, std::memory_order_seq_cst);
     task.vcpu_ = vcpu.index;
+    // The task saw the time of the vCPU that it ran on before: this one's clock must not be behind it.
+    vcpu.last_ns = std::max(vcpu.last_ns, task.last_seen_ns_);
     task.slice_start_.store(machine_monotonic_ns(), std::memory_order_relaxed);
     vcpu.current = &task;
     vcpu.context = &task.context_;
@@ -138,6 +140,7 @@ class Scheduler {
     stash_xstate(task.context_);
     task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() - task.slice_start_.load(std::memory_order_relaxed),
                          std::memory_order_relaxed);
+    task.last_seen_ns_ = vcpu.last_ns;
     state.left = &task;
     state.after = after;
     state.buried = std::move(buried);

@@ -57,6 +57,7 @@ class Task : public RefCounted<Task> {
   std::atomic<uint64_t> slice_start_{0};
   uint64_t affinity_ = UINT64_MAX;      // bit n: may run on vCPU n
   uint32_t vcpu_ = 0;                   // where it ran last
+  uint64_t last_seen_ns_ = 0;           // the clock when it left its last vCPU
 
  public:
   LockRankStack lock_ranks;             // the locks that the task holds (debug builds check their order)

@@ -84,6 +84,7 @@ bool one_in_thousand(uint64_t permille);
 void complain(const char* where, const char* what, uint64_t value = 0);
 
 // inspect.cpp
+void prepare_inspection();   // once, while CPUID is still the processor's
 void fill_hostile(Crossing& crossing);
 void inspect_exit(const Crossing& crossing, uint64_t target, uint64_t aep);
 void inspect_asynchronous_exit(const void* ucontext, uint64_t tcs);

@@ -1,7 +1,10 @@
 // What goes into the enclave and what comes out of it, register by register. (SDM vol. 3D: EENTER, EEXIT, AEX)
+#include <cpuid.h>
 #include <stdio.h>
 #include <string.h>
 #include <ucontext.h>
+
+#include <array>
 
 #include "tests/enclave/hostile.h"
 
@@ -35,19 +38,56 @@ bool all_zero(const uint8_t* bytes, size_t from, size_t to) {
   return true;
 }
 
-// An XSAVE area in standard format that must hold nothing but the initial state.
-void inspect_vectors(const char* where, const uint8_t* area, uint64_t present) {
-  if (holds_pattern(area, kXsaveBytes)) complain(where, "vector registers hold the program's pattern", present);
-  if (field<uint32_t>(area, kMxcsr) != kMxcsrInit) complain(where, "MXCSR", field<uint32_t>(area, kMxcsr));
-  if ((present & 1) != 0 && (field<uint16_t>(area, 0) != kControlWordInit || !all_zero(area, 2, 24) ||
-                             !all_zero(area, 32, 160))) {
-    complain(where, "x87 state, control word", field<uint16_t>(area, 0));
+struct Component {
+  const char* name;
+  size_t from, to;
+};
+// Where they lie in an XSAVE area is the processor's to say: CPUID leaf 0xD.
+const std::array<Component, 8>& components() {
+  static const std::array<Component, 8> found = [] {
+    std::array<Component, 8> list{{{"x87 state", 0, 160}, {"XMM registers", 160, 416}, {"YMM registers", 0, 0}, {}, {},
+                                   {"opmask registers", 0, 0}, {"upper halves of ZMM0-15", 0, 0}, {"ZMM16-31", 0, 0}}};
+    for (const unsigned i : {2u, 5u, 6u, 7u}) {
+      unsigned size = 0, offset = 0, flags = 0, unused = 0;
+      __cpuid_count(0xd, i, size, offset, flags, unused);
+      list[i].from = offset;
+      list[i].to = offset + size;
+    }
+    return list;
+  }();
+  return found;
+}
+
+// x87: the control word, then nothing up to MXCSR; ST0-7 behind it.
+bool is_initial(const uint8_t* area, unsigned component) {
+  const auto [name, from, to] = components()[component];
+  if (component != 0) return all_zero(area, from, to);
+  return field<uint16_t>(area, 0) == kControlWordInit && all_zero(area, 2, kMxcsr) && all_zero(area, 32, to);
+}
+
+bool is_same(const uint8_t* area, const uint8_t* own, unsigned component) {
+  const auto [name, from, to] = components()[component];
+  if (component != 0) return memcmp(area + from, own + from, to - from) == 0;
+  // The processor normalises what it is given of tags and pointers: of those, nothing comes from the enclave if the rest
+  // is the host's own.
+  constexpr uint16_t kAlwaysOne = 0x40;
+  if (field<uint16_t>(area, 0) != (field<uint16_t>(own, 0) | kAlwaysOne)) return false;
+  for (size_t st = 32; st < to; st += 16) {
+    if (memcmp(area + st, own + st, 10) != 0) return false;
   }
-  if ((present & 2) != 0 && !all_zero(area, 160, 416)) complain(where, "XMM registers are not zero");
-  if ((present & 4) != 0 && !all_zero(area, 576, 832)) complain(where, "YMM registers are not zero");
-  if ((present & 0x20) != 0 && !all_zero(area, 1088, 1152)) complain(where, "opmask registers are not zero");
-  if ((present & 0x40) != 0 && !all_zero(area, 1152, 1664)) complain(where, "upper halves of ZMM0-15 are not zero");
-  if ((present & 0x80) != 0 && !all_zero(area, 1664, 2688)) complain(where, "ZMM16-31 are not zero");
+  return true;
+}
+
+// An XSAVE area in standard format. Each component must be in its initial state, or still be what the host itself left
+// in the registers (`own`): the LibOS clears what was the program's, and touches nothing else.
+void inspect_vectors(const char* where, const uint8_t* area, uint64_t present, const uint8_t* own) {
+  if (holds_pattern(area, kXsaveBytes)) complain(where, "vector registers hold the program's pattern", present);
+  const auto mxcsr = field<uint32_t>(area, kMxcsr);
+  if (mxcsr != kMxcsrInit && (own == nullptr || mxcsr != field<uint32_t>(own, kMxcsr))) complain(where, "MXCSR", mxcsr);
+  for (unsigned i = 0; i < 8; ++i) {
+    if ((present >> i & 1) == 0 || is_initial(area, i) || (own != nullptr && is_same(area, own, i))) continue;
+    complain(where, components()[i].name, field<uint64_t>(area, components()[i].from));
+  }
 }
 
 uint64_t host_features() {
@@ -57,6 +97,8 @@ uint64_t host_features() {
 }
 
 }  // namespace
+
+void prepare_inspection() { (void)components(); }
 
 void fill_hostile(Crossing& crossing) {
   static const uint64_t features = host_features();
@@ -104,7 +146,7 @@ void inspect_exit(const Crossing& crossing, uint64_t target, uint64_t aep) {
 
 void inspect_exit_vectors(const Crossing& crossing) {
   // XSAVE has written every component, in use or not.
-  inspect_vectors("EEXIT", crossing.out_xstate, crossing.features);
+  inspect_vectors("EEXIT", crossing.out_xstate, crossing.features, settings.entry ? crossing.in_xstate : nullptr);
 }
 
 // What a signal handler sees: the synthetic state of an AEX. DF and AC may be set: only the processor's own rules hold.
@@ -124,16 +166,13 @@ void inspect_asynchronous_exit(const void* context, uint64_t tcs) {
   const bool extended = field<uint32_t>(area, 464) == kExtendedMagic;
   // Bytes of components that the header does not name are loaded by nobody: only what is present counts.
   const uint64_t present = extended ? field<uint64_t>(area, kHeader) : 3;
-  constexpr struct {
-    size_t from, to;
-  } kComponents[8] = {{0, 160}, {160, 416}, {576, 832}, {0, 0}, {0, 0}, {1088, 1152}, {1152, 1664}, {1664, 2688}};
   uint8_t copy[kXsaveBytes] = {};
   for (unsigned i = 0; i < 8; ++i) {
-    const auto [from, to] = kComponents[i];
+    const auto [name, from, to] = components()[i];
     if ((present >> i & 1) != 0) memcpy(copy + from, area + from, to - from);
   }
   memcpy(copy + kMxcsr, area + kMxcsr, sizeof(uint32_t));
-  inspect_vectors(kWhere, copy, present);
+  inspect_vectors(kWhere, copy, present, nullptr);
 }
 
 }  // namespace hostile

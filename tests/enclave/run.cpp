@@ -221,6 +221,7 @@ std::expected<int, std::string> run(const RunOptions& given) {
   std::erase_if(options.env, [&](const std::string& variable) { return variable.starts_with(prefix); });
   if (const char* text = getenv(kVariable)) read_settings(text);
   const unsigned vcpus = options.vcpus == 0 ? 2 : options.vcpus;
+  prepare_inspection();
   auto boot = make_boot_block(options, vcpus);
   if (!boot) return std::unexpected(boot.error());
   shared_memory = boot->shared;
@@ -239,7 +240,7 @@ std::expected<int, std::string> run(const RunOptions& given) {
   device.sigaction = set_action;
   auto enclave = Enclave::load(device, options.enclave_image);
   if (!enclave) return std::unexpected(enclave.error());
-  for (const int signal : {SIGSEGV, SIGILL, SIGFPE, SIGBUS}) {
+  for (const int signal : {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS}) {
     struct ::sigaction action {};
     action.sa_sigaction = on_exception;
     action.sa_flags = SA_SIGINFO;

@@ -1,4 +1,4 @@
-// Clock, random numbers, CPUID, log and the end: the small services of the machine.
+// Clock, random numbers, log and the end: the small services of the machine.
 //
 // Time: RDTSC is legal in SGX2 enclaves. The host supplies the rate and the time at start, and can lie about both (and
 // change the TSC by virtualisation); what the LibOS promises is that its monotonic clock never goes back.
@@ -79,14 +79,6 @@ void random_bytes(std::span<std::byte> out) {
     copy_bytes(out.first(count), object_bytes(word).first(count));
     out = out.subspan(count);
   }
-}
-
-CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) {
-  const abi::BootParameters& boot = boot_parameters();
-  for (const abi::CpuidLeaf& entry : std::span(boot.cpuid).first(boot.cpuid_count)) {
-    if (entry.leaf == leaf && entry.subleaf == subleaf) return {entry.eax, entry.ebx, entry.ecx, entry.edx};
-  }
-  return {0, 0, 0, 0};
 }
 
 void log_write(LogLevel level, std::string_view line) {

@@ -83,7 +83,8 @@ Result<OwnPtr<VerifiedImage>> VerifiedImage::open(OwnPtr<ImageReader> reader, co
 }
 
 void VerifiedImage::report(uint64_t offset, bool is_tree) {
-  log_error("the root image was changed: {} block {} at byte {} does not match its hash", is_tree ? "hash" : "data",
+  // Shown at every log level: whoever runs this must learn that the image is not what was measured.
+  log_always("the root image was changed: {} block {} at byte {} does not match its hash", is_tree ? "hash" : "data",
             (is_tree ? offset - layout_.hash_offset : offset) / kBlockSize, offset);
 }
 

@@ -143,10 +143,11 @@ Result<void> HostPages::fill_ahead(State& state, uint64_t index) {
   const size_t length = static_cast<size_t>(end - start);
   state.ahead_left = 0;
   TRY(state.ahead.resize(length));
-  const size_t count = TRY(host::pread(state.fd.number(), state.ahead.span(), start));
-  // What the host's file does not have (any more), and what is behind the size that we go by, is zero.
-  const size_t valid = std::min<uint64_t>(count, size > start ? size - start : 0);
-  zero_bytes(state.ahead.span().subspan(valid));
+  // Not past the size that we go by, or the host would be asked twice: what is behind it is zero, and so is what the
+  // host's file does not have any more.
+  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(length, size > start ? size - start : 0));
+  const size_t count = TRY(host::pread(state.fd.number(), state.ahead.span().first(wanted), start));
+  zero_bytes(state.ahead.span().subspan(count));
   state.ahead_start = start;
   state.ahead_left = length / kPageSize;
   state.next_start = end;

@@ -182,8 +182,13 @@ void HostInode::note_stat(const host::HostStat& stat) {
   HostPages::retire(std::move(gone));
 }
 
-void HostInode::forget_stat() {
-  state_.with([](State& state) { state.checked = 0; });
+void HostInode::note_links(int change) {
+  state_.with([&](State& state) {
+    // The number stands when the host cannot be asked any more, because no name is left.
+    if (change > 0) ++state.stat.nlink;
+    if (change < 0 && state.stat.nlink != 0) --state.stat.nlink;
+    state.checked = 0;
+  });
 }
 
 Result<HostInode::HostName> HostInode::host_name() {

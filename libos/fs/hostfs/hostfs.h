@@ -114,8 +114,8 @@ class HostInode final : public Inode {
   void set_location(RefPtr<HostInode> parent, String name);
   // Notes what the host said just now; drops pages of another version.
   void note_stat(const host::HostStat& stat);
-  // What is known of it is old: its number of links changed.
-  void forget_stat();
+  // It got or lost a name: what is known of it is old.
+  void note_links(int change);
   Result<int> directory_fd();
   Result<HostFd> open_host(int flags);
   Result<host::HostStat> fetch_stat();

@@ -58,7 +58,7 @@ Result<void> HostInode::link(std::string_view name, Inode& target) {
   if (&target.file_system() != &file_system()) return Errno::kXDev;
   const HostName from = TRY(static_cast<HostInode&>(target).host_name());
   TRY(host_calls::linkat(from.directory, from.name.view(), TRY(directory_fd()), name));
-  static_cast<HostInode&>(target).forget_stat();
+  static_cast<HostInode&>(target).note_links(1);
   return {};
 }
 
@@ -66,7 +66,7 @@ Result<void> HostInode::remove(std::string_view name, Inode& child, int flags) {
   TRY(check_writes());
   if (!host_calls::is_plain_name(name)) return Errno::kInval;
   TRY(host_calls::unlinkat(TRY(directory_fd()), name, flags));
-  static_cast<HostInode&>(child).forget_stat();
+  static_cast<HostInode&>(child).note_links(-1);
   return {};
 }
 
@@ -87,9 +87,11 @@ Result<void> HostInode::rename(std::string_view old_name, Inode& child, Inode& n
   TRY(host_calls::renameat2(TRY(directory_fd()), old_name, TRY(to.directory_fd()), new_name, flags));
   static_cast<HostInode&>(child).set_location(ref_to(to), std::move(own_name));
   if (replaced != nullptr) {
-    static_cast<HostInode&>(*replaced).forget_stat();
+    HostInode& other = static_cast<HostInode&>(*replaced);
     if ((flags & kRenameExchange) != 0) {
-      static_cast<HostInode&>(*replaced).set_location(ref_to(*this), std::move(other_name));
+      other.set_location(ref_to(*this), std::move(other_name));
+    } else {
+      other.note_links(-1);
     }
   }
   return {};

@@ -31,7 +31,10 @@ constexpr long kSysGettimeofday = 96, kSysTime = 201, kSysClockGettime = 228, kS
 // Zeroes in the file; volatile, because the LibOS fills it in.
 [[gnu::section(".vdso_data"), gnu::aligned(4096), gnu::used]] const volatile VdsoData data = {};
 
-long system_call(long number, uint64_t first, const void* second) {
+// `first`: a number of 64 bits or a pointer.
+template <typename First>
+long system_call(long number, First first, const void* second) {
+  static_assert(sizeof(First) == sizeof(uint64_t));
   long result = number;
   asm volatile("syscall" : "+a"(result) : "D"(first), "S"(second) : "rcx", "r11", "memory");
   return result;
@@ -85,8 +88,7 @@ int __vdso_clock_gettime(int clock, Timespec* time) {
 
 int __vdso_gettimeofday(Timeval* time, Timezone* zone) {
   const uint64_t now = read_clock(kRealtime);
-  if (now == 0)
-    return static_cast<int>(system_call(kSysGettimeofday, reinterpret_cast<uint64_t>(time), zone));
+  if (now == 0) return static_cast<int>(system_call(kSysGettimeofday, time, zone));
   if (time != nullptr) {
     time->seconds = static_cast<int64_t>(now / kSecond);
     time->microseconds = static_cast<int64_t>(now % kSecond / 1000);
@@ -97,7 +99,7 @@ int __vdso_gettimeofday(Timeval* time, Timezone* zone) {
 
 int64_t __vdso_time(int64_t* time) {
   const uint64_t now = read_clock(kRealtime);
-  if (now == 0) return system_call(kSysTime, reinterpret_cast<uint64_t>(time), nullptr);
+  if (now == 0) return system_call(kSysTime, time, nullptr);
   const auto seconds = static_cast<int64_t>(now / kSecond);
   if (time != nullptr) *time = seconds;
   return seconds;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/memory.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
