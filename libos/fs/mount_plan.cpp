@@ -79,14 +79,15 @@ class Planner {
     if (!found.is_error() || found.error() != Errno::kNoEnt) return found;
     for (size_t end = 1; end <= path.size(); ++end) {
       if (end != path.size() && path[end] != '/') continue;
-      const Result<void> made = make_directory(walk(), path.substr(0, end), end == path.size() ? mode : 0755, 0);
+      const Result<void> made =
+          make_directory(walk(), path.substr(0, end), end == path.size() ? mode : 0755, 0);
       if (made.is_error() && made.error() != Errno::kExist) return made.error();
     }
     return lookup_path(walk(), path, FollowLast::kYes);
   }
 
-  Result<void> mount(RefPtr<FileSystem> file_system, std::string_view target, std::string_view source,
-                     uint32_t flags) {
+  Result<void> mount(RefPtr<FileSystem> file_system, std::string_view target,
+                     std::string_view source, uint32_t flags) {
     const Path at = TRY(make_path(target));
     TRY(mount_table().mount(std::move(file_system), at, source, flags));
     return {};
@@ -125,7 +126,8 @@ class Planner {
     if (type == "proc") return mount_proc(target);
     if (type == "dev") return mount_dev(target);
     bool read_only = false;
-    for (std::string_view all = options; auto option = next_part(all, ',');) read_only |= *option == "ro";
+    for (std::string_view all = options; auto option = next_part(all, ',');)
+      read_only |= *option == "ro";
     RefPtr<FileSystem> file_system = TRY(make_file_system(type, {source, options, read_only}));
     return mount(std::move(file_system), target, source.empty() ? type : source,
                  kMountNoSuid | (read_only ? kMountReadOnly : 0));
@@ -192,12 +194,13 @@ void register_storage_file_systems() {
   register_file_system("hostfs", HostFs::from_arguments);
 }
 
-Result<RefPtr<FsContext>> mount_root(std::string_view config_text, std::span<const String> writable_dirs,
-                                     std::string_view cwd) {
+Result<RefPtr<FsContext>> mount_root(std::string_view config_text,
+                                     std::span<const String> writable_dirs, std::string_view cwd) {
   const Config config = TRY(parse_config(config_text));
   const bool is_do = config.mode == Config::Mode::kDo;
   RefPtr<FileSystem> root_fs = TRY(is_do ? host_root() : instance_root(config));
-  const Path root = TRY(mount_table().mount_root(std::move(root_fs), is_do ? "host" : "image", kMountNoDev));
+  const Path root =
+      TRY(mount_table().mount_root(std::move(root_fs), is_do ? "host" : "image", kMountNoDev));
   Planner planner(root);
   TRY(planner.make_path("/tmp", 01777));
   TRY(planner.mount_proc("/proc"));

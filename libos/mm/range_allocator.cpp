@@ -173,13 +173,11 @@ class FreeRanges {
 constinit SpinLocked<FreeRanges> ranges(LockRank::kLinearRanges);
 
 Result<void> put_nodes_by() {
-  while (ranges.with([](FreeRanges& state) {
-    state.prepare();
-    return state.spare_count() < kNodesPutBy;
-  })) {
+  while (ranges.with([](FreeRanges& state) { return state.spare_count() < kNodesPutBy; })) {
     Node node = TRY(Ranges::prepare(Start(), 0));
     ranges.with([&](FreeRanges& state) { state.keep(std::move(node)); });
   }
+  ranges.with([](FreeRanges& state) { state.prepare(); });
   return {};
 }
 

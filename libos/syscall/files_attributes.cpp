@@ -16,7 +16,9 @@ Result<long> chmod_at(Thread& self, Fd directory, UserString path, Mode mode, ui
 
 }  // namespace
 
-Result<long> sys_chmod(Thread& self, UserString path, Mode mode) { return chmod_at(self, kAtCwd, path, mode, 0); }
+Result<long> sys_chmod(Thread& self, UserString path, Mode mode) {
+  return chmod_at(self, kAtCwd, path, mode, 0);
+}
 Result<long> sys_fchmodat(Thread& self, Fd directory, UserString path, Mode mode) {
   return chmod_at(self, directory, path, mode, 0);
 }
@@ -29,9 +31,11 @@ Result<long> sys_fchmod(Thread& self, Fd fd, Mode mode) {
   return done(change_mode(TRY(path_of_fd(self, fd)), self.credentials(), bits(mode)));
 }
 
-Result<long> sys_fchownat(Thread& self, Fd directory, UserString path, uint32_t uid, uint32_t gid, Flags flags) {
+Result<long> sys_fchownat(Thread& self, Fd directory, UserString path, uint32_t uid, uint32_t gid,
+                          Flags flags) {
   if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtEmptyPath)) != 0) return Errno::kInval;
-  const Path found = TRY(resolve_at(self, directory, path, follow_unless(bits(flags)), bits(flags)));
+  const Path found =
+      TRY(resolve_at(self, directory, path, follow_unless(bits(flags)), bits(flags)));
   return done(change_owner(found, self.credentials(), uid, gid));
 }
 Result<long> sys_chown(Thread& self, UserString path, uint32_t uid, uint32_t gid) {
@@ -112,7 +116,8 @@ Result<long> set_times(Thread& self, const Path& path, const Times& times) {
 
 }  // namespace
 
-Result<long> sys_utimensat(Thread& self, Fd directory, UserString path, UserIn<Timespec> at, Flags flags) {
+Result<long> sys_utimensat(Thread& self, Fd directory, UserString path, UserIn<Timespec> at,
+                           Flags flags) {
   if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtEmptyPath)) != 0) return Errno::kInval;
   const Times times = TRY(times_of(at));
   // A null path means the descriptor itself (futimens(3)).
@@ -121,7 +126,8 @@ Result<long> sys_utimensat(Thread& self, Fd directory, UserString path, UserIn<T
     TRY(io_file(self, directory));
     return set_times(self, TRY(path_of_fd(self, directory)), times);
   }
-  return set_times(self, TRY(resolve_at(self, directory, path, follow_unless(bits(flags)), bits(flags))), times);
+  return set_times(
+      self, TRY(resolve_at(self, directory, path, follow_unless(bits(flags)), bits(flags))), times);
 }
 
 Result<long> sys_futimesat(Thread& self, Fd directory, UserString path, UserIn<Timeval> at) {
@@ -136,7 +142,8 @@ Result<long> sys_utime(Thread& self, UserString path, UserIn<UtimeBuffer> at) {
   Times times = times_now();
   if (!at.is_null()) {
     const UtimeBuffer given = TRY(at.read());
-    times = {FileTime{given.access_time, 0}, FileTime{given.modification_time, 0}, TimesPermission::kOwner};
+    times = {FileTime{given.access_time, 0}, FileTime{given.modification_time, 0},
+             TimesPermission::kOwner};
   }
   return set_times(self, TRY(resolve_at(self, kAtCwd, path, FollowLast::kYes)), times);
 }

@@ -16,12 +16,14 @@ Result<WalkContext> walk_at(Thread& self, Fd directory, std::string_view path) {
   return context;
 }
 
-Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast follow, uint32_t flags) {
+Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast follow,
+                        uint32_t flags) {
   String text;
   // AT_EMPTY_PATH allows a null pointer, too.
   if ((flags & kAtEmptyPath) == 0 || !path.is_null()) text = TRY(path.read_path());
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
-  return lookup_path(context, text.view(), follow, (flags & kAtEmptyPath) != 0 ? kWalkEmptyPath : 0);
+  return lookup_path(context, text.view(), follow,
+                     (flags & kAtEmptyPath) != 0 ? kWalkEmptyPath : 0);
 }
 
 Result<Path> path_of_fd(Thread& self, Fd fd) {

@@ -17,7 +17,8 @@ Result<WalkContext> walk_at(Thread& self, Fd directory, std::string_view path);
 
 // An existing file by an *at call's arguments. `flags` may hold AT_SYMLINK_NOFOLLOW (or AT_SYMLINK_FOLLOW when the call
 // follows by default not) and AT_EMPTY_PATH.
-Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast follow, uint32_t flags = 0);
+Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast follow,
+                        uint32_t flags = 0);
 
 // The descriptor's own file as a path, for fchmod and friends. kBadFd.
 Result<Path> path_of_fd(Thread& self, Fd fd);

@@ -53,7 +53,8 @@ Result<size_t> copy(Place& from, Place& to, size_t count) {
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min(count, kChunk)));
   size_t total = 0;
   while (total < count) {
-    const Result<size_t> got = from.read(buffer.span().first(std::min(buffer.size(), count - total)));
+    const Result<size_t> got =
+        from.read(buffer.span().first(std::min(buffer.size(), count - total)));
     if (got.is_error()) {
       if (total != 0) break;
       return got.error();
@@ -93,7 +94,8 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
   if (!to->can_write()) return Errno::kBadFd;
   // The source must be something with pages (sendfile(2)).
   if (from->inode() != nullptr && from->inode()->is_directory()) return Errno::kInval;
-  if (from->kind() != FileKind::kMemory && (from->inode() == nullptr || from->kind() != FileKind::kOther)) {
+  if (from->kind() != FileKind::kMemory &&
+      (from->inode() == nullptr || from->kind() != FileKind::kOther)) {
     return Errno::kInval;
   }
   if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
@@ -113,7 +115,8 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
   if (bits(flags) != 0) return Errno::kInval;
   const RefPtr<File> from = TRY(io_file(self, in));
   const RefPtr<File> to = TRY(io_file(self, out));
-  if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0) return Errno::kBadFd;
+  if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0)
+    return Errno::kBadFd;
   for (Inode* inode : {from->inode(), to->inode()}) {
     if (inode == nullptr) return Errno::kInval;
     if (inode->is_directory()) return Errno::kIsDir;

@@ -47,7 +47,8 @@ Result<void> limit_size(Thread& self, File& file, const uint64_t* offset, DataSo
 template <typename Transfer>
 Result<long> finish(Result<size_t> result, const Transfer& transfer) {
   if (!result.is_error()) return static_cast<long>(result.value());
-  if (transfer.transferred() != 0 && result.error() == Errno::kFault) return static_cast<long>(transfer.transferred());
+  if (transfer.transferred() != 0 && result.error() == Errno::kFault)
+    return static_cast<long>(transfer.transferred());
   return result.error();
 }
 
@@ -117,13 +118,15 @@ Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int
   return write_source(self, *file, &start, DataSource(TRY(read_iovec(iov, count))));
 }
 
-Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset, uint64_t, Flags flags) {
+Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
+                         uint64_t, Flags flags) {
   if ((bits(flags) & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
   if (offset == -1) return sys_readv(self, fd, iov, count);
   return sys_preadv(self, fd, iov, count, offset);
 }
 
-Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset, uint64_t, Flags flags) {
+Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
+                          uint64_t, Flags flags) {
   if ((bits(flags) & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
   const RefPtr<File> file = TRY(writable(self, fd));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.

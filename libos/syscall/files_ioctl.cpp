@@ -11,8 +11,10 @@ constexpr uint32_t kFioNonClex = 0x5450, kFioClex = 0x5451, kFioNbio = 0x5421, k
 Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argument) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   switch (request) {
-    case kFioClex: return done(self.files().set_close_on_exec(number(fd), CloseOnExec::kYes));
-    case kFioNonClex: return done(self.files().set_close_on_exec(number(fd), CloseOnExec::kNo));
+    case kFioClex:
+      return done(self.files().set_close_on_exec(number(fd), CloseOnExec::kYes));
+    case kFioNonClex:
+      return done(self.files().set_close_on_exec(number(fd), CloseOnExec::kNo));
     case kFioNbio: {
       const bool on = TRY(UserIn<int32_t>(argument).read()) != 0;
       const uint32_t flags = file->flags();
@@ -32,7 +34,8 @@ Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argume
         return 0;
       }
       break;
-    default: break;
+    default:
+      break;
   }
   return file->ioctl(self, request, argument.value());
 }

@@ -6,12 +6,12 @@ namespace occlum {
 namespace {
 constexpr uint64_t kMsBind = 4096, kMsMove = 8192, kMsUnbindable = 1 << 17, kMsPrivate = 1 << 18,
                    kMsSlave = 1 << 19, kMsShared = 1 << 20;
-constexpr uint32_t kKeptMountFlags = kMountReadOnly | kMountNoSuid | kMountNoDev | kMountNoExec | kMountNoSymFollow |
-                                     kMountNoAtime | kMountRelatime;
+constexpr uint32_t kKeptMountFlags = kMountReadOnly | kMountNoSuid | kMountNoDev | kMountNoExec |
+                                     kMountNoSymFollow | kMountNoAtime | kMountRelatime;
 }  // namespace
 
-Result<long> sys_mount(Thread& self, UserString source, UserString target, UserString type, uint64_t flags,
-                       UserString data) {
+Result<long> sys_mount(Thread& self, UserString source, UserString target, UserString type,
+                       uint64_t flags, UserString data) {
   if (!self.credentials().privileged) return Errno::kPerm;
   const Path at = TRY(resolve_at(self, kAtCwd, target, FollowLast::kYes));
   // Propagation between namespaces: there is one.
@@ -39,8 +39,9 @@ Result<long> sys_umount2(Thread& self, UserString target, Flags flags) {
   if ((bits(flags) & ~(kForce | kDetach | kExpire | kNoFollow)) != 0) return Errno::kInval;
   if (!self.credentials().privileged) return Errno::kPerm;
   const Path at = TRY(resolve_at(self, kAtCwd, target, follow_unless(bits(flags), kNoFollow)));
-  return done(mount_table().unmount(
-      at, (bits(flags) & kDetach) != 0 ? MountTable::Unmount::kDetach : MountTable::Unmount::kIfIdle));
+  return done(mount_table().unmount(at, (bits(flags) & kDetach) != 0
+                                            ? MountTable::Unmount::kDetach
+                                            : MountTable::Unmount::kIfIdle));
 }
 
 }  // namespace occlum

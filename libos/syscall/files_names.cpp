@@ -9,7 +9,9 @@ Result<long> sys_mkdirat(Thread& self, Fd directory, UserString path, Mode mode)
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   return done(make_directory(context, text.view(), bits(mode), self.fs().umask()));
 }
-Result<long> sys_mkdir(Thread& self, UserString path, Mode mode) { return sys_mkdirat(self, kAtCwd, path, mode); }
+Result<long> sys_mkdir(Thread& self, UserString path, Mode mode) {
+  return sys_mkdirat(self, kAtCwd, path, mode);
+}
 
 Result<long> sys_mknodat(Thread& self, Fd directory, UserString path, Mode mode, uint32_t device) {
   const String text = TRY(path.read_path());
@@ -32,11 +34,13 @@ Result<long> sys_symlink(Thread& self, UserString target, UserString path) {
   return sys_symlinkat(self, target, kAtCwd, path);
 }
 
-Result<long> sys_linkat(Thread& self, Fd from_directory, UserString from, Fd to_directory, UserString to,
-                        Flags flags) {
+Result<long> sys_linkat(Thread& self, Fd from_directory, UserString from, Fd to_directory,
+                        UserString to, Flags flags) {
   if ((bits(flags) & ~(kAtSymlinkFollow | kAtEmptyPath)) != 0) return Errno::kInval;
-  const FollowLast follow = (bits(flags) & kAtSymlinkFollow) != 0 ? FollowLast::kYes : FollowLast::kNo;
-  const Path target = TRY(resolve_at(self, from_directory, from, follow, bits(flags) & kAtEmptyPath));
+  const FollowLast follow =
+      (bits(flags) & kAtSymlinkFollow) != 0 ? FollowLast::kYes : FollowLast::kNo;
+  const Path target =
+      TRY(resolve_at(self, from_directory, from, follow, bits(flags) & kAtEmptyPath));
   const String text = TRY(to.read_path());
   const WalkContext context = TRY(walk_at(self, to_directory, text.view()));
   return done(make_link(target, context, text.view()));
@@ -52,20 +56,23 @@ Result<long> sys_unlinkat(Thread& self, Fd directory, UserString path, Flags fla
   if ((bits(flags) & kAtRemoveDir) != 0) return done(remove_directory(context, text.view()));
   return done(remove_file(context, text.view()));
 }
-Result<long> sys_unlink(Thread& self, UserString path) { return sys_unlinkat(self, kAtCwd, path, Flags{0}); }
+Result<long> sys_unlink(Thread& self, UserString path) {
+  return sys_unlinkat(self, kAtCwd, path, Flags{0});
+}
 Result<long> sys_rmdir(Thread& self, UserString path) {
   return sys_unlinkat(self, kAtCwd, path, Flags{kAtRemoveDir});
 }
 
-Result<long> sys_renameat2(Thread& self, Fd from_directory, UserString from, Fd to_directory, UserString to,
-                           Flags flags) {
+Result<long> sys_renameat2(Thread& self, Fd from_directory, UserString from, Fd to_directory,
+                           UserString to, Flags flags) {
   const String from_text = TRY(from.read_path());
   const String to_text = TRY(to.read_path());
   const WalkContext from_context = TRY(walk_at(self, from_directory, from_text.view()));
   const WalkContext to_context = TRY(walk_at(self, to_directory, to_text.view()));
   return done(rename_path(from_context, from_text.view(), to_context, to_text.view(), bits(flags)));
 }
-Result<long> sys_renameat(Thread& self, Fd from_directory, UserString from, Fd to_directory, UserString to) {
+Result<long> sys_renameat(Thread& self, Fd from_directory, UserString from, Fd to_directory,
+                          UserString to) {
   return sys_renameat2(self, from_directory, from, to_directory, to, Flags{0});
 }
 Result<long> sys_rename(Thread& self, UserString from, UserString to) {

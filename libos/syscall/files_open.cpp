@@ -9,8 +9,8 @@ namespace occlum {
 
 namespace {
 
-Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t flags, uint32_t mode,
-                     uint32_t walk) {
+Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t flags,
+                     uint32_t mode, uint32_t walk) {
   const WalkContext context = TRY(walk_at(self, directory, path));
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
   RefPtr<File> file = TRY(open_file(context, path, flags, mode, self.fs().umask(), walk));
@@ -23,7 +23,8 @@ Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t
 
 Result<long> sys_openat(Thread& self, Fd directory, UserString path, Flags flags, Mode mode) {
   const String text = TRY(path.read_path());
-  return open_at(self, directory, text.view(), bits(flags) | kOpenLargeFile, bits(mode) & kModePermissions, 0);
+  return open_at(self, directory, text.view(), bits(flags) | kOpenLargeFile,
+                 bits(mode) & kModePermissions, 0);
 }
 
 Result<long> sys_open(Thread& self, UserString path, Flags flags, Mode mode) {
@@ -34,24 +35,29 @@ Result<long> sys_creat(Thread& self, UserString path, Mode mode) {
   return sys_openat(self, kAtCwd, path, Flags{kOpenCreate | kOpenWriteOnly | kOpenTruncate}, mode);
 }
 
-Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<OpenHow> how, size_t size) {
+Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<OpenHow> how,
+                         size_t size) {
   if (size < sizeof(OpenHow)) return Errno::kInval;
   if (size > 4096) return Errno::kTooBig;
   const OpenHow wanted = TRY(how.read());
   for (size_t at = sizeof(OpenHow); at < size; ++at) {
     if (TRY(UserIn<uint8_t>(how.address() + at).read()) != 0) return Errno::kTooBig;
   }
-  constexpr uint64_t kKnownFlags = kOpenAccessMode | kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate |
-                                   kOpenAppend | kOpenNonblock | kOpenSync | kOpenAsync | kOpenDirect |
-                                   kOpenLargeFile | kOpenDirectory | kOpenNoFollow | kOpenNoAtime |
-                                   kOpenCloseOnExec | kOpenPath | kOpenTmpFile;
+  constexpr uint64_t kKnownFlags =
+      kOpenAccessMode | kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenAppend |
+      kOpenNonblock | kOpenSync | kOpenAsync | kOpenDirect | kOpenLargeFile | kOpenDirectory |
+      kOpenNoFollow | kOpenNoAtime | kOpenCloseOnExec | kOpenPath | kOpenTmpFile;
   if ((wanted.flags & ~kKnownFlags) != 0) return Errno::kInval;
-  const bool creates = (wanted.flags & kOpenCreate) != 0 || (wanted.flags & kOpenTmpFile) == kOpenTmpFile;
-  if (creates ? (wanted.mode & ~uint64_t{kModePermissions}) != 0 : wanted.mode != 0) return Errno::kInval;
-  constexpr uint64_t kNoXDev = 1, kNoMagicLinks = 2, kNoSymlinks = 4, kBeneath = 8, kInRoot = 16, kCached = 32;
+  const bool creates =
+      (wanted.flags & kOpenCreate) != 0 || (wanted.flags & kOpenTmpFile) == kOpenTmpFile;
+  if (creates ? (wanted.mode & ~uint64_t{kModePermissions}) != 0 : wanted.mode != 0)
+    return Errno::kInval;
+  constexpr uint64_t kNoXDev = 1, kNoMagicLinks = 2, kNoSymlinks = 4, kBeneath = 8, kInRoot = 16,
+                     kCached = 32;
   if ((wanted.resolve & ~uint64_t{63}) != 0) return Errno::kInval;
   if ((wanted.resolve & kBeneath) != 0 && (wanted.resolve & kInRoot) != 0) return Errno::kInval;
-  if ((wanted.resolve & kCached) != 0) return Errno::kAgain;  // we never promise to stay in the cache
+  if ((wanted.resolve & kCached) != 0)
+    return Errno::kAgain;  // we never promise to stay in the cache
   uint32_t walk = 0;
   if ((wanted.resolve & kNoXDev) != 0) walk |= kWalkNoXDev;
   if ((wanted.resolve & kNoMagicLinks) != 0) walk |= kWalkNoMagicLinks;
@@ -64,8 +70,8 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   if (directory != kAtCwd) context.start = TRY(path_of_fd(self, directory));
   const uint32_t flags = static_cast<uint32_t>(wanted.flags);
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
-  RefPtr<File> file = TRY(
-      open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode), self.fs().umask(), walk));
+  RefPtr<File> file = TRY(open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode),
+                                    self.fs().umask(), walk));
   const int fd = reservation[0];
   reservation.commit(std::move(file));
   return fd;
@@ -109,13 +115,20 @@ enum class LockOwner { kProcess, kDescription };
 constexpr int16_t kRdLock = 0, kWrLock = 1, kUnLock = 2;
 
 // struct flock as a range of bytes (fcntl(2), "Advisory record locking").
-Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const LinuxFlock& wanted, LockOwner owner) {
+Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const LinuxFlock& wanted,
+                               LockOwner owner) {
   int64_t base = 0;
   switch (wanted.whence) {
-    case 0: break;
-    case 1: base = static_cast<int64_t>(TRY(file->seek(0, Whence::kCur))); break;
-    case 2: base = static_cast<int64_t>(TRY(file->inode()->stat()).size); break;
-    default: return Errno::kInval;
+    case 0:
+      break;
+    case 1:
+      base = static_cast<int64_t>(TRY(file->seek(0, Whence::kCur)));
+      break;
+    case 2:
+      base = static_cast<int64_t>(TRY(file->inode()->stat()).size);
+      break;
+    default:
+      return Errno::kInval;
   }
   const std::optional<int64_t> start = checked_add(base, wanted.start);
   if (!start) return Errno::kOverflow;
@@ -135,10 +148,17 @@ Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const Lin
   }
   if (*start < 0) return Errno::kInval;
   switch (wanted.type) {
-    case kRdLock: lock.type = LockType::kRead; break;
-    case kWrLock: lock.type = LockType::kWrite; break;
-    case kUnLock: lock.type = LockType::kUnlock; break;
-    default: return Errno::kInval;
+    case kRdLock:
+      lock.type = LockType::kRead;
+      break;
+    case kWrLock:
+      lock.type = LockType::kWrite;
+      break;
+    case kUnLock:
+      lock.type = LockType::kUnlock;
+      break;
+    default:
+      return Errno::kInval;
   }
   if (owner == LockOwner::kDescription) {
     if (wanted.pid != 0) return Errno::kInval;
@@ -150,7 +170,8 @@ Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const Lin
   return lock;
 }
 
-Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at, LockOwner owner) {
+Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at,
+                      LockOwner owner) {
   LinuxFlock answer = TRY(at.read());
   if (file->inode() == nullptr) return Errno::kBadFd;
   if (answer.type != kRdLock && answer.type != kWrLock) return Errno::kInval;
@@ -169,8 +190,8 @@ Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
   return 0;
 }
 
-Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at, LockOwner owner,
-                      LockWait wait) {
+Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at,
+                      LockOwner owner, LockWait wait) {
   const LinuxFlock wanted = TRY(at.read());
   if (file->inode() == nullptr) return Errno::kBadFd;
   const RecordLock lock = TRY(decode_lock(self, file, wanted, owner));
@@ -179,9 +200,9 @@ Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
   return done(TRY(file->inode()->locks())->set(lock, wait));
 }
 
-constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6, kSetLkW = 7,
-              kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36, kOfdSetLk = 37,
-              kOfdSetLkW = 38, kDupFdCloexec = 1030;
+constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
+              kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36,
+              kOfdSetLk = 37, kOfdSetLkW = 38, kDupFdCloexec = 1030;
 constexpr uint64_t kFdCloexec = 1;
 
 }  // namespace
@@ -190,30 +211,45 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
   FileTable& files = self.files();
   const RefPtr<File> file = TRY(files.get(number(fd)));
   switch (command) {
-    case kDupFd: return TRY(files.install_at_least(static_cast<int>(argument), file, CloseOnExec::kNo));
-    case kDupFdCloexec: return TRY(files.install_at_least(static_cast<int>(argument), file, CloseOnExec::kYes));
-    case kGetFd: return TRY(files.close_on_exec(number(fd))) == CloseOnExec::kYes ? 1 : 0;
+    case kDupFd:
+      return TRY(files.install_at_least(static_cast<int>(argument), file, CloseOnExec::kNo));
+    case kDupFdCloexec:
+      return TRY(files.install_at_least(static_cast<int>(argument), file, CloseOnExec::kYes));
+    case kGetFd:
+      return TRY(files.close_on_exec(number(fd))) == CloseOnExec::kYes ? 1 : 0;
     case kSetFd:
       return done(files.set_close_on_exec(
           number(fd), (argument & kFdCloexec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo));
-    case kGetFl: return file->flags();
-    default: break;
+    case kGetFl:
+      return file->flags();
+    default:
+      break;
   }
   if ((file->flags() & kOpenPath) != 0) return Errno::kBadFd;
   const UserInOut<LinuxFlock> lock{UserAddress(argument)};
   switch (command) {
-    case kSetFl: return done(file->set_flags(static_cast<uint32_t>(argument)));
-    case kGetLk: return get_lock(self, file, lock, LockOwner::kProcess);
-    case kSetLk: return set_lock(self, file, lock, LockOwner::kProcess, LockWait::kNo);
-    case kSetLkW: return set_lock(self, file, lock, LockOwner::kProcess, LockWait::kYes);
-    case kOfdGetLk: return get_lock(self, file, lock, LockOwner::kDescription);
-    case kOfdSetLk: return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kNo);
-    case kOfdSetLkW: return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kYes);
+    case kSetFl:
+      return done(file->set_flags(static_cast<uint32_t>(argument)));
+    case kGetLk:
+      return get_lock(self, file, lock, LockOwner::kProcess);
+    case kSetLk:
+      return set_lock(self, file, lock, LockOwner::kProcess, LockWait::kNo);
+    case kSetLkW:
+      return set_lock(self, file, lock, LockOwner::kProcess, LockWait::kYes);
+    case kOfdGetLk:
+      return get_lock(self, file, lock, LockOwner::kDescription);
+    case kOfdSetLk:
+      return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kNo);
+    case kOfdSetLkW:
+      return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kYes);
     case kSetOwn:
-    case kSetSig: return 0;  // there is no SIGIO
+    case kSetSig:
+      return 0;  // there is no SIGIO
     case kGetOwn:
-    case kGetSig: return 0;
-    default: return file->fcntl(command, argument);
+    case kGetSig:
+      return 0;
+    default:
+      return file->fcntl(command, argument);
   }
 }
 
@@ -224,10 +260,14 @@ Result<long> sys_flock(Thread& self, Fd fd, int operation) {
   if (file->inode() == nullptr) return Errno::kBadFd;
   FileLocks* locks = TRY(file->inode()->locks());
   switch (operation & ~kNonblock) {
-    case kShared: return done(locks->flock(*file, LockType::kRead, wait));
-    case kExclusive: return done(locks->flock(*file, LockType::kWrite, wait));
-    case kUnlock: return done(locks->flock(*file, LockType::kUnlock, wait));
-    default: return Errno::kInval;
+    case kShared:
+      return done(locks->flock(*file, LockType::kRead, wait));
+    case kExclusive:
+      return done(locks->flock(*file, LockType::kWrite, wait));
+    case kUnlock:
+      return done(locks->flock(*file, LockType::kUnlock, wait));
+    default:
+      return Errno::kInval;
   }
 }
 

@@ -68,7 +68,8 @@ Result<Subject> stat_at(Thread& self, Fd directory, UserString path, uint32_t fl
 
 Result<long> access_at(Thread& self, Fd directory, UserString path, int mode, uint32_t flags) {
   if ((mode & ~7) != 0) return Errno::kInval;
-  if ((flags & ~(kAtEffectiveAccess | kAtSymlinkNoFollow | kAtEmptyPath)) != 0) return Errno::kInval;
+  if ((flags & ~(kAtEffectiveAccess | kAtSymlinkNoFollow | kAtEmptyPath)) != 0)
+    return Errno::kInval;
   // access(2) asks for the real ids, also on the way to the file.
   Credentials who = TRY(self.credentials().clone());
   if ((flags & kAtEffectiveAccess) == 0 && (who.fsuid != who.ruid || who.fsgid != who.rgid)) {
@@ -88,8 +89,10 @@ Result<long> access_at(Thread& self, Fd directory, UserString path, int mode, ui
 
 }  // namespace
 
-Result<long> sys_newfstatat(Thread& self, Fd directory, UserString path, UserOut<LinuxStat> out, Flags flags) {
-  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtNoAutomount | kAtEmptyPath)) != 0) return Errno::kInval;
+Result<long> sys_newfstatat(Thread& self, Fd directory, UserString path, UserOut<LinuxStat> out,
+                            Flags flags) {
+  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtNoAutomount | kAtEmptyPath)) != 0)
+    return Errno::kInval;
   TRY(out.write(to_linux(TRY(stat_at(self, directory, path, bits(flags))).stat)));
   return 0;
 }
@@ -110,7 +113,8 @@ Result<long> sys_statx(Thread& self, Fd directory, UserString path, Flags flags,
                        UserOut<LinuxStatx> out) {
   constexpr uint32_t kBasic = 0x7ff, kBirth = 0x800, kMountId = 0x1000, kReserved = 0x80000000;
   if ((mask & kReserved) != 0 || (bits(flags) & kAtStatxMask) == kAtStatxMask) return Errno::kInval;
-  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtNoAutomount | kAtEmptyPath | kAtStatxMask)) != 0) return Errno::kInval;
+  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtNoAutomount | kAtEmptyPath | kAtStatxMask)) != 0)
+    return Errno::kInval;
   const Subject subject = TRY(stat_at(self, directory, path, bits(flags)));
   const Stat& stat = subject.stat;
   LinuxStatx answer = {};
@@ -136,7 +140,9 @@ Result<long> sys_statx(Thread& self, Fd directory, UserString path, Flags flags,
   return 0;
 }
 
-Result<long> sys_access(Thread& self, UserString path, int mode) { return access_at(self, kAtCwd, path, mode, 0); }
+Result<long> sys_access(Thread& self, UserString path, int mode) {
+  return access_at(self, kAtCwd, path, mode, 0);
+}
 Result<long> sys_faccessat(Thread& self, Fd directory, UserString path, int mode) {
   return access_at(self, directory, path, mode, 0);
 }
@@ -163,7 +169,8 @@ enum class DirentFormat { kOld, k64 };
 
 class DirentWriter {
  public:
-  DirentWriter(std::span<std::byte> buffer, DirentFormat format) : buffer_(buffer), format_(format) {}
+  DirentWriter(std::span<std::byte> buffer, DirentFormat format)
+      : buffer_(buffer), format_(format) {}
 
   bool add(const DirectoryEntry& entry) {
     const bool is_64 = format_ == DirentFormat::k64;
@@ -222,12 +229,14 @@ Result<long> sys_getcwd(Thread& self, UserAddress out, size_t size) {
   return static_cast<long>(text.size());
 }
 
-Result<long> sys_readlinkat(Thread& self, Fd directory, UserString path, UserAddress out, size_t size) {
+Result<long> sys_readlinkat(Thread& self, Fd directory, UserString path, UserAddress out,
+                            size_t size) {
   if (static_cast<int>(size) <= 0) return Errno::kInval;
   const String text = TRY(path.read_path());
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   const bool is_empty = text.is_empty() && directory != kAtCwd;
-  const Path found = TRY(lookup_path(context, text.view(), FollowLast::kNo, is_empty ? kWalkEmptyPath : 0));
+  const Path found =
+      TRY(lookup_path(context, text.view(), FollowLast::kNo, is_empty ? kWalkEmptyPath : 0));
   if (!found.inode().is_symlink()) return is_empty ? Errno::kNoEnt : Errno::kInval;
   const String target = TRY(found.inode().read_link());
   const size_t count = std::min(size, target.size());

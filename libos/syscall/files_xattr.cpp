@@ -25,9 +25,11 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
   if (name.starts_with("user.") && name.size() > 5) {
     // Only regular files and directories carry them; in sticky directories only the owner's.
     Inode& inode = path.inode();
-    if (!inode.is_regular() && !inode.is_directory()) return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
+    if (!inode.is_regular() && !inode.is_directory())
+      return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
     const Ownership owner = TRY(inode.ownership());
-    if (use == Use::kWrite && inode.is_directory() && (owner.mode & kModeSticky) != 0 && !is_owner(owner, who)) {
+    if (use == Use::kWrite && inode.is_directory() && (owner.mode & kModeSticky) != 0 &&
+        !is_owner(owner, who)) {
       return Errno::kPerm;
     }
     return check_permission(owner, who, use == Use::kWrite ? kMayWrite : kMayRead);
@@ -43,7 +45,8 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
   return Errno::kOpNotSupp;  // system.posix_acl_*, too: there are no ACLs
 }
 
-Result<long> set(Thread& self, const Path& path, UserString name, UserAddress value, size_t size, uint32_t flags) {
+Result<long> set(Thread& self, const Path& path, UserString name, UserAddress value, size_t size,
+                 uint32_t flags) {
   if ((flags & ~(kXattrCreate | kXattrReplace)) != 0) return Errno::kInval;
   const String key = TRY(read_name(name));
   if (size > kMaxValue) return Errno::kTooBig;
@@ -54,7 +57,8 @@ Result<long> set(Thread& self, const Path& path, UserString name, UserAddress va
   return done(path.inode().set_xattr(key.view(), bytes.span(), flags));
 }
 
-Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddress out, size_t size) {
+Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddress out,
+                      size_t size) {
   if (size == 0) return static_cast<long>(bytes.size());
   if (size < bytes.size()) return Errno::kRange;
   TRY(copy_to_user(self.memory(), out, bytes));
@@ -87,8 +91,12 @@ Result<long> remove(Thread& self, const Path& path, UserString name) {
   return done(path.inode().remove_xattr(key.view()));
 }
 
-Result<Path> followed(Thread& self, UserString path) { return resolve_at(self, kAtCwd, path, FollowLast::kYes); }
-Result<Path> not_followed(Thread& self, UserString path) { return resolve_at(self, kAtCwd, path, FollowLast::kNo); }
+Result<Path> followed(Thread& self, UserString path) {
+  return resolve_at(self, kAtCwd, path, FollowLast::kYes);
+}
+Result<Path> not_followed(Thread& self, UserString path) {
+  return resolve_at(self, kAtCwd, path, FollowLast::kNo);
+}
 Result<Path> of_descriptor(Thread& self, Fd fd) {
   TRY(io_file(self, fd));
   return path_of_fd(self, fd);
@@ -96,22 +104,25 @@ Result<Path> of_descriptor(Thread& self, Fd fd) {
 
 }  // namespace
 
-Result<long> sys_setxattr(Thread& self, UserString path, UserString name, UserAddress value, size_t size,
-                          Flags flags) {
+Result<long> sys_setxattr(Thread& self, UserString path, UserString name, UserAddress value,
+                          size_t size, Flags flags) {
   return set(self, TRY(followed(self, path)), name, value, size, bits(flags));
 }
-Result<long> sys_lsetxattr(Thread& self, UserString path, UserString name, UserAddress value, size_t size,
-                           Flags flags) {
+Result<long> sys_lsetxattr(Thread& self, UserString path, UserString name, UserAddress value,
+                           size_t size, Flags flags) {
   return set(self, TRY(not_followed(self, path)), name, value, size, bits(flags));
 }
-Result<long> sys_fsetxattr(Thread& self, Fd fd, UserString name, UserAddress value, size_t size, Flags flags) {
+Result<long> sys_fsetxattr(Thread& self, Fd fd, UserString name, UserAddress value, size_t size,
+                           Flags flags) {
   return set(self, TRY(of_descriptor(self, fd)), name, value, size, bits(flags));
 }
 
-Result<long> sys_getxattr(Thread& self, UserString path, UserString name, UserAddress out, size_t size) {
+Result<long> sys_getxattr(Thread& self, UserString path, UserString name, UserAddress out,
+                          size_t size) {
   return get(self, TRY(followed(self, path)), name, out, size);
 }
-Result<long> sys_lgetxattr(Thread& self, UserString path, UserString name, UserAddress out, size_t size) {
+Result<long> sys_lgetxattr(Thread& self, UserString path, UserString name, UserAddress out,
+                           size_t size) {
   return get(self, TRY(not_followed(self, path)), name, out, size);
 }
 Result<long> sys_fgetxattr(Thread& self, Fd fd, UserString name, UserAddress out, size_t size) {

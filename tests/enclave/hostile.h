@@ -87,6 +87,7 @@ void complain(const char* where, const char* what, uint64_t value = 0);
 void prepare_inspection();   // once, while CPUID is still the processor's
 void fill_hostile(Crossing& crossing);
 void inspect_exit(const Crossing& crossing, uint64_t target, uint64_t aep);
+void inspect_exit_vectors(const Crossing& crossing, const uint8_t* own);
 void inspect_asynchronous_exit(const void* ucontext, uint64_t tcs);
 
 // host_calls.cpp

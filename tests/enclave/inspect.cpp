@@ -144,9 +144,9 @@ void inspect_exit(const Crossing& crossing, uint64_t target, uint64_t aep) {
   if (!settings.fast && (out.flags & kStatusFlags) != kComparedEqual) complain(kWhere, "status flags", out.flags);
 }
 
-void inspect_exit_vectors(const Crossing& crossing) {
+void inspect_exit_vectors(const Crossing& crossing, const uint8_t* own) {
   // XSAVE has written every component, in use or not.
-  inspect_vectors("EEXIT", crossing.out_xstate, crossing.features, settings.entry ? crossing.in_xstate : nullptr);
+  inspect_vectors("EEXIT", crossing.out_xstate, crossing.features, own);
 }
 
 // What a signal handler sees: the synthetic state of an AEX. DF and AC may be set: only the processor's own rules hold.

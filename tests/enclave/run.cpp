@@ -24,7 +24,6 @@ namespace hostile {
 
 Settings settings;
 Counts counts;
-void inspect_exit_vectors(const Crossing& crossing);
 
 namespace {
 
@@ -47,6 +46,8 @@ std::atomic<uint64_t> thread_number{0};
 thread_local uint64_t random_state = 0;
 thread_local abi::VcpuShared* shared = nullptr;
 thread_local int depth = 0;              // 1 in the outer crossing, 2 in phase 1
+// What the vector registers held at the last EENTER: an exception in the LibOS brings it back after other entries.
+thread_local uint8_t own_xstate[kXsaveBytes];
 thread_local bool call_pending = false;  // the runtime serves a call of the enclave
 
 uint64_t label(const char* at) { return reinterpret_cast<uint64_t>(at); }
@@ -114,6 +115,7 @@ extern "C" void hostile_prepare(Crossing* crossing, uint64_t function) {
     call_pending = false;
   }
   fill_hostile(*crossing);
+  if (function == kEenter && depth == 1) memcpy(own_xstate, crossing->in_xstate, sizeof(own_xstate));
 }
 
 extern "C" void hostile_left(Crossing* crossing) {
@@ -121,7 +123,7 @@ extern "C" void hostile_left(Crossing* crossing) {
   counts.exits++;
   if (settings.inspect) {
     inspect_exit(*crossing, label(hostile_after), label(hostile_aep));
-    inspect_exit_vectors(*crossing);
+    inspect_exit_vectors(*crossing, settings.entry ? (depth == 1 ? own_xstate : crossing->in_xstate) : nullptr);
   }
   if (depth != 1) return;
   call_pending = true;

@@ -32,7 +32,8 @@ using std::string;
 enum class Kind { kTmpfs, kUnion, kHostfs };
 
 string scratch_directory(const char* what) {
-  string path = string(::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") + "/occlum-fs-" + what + "-XXXXXX";
+  string path = string(::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") + "/occlum-fs-" +
+                what + "-XXXXXX";
   return ::mkdtemp(path.data());
 }
 
@@ -53,7 +54,9 @@ class Ours {
 
   WalkContext walk() const { return {root, root, &credentials}; }
 
-  static int code(const Result<void>& result) { return result.is_error() ? static_cast<int>(result.error()) : 0; }
+  static int code(const Result<void>& result) {
+    return result.is_error() ? static_cast<int>(result.error()) : 0;
+  }
 
   int open(size_t slot, const string& path, int flags, unsigned mode) {
     files[slot] = nullptr;
@@ -134,7 +137,9 @@ class Native {
       string line = text;
       if (S_ISLNK(stat.st_mode)) {
         char target[4096];
-        line += "-> " + string(target, static_cast<size_t>(::readlink(child.c_str(), target, sizeof target)));
+        line +=
+            "-> " +
+            string(target, static_cast<size_t>(::readlink(child.c_str(), target, sizeof target)));
       } else if (S_ISREG(stat.st_mode)) {
         string bytes(static_cast<size_t>(stat.st_size), '\0');
         const int fd = ::open(child.c_str(), O_RDONLY);
@@ -179,8 +184,10 @@ class Driver {
     switch (below(17)) {
       case 0:
       case 1: {
-        static const int kFlags[] = {O_CREAT, O_CREAT | O_EXCL, 0, O_TRUNC, O_CREAT | O_TRUNC, O_APPEND,
-                                     O_DIRECTORY, O_NOFOLLOW, O_CREAT | O_NOFOLLOW, O_PATH, O_PATH | O_NOFOLLOW};
+        static const int kFlags[] = {O_CREAT,     O_CREAT | O_EXCL,   0,
+                                     O_TRUNC,     O_CREAT | O_TRUNC,  O_APPEND,
+                                     O_DIRECTORY, O_NOFOLLOW,         O_CREAT | O_NOFOLLOW,
+                                     O_PATH,      O_PATH | O_NOFOLLOW};
         const int flags = kFlags[below(11)] | static_cast<int>(below(3)) | O_NONBLOCK;
         const unsigned mode = chance(2) ? 0644 : 0777;
         const size_t slot = below(4);
@@ -189,30 +196,51 @@ class Driver {
         if (ours.files[slot] != nullptr) slot_flags_[slot] = flags;
         break;
       }
-      case 2: two("mkdir", path, [&] { return make_directory(ours.walk(), path, 0755, 022); },
-                  [&] { return ::mkdir(path.c_str(), 0755); }); break;
-      case 3: two("rmdir", path, [&] { return remove_directory(ours.walk(), path); },
-                  [&] { return ::rmdir(path.c_str()); }); break;
-      case 4: two("unlink", path, [&] { return remove_file(ours.walk(), path); },
-                  [&] { return ::unlink(path.c_str()); }); break;
+      case 2:
+        two(
+            "mkdir", path, [&] { return make_directory(ours.walk(), path, 0755, 022); },
+            [&] { return ::mkdir(path.c_str(), 0755); });
+        break;
+      case 3:
+        two(
+            "rmdir", path, [&] { return remove_directory(ours.walk(), path); },
+            [&] { return ::rmdir(path.c_str()); });
+        break;
+      case 4:
+        two(
+            "unlink", path, [&] { return remove_file(ours.walk(), path); },
+            [&] { return ::unlink(path.c_str()); });
+        break;
       case 5:
       case 6: {
         const uint32_t flags = chance(3) ? 1 + below(2) : 0;
-        two("rename " + std::to_string(flags) + " " + path + " to", other,
+        two(
+            "rename " + std::to_string(flags) + " " + path + " to", other,
             [&] { return rename_path(ours.walk(), path, ours.walk(), other, flags); },
-            [&] { return ::syscall(SYS_renameat2, AT_FDCWD, path.c_str(), AT_FDCWD, other.c_str(), flags); });
+            [&] {
+              return ::syscall(SYS_renameat2, AT_FDCWD, path.c_str(), AT_FDCWD, other.c_str(),
+                               flags);
+            });
         break;
       }
-      case 7: two("link " + path + " to", other,
-                  [&]() -> Result<void> {
-                    const Path target = TRY(lookup_path(ours.walk(), path, FollowLast::kNo));
-                    return make_link(target, ours.walk(), other);
-                  },
-                  [&] { return ::link(path.c_str(), other.c_str()); }); break;
-      case 8: two("symlink " + path + " at", other, [&] { return make_symlink(ours.walk(), path, other); },
-                  [&] { return ::symlink(path.c_str(), other.c_str()); }); break;
+      case 7:
+        two(
+            "link " + path + " to", other,
+            [&]() -> Result<void> {
+              const Path target = TRY(lookup_path(ours.walk(), path, FollowLast::kNo));
+              return make_link(target, ours.walk(), other);
+            },
+            [&] { return ::link(path.c_str(), other.c_str()); });
+        break;
+      case 8:
+        two(
+            "symlink " + path + " at", other,
+            [&] { return make_symlink(ours.walk(), path, other); },
+            [&] { return ::symlink(path.c_str(), other.c_str()); });
+        break;
       case 9: {
-        Result<Path> found = lookup_path(ours.walk(), path, chance(2) ? FollowLast::kYes : FollowLast::kNo);
+        Result<Path> found =
+            lookup_path(ours.walk(), path, chance(2) ? FollowLast::kYes : FollowLast::kNo);
         struct stat stat;
         what_ = "stat " + path;
         const bool follow = !found.is_error() && !found.value().inode().is_symlink();
@@ -221,19 +249,26 @@ class Driver {
         const int not_followed = Native::code(::lstat(path.c_str(), &stat));
         const int mine = found.is_error() ? static_cast<int>(found.error()) : 0;
         EXPECT_TRUE(mine == followed || mine == not_followed)
-            << what_ << ": " << mine << ", natively " << followed << " or " << not_followed << follow;
+            << what_ << ": " << mine << ", natively " << followed << " or " << not_followed
+            << follow;
         break;
       }
-      case 10: two("chmod", path,
-                   [&]() -> Result<void> {
-                     return change_mode(TRY(lookup_path(ours.walk(), path, FollowLast::kYes)), ours.credentials, 0711);
-                   },
-                   [&] { return ::chmod(path.c_str(), 0711); }); break;
+      case 10:
+        two(
+            "chmod", path,
+            [&]() -> Result<void> {
+              return change_mode(TRY(lookup_path(ours.walk(), path, FollowLast::kYes)),
+                                 ours.credentials, 0711);
+            },
+            [&] { return ::chmod(path.c_str(), 0711); });
+        break;
       case 11: {
         const uint64_t size = below(20000);
-        two("truncate", path,
+        two(
+            "truncate", path,
             [&]() -> Result<void> {
-              return truncate_path(TRY(lookup_path(ours.walk(), path, FollowLast::kYes)), ours.credentials, size);
+              return truncate_path(TRY(lookup_path(ours.walk(), path, FollowLast::kYes)),
+                                   ours.credentials, size);
             },
             [&] { return ::truncate(path.c_str(), static_cast<off_t>(size)); });
         break;
@@ -251,11 +286,13 @@ class Driver {
         what_ = "readlink " + path;
         compare(target.is_error() ? static_cast<int>(target.error()) : 0, Native::code(length));
         if (!target.is_error() && length >= 0) {
-          EXPECT_EQ(string(target.value().view()), string(buffer, static_cast<size_t>(length))) << what_;
+          EXPECT_EQ(string(target.value().view()), string(buffer, static_cast<size_t>(length)))
+              << what_;
         }
         break;
       }
-      default: file_step();
+      default:
+        file_step();
     }
   }
 
@@ -268,7 +305,8 @@ class Driver {
     const uint64_t offset = below(12000);
     const size_t size = 1 + below(chance(4) ? 9000 : 50);
     const auto mine = [](const Result<size_t>& result) {
-      return result.is_error() ? -static_cast<long>(result.error()) : static_cast<long>(result.value());
+      return result.is_error() ? -static_cast<long>(result.error())
+                               : static_cast<long>(result.value());
     };
     const auto theirs = [](long result) { return result < 0 ? -static_cast<long>(errno) : result; };
     std::vector<char> data(size, static_cast<char>('a' + below(26)));
@@ -284,7 +322,8 @@ class Driver {
       case 2: {
         DataSource source(std::as_bytes(std::span(data)));
         what_ = "pwrite of " + std::to_string(size) + " at " + std::to_string(offset);
-        compare(mine(file->write_at(offset, source)), theirs(::pwrite(fd, data.data(), size, static_cast<off_t>(offset))));
+        compare(mine(file->write_at(offset, source)),
+                theirs(::pwrite(fd, data.data(), size, static_cast<off_t>(offset))));
         break;
       }
       case 3: {
@@ -297,7 +336,8 @@ class Driver {
       case 4: {
         DataSink sink(std::as_writable_bytes(std::span(got)));
         what_ = "pread of " + std::to_string(size) + " at " + std::to_string(offset);
-        compare(mine(file->read_at(offset, sink)), theirs(::pread(fd, expected.data(), size, static_cast<off_t>(offset))));
+        compare(mine(file->read_at(offset, sink)),
+                theirs(::pread(fd, expected.data(), size, static_cast<off_t>(offset))));
         EXPECT_EQ(got, expected) << what_;
         break;
       }
@@ -306,7 +346,8 @@ class Driver {
         const int64_t by = static_cast<int64_t>(offset) - 3000;
         const Result<uint64_t> result = file->seek(by, static_cast<Whence>(whence));
         what_ = "lseek " + std::to_string(by) + " from " + std::to_string(whence);
-        compare(result.is_error() ? -static_cast<long>(result.error()) : static_cast<long>(result.value()),
+        compare(result.is_error() ? -static_cast<long>(result.error())
+                                  : static_cast<long>(result.value()),
                 theirs(::lseek(fd, by, whence)));
       }
     }
@@ -361,16 +402,22 @@ void populate(const string& root) {
 }
 
 // In a child process, which ends in a chroot.
-void run_child(Kind kind, const string& native_root, const string& lower, uint64_t seed, uint64_t steps) {
+void run_child(Kind kind, const string& native_root, const string& lower, uint64_t seed,
+               uint64_t steps) {
   ::umask(022);
   RefPtr<FileSystem> file_system;
   switch (kind) {
-    case Kind::kTmpfs: file_system = MUST(TmpFs::create({.root_mode = 0755})); break;
-    case Kind::kHostfs: file_system = MUST(HostFs::create(lower, HostWrites::kAllowed)); break;
+    case Kind::kTmpfs:
+      file_system = MUST(TmpFs::create({.root_mode = 0755}));
+      break;
+    case Kind::kHostfs:
+      file_system = MUST(HostFs::create(lower, HostWrites::kAllowed));
+      break;
     case Kind::kUnion: {
       Vec<RefPtr<FileSystem>> lowers;
       MUST(lowers.push(MUST(HostFs::create(lower, HostWrites::kForbidden))));
-      file_system = MUST(UnionFs::create(std::move(lowers), MUST(TmpFs::create({.root_mode = 0755}))));
+      file_system =
+          MUST(UnionFs::create(std::move(lowers), MUST(TmpFs::create({.root_mode = 0755}))));
       break;
     }
   }
@@ -413,7 +460,8 @@ void run(Kind kind, const char* name) {
     remove_tree(native);
     remove_tree(lower);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "chroot is not permitted";
-    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "seed " << seed << ", status " << status;
+    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        << "seed " << seed << ", status " << status;
   }
 }
 

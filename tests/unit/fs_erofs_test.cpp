@@ -100,8 +100,8 @@ void describe(Inode& directory, const string& prefix, Tree& out, int depth = 0) 
     Inode& inode = *found.value();
     const Stat stat = MUST(inode.stat());
     char text[160];
-    std::snprintf(text, sizeof text, "mode %o uid %u gid %u nlink %u rdev %lx ", stat.mode, stat.uid, stat.gid,
-                  stat.nlink, stat.rdev);
+    std::snprintf(text, sizeof text, "mode %o uid %u gid %u nlink %u rdev %lx ", stat.mode,
+                  stat.uid, stat.gid, stat.nlink, stat.rdev);
     string line = text;
     if (inode.is_symlink()) {
       const Result<String> target = inode.read_link();
@@ -120,7 +120,8 @@ void describe(Inode& directory, const string& prefix, Tree& out, int depth = 0) 
       line += " [" + string(xattrs.value().view()) + "]";
     }
     out[prefix + name] = line;
-    if (inode.is_directory() && depth < 8 && out.size() < 20000) describe(inode, prefix + name + "/", out, depth + 1);
+    if (inode.is_directory() && depth < 8 && out.size() < 20000)
+      describe(inode, prefix + name + "/", out, depth + 1);
   }
 }
 
@@ -142,16 +143,23 @@ class ErofsTest : public ::testing::Test {
     char path[] = "/tmp/occlum-erofs-XXXXXX";
     directory_ = new string(::mkdtemp(path));
     const string root = *directory_ + "/root";
-    ASSERT_EQ(shell("mkdir -p " + root + "/sub/deep " + root + "/many && cd " + root +
-                    " && printf hello > small && : > empty && head -c 4096 /dev/zero | tr '\\0' x > page"
-                    " && seq 1 30000 > numbers && head -c 12289 /dev/zero | tr '\\0' y > tail"
-                    " && ln -s ../small sub/link && ln small sub/hard && chmod 4755 page"
-                    " && mkfifo fifo && for i in $(seq 1 400); do : > many/a-file-with-a-long-name-$i; done"
-                    " && echo deep > sub/deep/file"),
-              0);
-    shell("cd " + root + " && mknod null c 1 3 2>/dev/null; setfattr -n user.colour -v blue small 2>/dev/null; true");
-    ASSERT_EQ(shell("mkfs.erofs -T0 --all-root " + *directory_ + "/image " + root + " > /dev/null 2>&1"), 0);
-    ASSERT_EQ(shell("mkfs.erofs -zlz4 -T0 " + *directory_ + "/packed " + root + " > /dev/null 2>&1"), 0);
+    ASSERT_EQ(
+        shell(
+            "mkdir -p " + root + "/sub/deep " + root + "/many && cd " + root +
+            " && printf hello > small && : > empty && head -c 4096 /dev/zero | tr '\\0' x > page"
+            " && seq 1 30000 > numbers && head -c 12289 /dev/zero | tr '\\0' y > tail"
+            " && ln -s ../small sub/link && ln small sub/hard && chmod 4755 page"
+            " && mkfifo fifo && for i in $(seq 1 400); do : > many/a-file-with-a-long-name-$i; done"
+            " && echo deep > sub/deep/file"),
+        0);
+    shell("cd " + root +
+          " && mknod null c 1 3 2>/dev/null; setfattr -n user.colour -v blue small 2>/dev/null; "
+          "true");
+    ASSERT_EQ(
+        shell("mkfs.erofs -T0 --all-root " + *directory_ + "/image " + root + " > /dev/null 2>&1"),
+        0);
+    ASSERT_EQ(
+        shell("mkfs.erofs -zlz4 -T0 " + *directory_ + "/packed " + root + " > /dev/null 2>&1"), 0);
   }
   static void TearDownTestSuite() {
     if (directory_ != nullptr) shell("rm -rf " + *directory_);
@@ -170,7 +178,9 @@ TEST_F(ErofsTest, ReadsWhatWasWritten) {
   const RefPtr<Inode> root = MUST(image.open());
   Tree tree;
   describe(*root, "", tree);
-  const auto text = [&](const string& name) { return tree.count(name) != 0 ? tree[name] : "(missing)"; };
+  const auto text = [&](const string& name) {
+    return tree.count(name) != 0 ? tree[name] : "(missing)";
+  };
   EXPECT_EQ(text("small").substr(0, 32), "mode 100644 uid 0 gid 0 nlink 2 ") << text("small");
   EXPECT_NE(text("small").find("hello"), string::npos);
   EXPECT_NE(text("page").find("mode 104755"), string::npos);
@@ -180,7 +190,8 @@ TEST_F(ErofsTest, ReadsWhatWasWritten) {
   EXPECT_NE(text("sub/link").find("-> ../small"), string::npos);
   EXPECT_NE(text("sub/deep/file").find("deep\n"), string::npos);
   EXPECT_NE(text("fifo").find("mode 10644"), string::npos) << text("fifo");
-  if (tree.count("null") != 0) EXPECT_NE(text("null").find("rdev 103 "), string::npos) << text("null");
+  if (tree.count("null") != 0)
+    EXPECT_NE(text("null").find("rdev 103 "), string::npos) << text("null");
   size_t many = 0;
   for (const auto& [name, line] : tree) many += name.starts_with("many/") ? 1 : 0;
   EXPECT_EQ(many, 400u);
@@ -272,7 +283,8 @@ TEST_F(ErofsTest, MalformedMetadataDoesNoHarm) {
     const int changes = 1 + static_cast<int>(random() % 8);
     for (int i = 0; i < changes; ++i) {
       // The superblock and the first metadata blocks, mostly.
-      const size_t limit = random() % 4 == 0 ? mutated.size() : std::min<size_t>(mutated.size(), 24576);
+      const size_t limit =
+          random() % 4 == 0 ? mutated.size() : std::min<size_t>(mutated.size(), 24576);
       const size_t at = 1024 + random() % (limit - 1024);
       mutated[at] = static_cast<std::byte>(random() % 3 == 0 ? 0xff : random());
     }
@@ -286,15 +298,17 @@ TEST_F(ErofsTest, MalformedMetadataDoesNoHarm) {
 
 // The tree that veritysetup makes is the tree that we read.
 TEST_F(ErofsTest, VeritysetupAgrees) {
-  if (shell("command -v veritysetup > /dev/null") != 0) GTEST_SKIP() << "veritysetup is not installed";
+  if (shell("command -v veritysetup > /dev/null") != 0)
+    GTEST_SKIP() << "veritysetup is not installed";
   Image image(ErofsTest::image());
   const string path = *directory_ + "/verity", out = *directory_ + "/out";
   const string size = std::to_string(image.layout.data_size);
   const string blocks = std::to_string(image.layout.data_size / 4096);
   ASSERT_EQ(shell("cp " + *directory_ + "/image " + path + " && truncate -s " + size + " " + path +
                   " && veritysetup format --salt=" + string(64, '0') +
-                  " --uuid=00000000-0000-0000-0000-000000000001 --data-blocks=" + blocks + " --hash-offset=" + size +
-                  " " + path + " " + path + " | sed -n 's/^Root hash:[[:space:]]*//p' > " + out),
+                  " --uuid=00000000-0000-0000-0000-000000000001 --data-blocks=" + blocks +
+                  " --hash-offset=" + size + " " + path + " " + path +
+                  " | sed -n 's/^Root hash:[[:space:]]*//p' > " + out),
             0);
   const Bytes text = read_file(out);
   ASSERT_GE(text.size(), 64u);

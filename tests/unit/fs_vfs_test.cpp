@@ -30,8 +30,8 @@ class Vfs : public ::testing::Test {
     const Path top = mount_table().root();
     const WalkContext walk{top, top, &root_};
     MUST(make_directory(walk, name, 0755, 0));
-    MUST(mount_table().mount(MUST(TmpFs::create({.root_mode = 0755})), MUST(lookup_path(walk, name, FollowLast::kYes)),
-                             "test", 0));
+    MUST(mount_table().mount(MUST(TmpFs::create({.root_mode = 0755})),
+                             MUST(lookup_path(walk, name, FollowLast::kYes)), "test", 0));
     at_ = MUST(lookup_path(walk, name, FollowLast::kYes));
     user_.fsuid = user_.ruid = 1000;
     user_.fsgid = user_.rgid = 1000;
@@ -41,7 +41,9 @@ class Vfs : public ::testing::Test {
   WalkContext as(const Credentials& who) const { return {at_, at_, &who}; }
   WalkContext walk() const { return as(root_); }
 
-  static Errno error(const auto& result) { return result.is_error() ? result.error() : static_cast<Errno>(1000); }
+  static Errno error(const auto& result) {
+    return result.is_error() ? result.error() : static_cast<Errno>(1000);
+  }
   static constexpr Errno kOk = static_cast<Errno>(1000);
 
   Result<RefPtr<File>> open(const string& path, uint32_t flags, uint32_t mode = 0644) {
@@ -77,7 +79,8 @@ TEST_F(Vfs, PermissionsOfTheOwnerTheGroupAndOthers) {
   EXPECT_EQ(error(open_file(as(user_), "file", kOpenReadOnly, 0, 0)), Errno::kAcces);
   MUST(user_.groups.push(50));
   EXPECT_EQ(error(open_file(as(user_), "file", kOpenReadWrite, 0, 0)), kOk);
-  EXPECT_EQ(error(open_file(as(user_), "new", kOpenCreate | kOpenReadWrite, 0644, 0)), Errno::kAcces);
+  EXPECT_EQ(error(open_file(as(user_), "new", kOpenCreate | kOpenReadWrite, 0644, 0)),
+            Errno::kAcces);
   EXPECT_EQ(error(change_mode(find("file"), user_, 0777)), Errno::kPerm);
 }
 
@@ -150,7 +153,8 @@ TEST_F(Vfs, ResolveFlagsConfineAWalk) {
 TEST_F(Vfs, MountsAreCrossedBothWays) {
   MUST(make_directory(walk(), "mnt", 0755, 0));
   write("mnt/hidden", "below");
-  MUST(mount_table().mount(MUST(TmpFs::create({.root_mode = 0755})), find("mnt"), "second", kMountReadOnly));
+  MUST(mount_table().mount(MUST(TmpFs::create({.root_mode = 0755})), find("mnt"), "second",
+                           kMountReadOnly));
   EXPECT_EQ(error(lookup_path(walk(), "mnt/hidden", FollowLast::kYes)), Errno::kNoEnt);
   EXPECT_EQ(find("mnt/.."), at_);
   EXPECT_EQ(find("mnt/../mnt/."), find("mnt"));
@@ -327,8 +331,9 @@ TEST_F(Vfs, AUnionCopiesUpAndKeepsItsNumbers) {
   };
   Vec<RefPtr<FileSystem>> lowers;
   MUST(lowers.push(MUST(make_ref<Layer>(lower_root))));
-  MUST(mount_table().mount(MUST(UnionFs::create(std::move(lowers), MUST(TmpFs::create({.root_mode = 0755})))),
-                           find("merged"), "overlay", 0));
+  MUST(mount_table().mount(
+      MUST(UnionFs::create(std::move(lowers), MUST(TmpFs::create({.root_mode = 0755})))),
+      find("merged"), "overlay", 0));
   const Stat before = MUST(find("merged/dir/file").inode().stat());
   const RefPtr<File> reader = MUST(open("merged/dir/file", kOpenReadOnly));
   EXPECT_EQ(read(*reader), "from below");
@@ -350,7 +355,8 @@ TEST_F(Vfs, AUnionCopiesUpAndKeepsItsNumbers) {
   MUST(remove_file(walk(), "merged/dir/file"));
   MUST(remove_directory(walk(), "merged/dir"));
   MUST(make_directory(walk(), "merged/dir", 0755, 0));
-  EXPECT_EQ(error(lookup_path(walk(), "merged/dir/file", FollowLast::kYes)), Errno::kNoEnt) << "opaque";
+  EXPECT_EQ(error(lookup_path(walk(), "merged/dir/file", FollowLast::kYes)), Errno::kNoEnt)
+      << "opaque";
 }
 
 }  // namespace

@@ -116,6 +116,8 @@ exit_to_host:
   pushq %r14
   pushq %r15
   movq %rsp, %gs:SAVED_STACK
+  pushq $2                # the flags of the program: ID, NT
+  popfq
   movq %gs:EXIT_TARGET, %rbx
   movq %gs:HOST_RSP, %rsp
   movq %gs:HOST_RBP, %rbp

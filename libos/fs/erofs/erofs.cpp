@@ -28,7 +28,8 @@ Result<void> ErofsFs::read_super() {
     return Errno::kInval;
   }
   if (load_le<uint8_t>(bytes.subspan(kSuperBlockBits)) != kBlockBits ||
-      load_le<uint8_t>(bytes.subspan(kSuperDirBlockBits)) != 0 || (u32(kSuperIncompatible) & kIncompatDeviceTable) != 0) {
+      load_le<uint8_t>(bytes.subspan(kSuperDirBlockBits)) != 0 ||
+      (u32(kSuperIncompatible) & kIncompatDeviceTable) != 0) {
     log_error("the root image is an EROFS with features that are not supported");
     return Errno::kInval;
   }
@@ -86,7 +87,8 @@ ErofsNode decode_node(std::span<const std::byte> raw, bool is_extended, FileTime
     node.size = load_le<uint64_t>(raw.subspan(8));
     node.uid = u32(0x18);
     node.gid = u32(0x1C);
-    node.mtime = {static_cast<int64_t>(load_le<uint64_t>(raw.subspan(0x20))), std::min(u32(0x28), 999'999'999u)};
+    node.mtime = {static_cast<int64_t>(load_le<uint64_t>(raw.subspan(0x20))),
+                  std::min(u32(0x28), 999'999'999u)};
     node.nlink = u32(0x2C);
   } else {
     node.header_size = kCompactSize;
@@ -121,7 +123,8 @@ Result<ErofsNode> checked_node(ErofsNode node, uint64_t image_size) {
   if (node.layout == DataLayout::kFlatInline) {
     const uint64_t tail = node.size - block_bytes;
     node.inline_offset = node.offset + node.header_size + node.xattr_size;
-    if (tail != 0 && node.inline_offset / kBlockSize != (node.inline_offset + tail - 1) / kBlockSize) {
+    if (tail != 0 &&
+        node.inline_offset / kBlockSize != (node.inline_offset + tail - 1) / kBlockSize) {
       return malformed(node.nid, "tail crosses a block");
     }
     if (node.inline_offset > image_size || tail > image_size - node.inline_offset) {
@@ -134,15 +137,17 @@ Result<ErofsNode> checked_node(ErofsNode node, uint64_t image_size) {
 }  // namespace
 
 Result<RefPtr<ErofsInode>> ErofsFs::inode_for(uint64_t nid) {
-  RefPtr<ErofsInode> known = inodes_.with([&](HashMap<uint64_t, ErofsInode*>& inodes) -> RefPtr<ErofsInode> {
-    ErofsInode** found = inodes.find(nid);
-    if (found == nullptr || !(*found)->try_ref()) return nullptr;
-    return RefPtr<ErofsInode>::adopt(**found);
-  });
+  RefPtr<ErofsInode> known =
+      inodes_.with([&](HashMap<uint64_t, ErofsInode*>& inodes) -> RefPtr<ErofsInode> {
+        ErofsInode** found = inodes.find(nid);
+        if (found == nullptr || !(*found)->try_ref()) return nullptr;
+        return RefPtr<ErofsInode>::adopt(**found);
+      });
   if (known != nullptr) return known;
 
   const std::optional<uint64_t> in_meta = checked_mul(nid, kSlotSize);
-  const std::optional<uint64_t> offset = in_meta ? checked_add(*in_meta, super_.meta_start) : std::nullopt;
+  const std::optional<uint64_t> offset =
+      in_meta ? checked_add(*in_meta, super_.meta_start) : std::nullopt;
   if (!offset) return Errno::kIo;
   std::array<std::byte, kExtendedSize> raw = {};
   TRY(image_->read(*offset, std::span(raw).first(kCompactSize)));

@@ -46,10 +46,10 @@ class ErofsFs final : public FileSystem {
 // What an on-disk inode says, checked.
 struct ErofsNode {
   uint64_t nid = 0;
-  uint64_t offset = 0;       // of the inode in the image
-  uint64_t size = 0;         // bytes
+  uint64_t offset = 0;         // of the inode in the image
+  uint64_t size = 0;           // bytes
   uint64_t inline_offset = 0;  // of the packed tail in the image
-  uint32_t start_block = 0;  // or the device's number
+  uint32_t start_block = 0;    // or the device's number
   uint32_t ino = 0;
   uint32_t nlink = 0, uid = 0, gid = 0;
   uint32_t xattr_size = 0;
@@ -77,7 +77,9 @@ class ErofsPages final : public RefCounted<ErofsPages>, public PageSource {
 
   const RefPtr<MemoryObject>& object() const { return object_; }
   Result<void> read_page(uint64_t index, std::span<std::byte, 4096> page) override;
-  Result<void> write_page(uint64_t, std::span<const std::byte, 4096>, uint64_t) override { return Errno::kRoFs; }
+  Result<void> write_page(uint64_t, std::span<const std::byte, 4096>, uint64_t) override {
+    return Errno::kRoFs;
+  }
   bool has_store() const override { return true; }
 
  private:

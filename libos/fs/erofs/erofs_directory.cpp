@@ -14,9 +14,9 @@ using namespace erofs;
 namespace {
 
 FileType type_of(uint8_t disk) {
-  constexpr std::array<FileType, 8> kTypes = {FileType::kUnknown,     FileType::kRegular,     FileType::kDirectory,
-                                              FileType::kCharDevice,  FileType::kBlockDevice, FileType::kFifo,
-                                              FileType::kSocket,      FileType::kSymlink};
+  constexpr std::array<FileType, 8> kTypes = {
+      FileType::kUnknown,     FileType::kRegular, FileType::kDirectory, FileType::kCharDevice,
+      FileType::kBlockDevice, FileType::kFifo,    FileType::kSocket,    FileType::kSymlink};
   return disk < kTypes.size() ? kTypes[disk] : FileType::kUnknown;
 }
 
@@ -27,7 +27,8 @@ class DirectoryBlock {
     DirectoryBlock block;
     if (bytes.size() < kDirentSize) return Errno::kIo;
     const size_t names_start = load_le<uint16_t>(bytes.span().subspan(8));
-    if (names_start % kDirentSize != 0 || names_start == 0 || names_start > bytes.size()) return Errno::kIo;
+    if (names_start % kDirentSize != 0 || names_start == 0 || names_start > bytes.size())
+      return Errno::kIo;
     block.count_ = names_start / kDirentSize;
     block.bytes_ = std::move(bytes);
     return block;
@@ -44,12 +45,15 @@ class DirectoryBlock {
     const std::span<const std::byte> raw = bytes_.span().subspan(index * kDirentSize, kDirentSize);
     const size_t start = load_le<uint16_t>(raw.subspan(8));
     const bool is_last = index + 1 == count_;
-    const size_t end = is_last ? bytes_.size() : load_le<uint16_t>(bytes_.span().subspan((index + 1) * kDirentSize + 8));
+    const size_t end =
+        is_last ? bytes_.size()
+                : load_le<uint16_t>(bytes_.span().subspan((index + 1) * kDirentSize + 8));
     if (start < count_ * kDirentSize || start >= end || end > bytes_.size()) return Errno::kIo;
     std::string_view name = bytes_text(bytes_.span().subspan(start, end - start));
     // The last name ends with the block, or with a NUL.
     if (is_last) name = name.substr(0, name.find('\0'));
-    if (name.empty() || name.size() > 255 || name.find_first_of(std::string_view("/\0", 2)) != std::string_view::npos) {
+    if (name.empty() || name.size() > 255 ||
+        name.find_first_of(std::string_view("/\0", 2)) != std::string_view::npos) {
       return Errno::kIo;
     }
     return Entry{load_le<uint64_t>(raw), type_of(load_le<uint8_t>(raw.subspan(10))), name};

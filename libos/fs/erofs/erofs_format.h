@@ -17,8 +17,9 @@ constexpr uint64_t kBlockSize = uint64_t{1} << kBlockBits;
 
 // Offsets in the superblock.
 constexpr size_t kSuperMagic = 0x0, kSuperBlockBits = 0xC, kSuperRootNid = 0xE, kSuperInodes = 0x10,
-                 kSuperBuildTime = 0x18, kSuperBuildTimeNs = 0x20, kSuperBlocks = 0x24, kSuperMetaBlock = 0x28,
-                 kSuperXattrBlock = 0x2C, kSuperIncompatible = 0x50, kSuperDirBlockBits = 0x5A;
+                 kSuperBuildTime = 0x18, kSuperBuildTimeNs = 0x20, kSuperBlocks = 0x24,
+                 kSuperMetaBlock = 0x28, kSuperXattrBlock = 0x2C, kSuperIncompatible = 0x50,
+                 kSuperDirBlockBits = 0x5A;
 
 // feature_incompat. Compression only matters to the files that use it (their layout says so); a device table or
 // directory blocks of another size would change what everything means.
@@ -28,8 +29,13 @@ constexpr uint32_t kIncompatDeviceTable = 0x8;
 constexpr uint64_t kSlotSize = 32;
 constexpr size_t kCompactSize = 32, kExtendedSize = 64;
 
-enum class DataLayout : uint8_t { kFlatPlain = 0, kCompressedFull = 1, kFlatInline = 2, kCompressedCompact = 3,
-                                  kChunkBased = 4 };
+enum class DataLayout : uint8_t {
+  kFlatPlain = 0,
+  kCompressedFull = 1,
+  kFlatInline = 2,
+  kCompressedCompact = 3,
+  kChunkBased = 4
+};
 
 constexpr uint32_t kNoBlock = 0xFFFFFFFF;
 

@@ -12,10 +12,14 @@ namespace {
 
 std::string_view prefix_of(uint8_t index) {
   switch (index) {
-    case 1: return "user.";
-    case 4: return "trusted.";
-    case 6: return "security.";
-    default: return {};  // ACLs, and what is newer than we are
+    case 1:
+      return "user.";
+    case 4:
+      return "trusted.";
+    case 6:
+      return "security.";
+    default:
+      return {};  // ACLs, and what is newer than we are
   }
 }
 
@@ -34,19 +38,23 @@ Result<void> ErofsInode::for_each_xattr(FunctionRef<Result<bool>(const Xattr&)> 
     const uint64_t at = fs().super_.xattr_start + uint64_t{id} * 4;
     std::array<std::byte, kXattrEntrySize> entry;
     TRY(fs().image_->read(at, entry));
-    const size_t name_size = load_le<uint8_t>(entry), value_size = load_le<uint16_t>(std::span(entry).subspan(2));
+    const size_t name_size = load_le<uint8_t>(entry),
+                 value_size = load_le<uint16_t>(std::span(entry).subspan(2));
     Vec<std::byte> body = TRY(Vec<std::byte>::create(name_size + value_size));
     TRY(fs().image_->read(at + kXattrEntrySize, body.span()));
-    const Xattr xattr{load_le<uint8_t>(std::span(entry).subspan(1)), bytes_text(body.span().first(name_size)),
-                      body.span().subspan(name_size)};
+    const Xattr xattr{load_le<uint8_t>(std::span(entry).subspan(1)),
+                      bytes_text(body.span().first(name_size)), body.span().subspan(name_size)};
     if (TRY(visit(xattr))) return {};
   }
   for (size_t at = own_start; at + kXattrEntrySize <= all.size();) {
     const std::span<const std::byte> entry = all.span().subspan(at);
-    const size_t name_size = load_le<uint8_t>(entry), value_size = load_le<uint16_t>(entry.subspan(2));
+    const size_t name_size = load_le<uint8_t>(entry),
+                 value_size = load_le<uint16_t>(entry.subspan(2));
     if (name_size + value_size > entry.size() - kXattrEntrySize) return Errno::kIo;
-    if (name_size + value_size == 0 && load_le<uint8_t>(entry.subspan(1)) == 0) return {};  // padding
-    const Xattr xattr{load_le<uint8_t>(entry.subspan(1)), bytes_text(entry.subspan(kXattrEntrySize, name_size)),
+    if (name_size + value_size == 0 && load_le<uint8_t>(entry.subspan(1)) == 0)
+      return {};  // padding
+    const Xattr xattr{load_le<uint8_t>(entry.subspan(1)),
+                      bytes_text(entry.subspan(kXattrEntrySize, name_size)),
                       entry.subspan(kXattrEntrySize + name_size, value_size)};
     if (TRY(visit(xattr))) return {};
     at += align_up(kXattrEntrySize + name_size + value_size, size_t{4});
@@ -59,7 +67,8 @@ Result<Vec<std::byte>> ErofsInode::get_xattr(std::string_view name) {
   bool found = false;
   TRY(for_each_xattr([&](const Xattr& xattr) -> Result<bool> {
     const std::string_view prefix = prefix_of(xattr.prefix);
-    if (prefix.empty() || !name.starts_with(prefix) || name.substr(prefix.size()) != xattr.name) return false;
+    if (prefix.empty() || !name.starts_with(prefix) || name.substr(prefix.size()) != xattr.name)
+      return false;
     value = TRY(Vec<std::byte>::copy_of(xattr.value));
     found = true;
     return true;

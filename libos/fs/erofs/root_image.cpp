@@ -9,7 +9,9 @@ namespace {
 class RootImageReader final : public ImageReader {
  public:
   uint64_t size() const override { return root_image_size(); }
-  Result<void> read(uint64_t offset, std::span<std::byte> to) override { return read_root_image(offset, to); }
+  Result<void> read(uint64_t offset, std::span<std::byte> to) override {
+    return read_root_image(offset, to);
+  }
 };
 
 }  // namespace

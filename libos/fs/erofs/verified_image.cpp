@@ -24,7 +24,8 @@ Result<uint8_t> hex_digit(char digit) {
 Result<void> parse_hex(std::string_view hex, std::span<std::byte> out) {
   if (hex.size() != out.size() * 2) return Errno::kInval;
   for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = static_cast<std::byte>(TRY(hex_digit(hex[2 * i])) * 16 + TRY(hex_digit(hex[2 * i + 1])));
+    out[i] =
+        static_cast<std::byte>(TRY(hex_digit(hex[2 * i])) * 16 + TRY(hex_digit(hex[2 * i + 1])));
   }
   return {};
 }
@@ -52,13 +53,16 @@ Result<VerifiedImage::Salt> VerifiedImage::parse_salt(std::string_view hex) {
 VerifiedImage::VerifiedImage(OwnPtr<ImageReader> reader, const Layout& layout)
     : reader_(std::move(reader)), layout_(layout), use_sha_ni_(has_sha_ni()) {}
 
-Result<OwnPtr<VerifiedImage>> VerifiedImage::open(OwnPtr<ImageReader> reader, const Layout& layout) {
+Result<OwnPtr<VerifiedImage>> VerifiedImage::open(OwnPtr<ImageReader> reader,
+                                                  const Layout& layout) {
   const uint64_t file_size = reader->size();
   constexpr uint64_t kMostBytes = uint64_t{1} << 46;
-  if (layout.data_size == 0 || layout.data_size % kBlockSize != 0 || layout.data_size > kMostBytes) {
+  if (layout.data_size == 0 || layout.data_size % kBlockSize != 0 ||
+      layout.data_size > kMostBytes) {
     return Errno::kInval;
   }
-  if (layout.hash_offset % kBlockSize != 0 || layout.hash_offset < layout.data_size) return Errno::kInval;
+  if (layout.hash_offset % kBlockSize != 0 || layout.hash_offset < layout.data_size)
+    return Errno::kInval;
   OwnPtr<VerifiedImage> image = TRY(make_own<VerifiedImage>(std::move(reader), layout));
   // Levels from the leaves up; in the file the top comes first.
   std::array<uint64_t, kMaxLevels> blocks = {};
@@ -84,8 +88,9 @@ Result<OwnPtr<VerifiedImage>> VerifiedImage::open(OwnPtr<ImageReader> reader, co
 
 void VerifiedImage::report(uint64_t offset, bool is_tree) {
   // Shown at every log level: whoever runs this must learn that the image is not what was measured.
-  log_always("the root image was changed: {} block {} at byte {} does not match its hash", is_tree ? "hash" : "data",
-            (is_tree ? offset - layout_.hash_offset : offset) / kBlockSize, offset);
+  log_always("the root image was changed: {} block {} at byte {} does not match its hash",
+             is_tree ? "hash" : "data",
+             (is_tree ? offset - layout_.hash_offset : offset) / kBlockSize, offset);
 }
 
 Sha256Digest VerifiedImage::digest_of(std::span<const std::byte, kBlockSize> block) const {
@@ -99,7 +104,8 @@ Sha256Digest VerifiedImage::digest_of(std::span<const std::byte, kBlockSize> blo
   return hash.finish();
 }
 
-Result<VerifiedImage::CachedBlock*> VerifiedImage::remember(Cache& cache, uint64_t key, OwnPtr<CachedBlock> block,
+Result<VerifiedImage::CachedBlock*> VerifiedImage::remember(Cache& cache, uint64_t key,
+                                                            OwnPtr<CachedBlock> block,
                                                             size_t limit) {
   CachedBlock* const kept = block.get();
   if (cache.order.size() < limit) {
@@ -113,7 +119,8 @@ Result<VerifiedImage::CachedBlock*> VerifiedImage::remember(Cache& cache, uint64
   return kept;
 }
 
-Result<const VerifiedImage::Block*> VerifiedImage::tree_block(Cache& cache, size_t level, uint64_t index) {
+Result<const VerifiedImage::Block*> VerifiedImage::tree_block(Cache& cache, size_t level,
+                                                              uint64_t index) {
   const uint64_t offset = level_offset_[level] + index * kBlockSize;
   if (OwnPtr<CachedBlock>* known = cache.blocks.find(offset)) return &(*known)->bytes;
   // Which of the blocks above are missing, from here up; then they are read from the top down.

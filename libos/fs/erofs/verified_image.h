@@ -35,8 +35,8 @@ class VerifiedImage {
     std::span<const std::byte> span() const { return std::span(bytes).first(size); }
   };
   struct Layout {
-    uint64_t data_size = 0;     // bytes, whole blocks
-    uint64_t hash_offset = 0;   // bytes, of the tree's top block
+    uint64_t data_size = 0;    // bytes, whole blocks
+    uint64_t hash_offset = 0;  // bytes, of the tree's top block
     Sha256Digest root_hash = {};
     Salt salt;
   };
@@ -72,7 +72,8 @@ class VerifiedImage {
   // The digest that the tree has for a data block. With the lock.
   Result<Sha256Digest> expected_digest(Cache& cache, uint64_t data_block);
   Result<const Block*> tree_block(Cache& cache, size_t level, uint64_t index);
-  static Result<CachedBlock*> remember(Cache& cache, uint64_t key, OwnPtr<CachedBlock> block, size_t limit);
+  static Result<CachedBlock*> remember(Cache& cache, uint64_t key, OwnPtr<CachedBlock> block,
+                                       size_t limit);
   void report(uint64_t offset, bool is_tree);
 
   const OwnPtr<ImageReader> reader_;

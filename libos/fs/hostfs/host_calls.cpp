@@ -50,47 +50,51 @@ Result<void> fstatfs(int fd, std::span<std::byte> out) {
 
 Result<void> mkdirat(int directory, std::string_view name, uint32_t mode) {
   host::SharedBuffer buffer;
-  return done(host::system_call(kNumberMkdirat, fd_argument(directory), TRY(buffer.put_string(name)), mode));
+  return done(host::system_call(kNumberMkdirat, fd_argument(directory),
+                                TRY(buffer.put_string(name)), mode));
 }
 
 Result<void> mknodat(int directory, std::string_view name, uint32_t mode) {
   host::SharedBuffer buffer;
-  return done(host::system_call(kNumberMknodat, fd_argument(directory), TRY(buffer.put_string(name)), mode, 0));
+  return done(host::system_call(kNumberMknodat, fd_argument(directory),
+                                TRY(buffer.put_string(name)), mode, 0));
 }
 
 Result<void> symlinkat(std::string_view target, int directory, std::string_view name) {
   host::SharedBuffer buffer;
   const uint64_t target_at = TRY(buffer.put_string(target));
-  return done(host::system_call(kNumberSymlinkat, target_at, fd_argument(directory), TRY(buffer.put_string(name))));
+  return done(host::system_call(kNumberSymlinkat, target_at, fd_argument(directory),
+                                TRY(buffer.put_string(name))));
 }
 
-Result<void> linkat(int from_directory, std::string_view from, int to_directory, std::string_view to) {
+Result<void> linkat(int from_directory, std::string_view from, int to_directory,
+                    std::string_view to) {
   host::SharedBuffer buffer;
   const uint64_t from_at = TRY(buffer.put_string(from));
   const uint64_t to_at = TRY(buffer.put_string(to));
-  return done(host::system_call(kNumberLinkat, fd_argument(from_directory), from_at, fd_argument(to_directory), to_at,
-                                0));
+  return done(host::system_call(kNumberLinkat, fd_argument(from_directory), from_at,
+                                fd_argument(to_directory), to_at, 0));
 }
 
 Result<void> unlinkat(int directory, std::string_view name, int flags) {
   host::SharedBuffer buffer;
-  return done(host::system_call(kNumberUnlinkat, fd_argument(directory), TRY(buffer.put_string(name)),
-                                static_cast<uint64_t>(flags)));
+  return done(host::system_call(kNumberUnlinkat, fd_argument(directory),
+                                TRY(buffer.put_string(name)), static_cast<uint64_t>(flags)));
 }
 
-Result<void> renameat2(int from_directory, std::string_view from, int to_directory, std::string_view to,
-                       uint32_t flags) {
+Result<void> renameat2(int from_directory, std::string_view from, int to_directory,
+                       std::string_view to, uint32_t flags) {
   host::SharedBuffer buffer;
   const uint64_t from_at = TRY(buffer.put_string(from));
   const uint64_t to_at = TRY(buffer.put_string(to));
-  return done(host::system_call(kNumberRenameat2, fd_argument(from_directory), from_at, fd_argument(to_directory),
-                                to_at, flags));
+  return done(host::system_call(kNumberRenameat2, fd_argument(from_directory), from_at,
+                                fd_argument(to_directory), to_at, flags));
 }
 
 Result<void> fchownat(int directory, std::string_view name, uint32_t uid, uint32_t gid) {
   host::SharedBuffer buffer;
-  return done(host::system_call(kNumberFchownat, fd_argument(directory), TRY(buffer.put_string(name)), uid, gid,
-                                kSymlinkNoFollow));
+  return done(host::system_call(kNumberFchownat, fd_argument(directory),
+                                TRY(buffer.put_string(name)), uid, gid, kSymlinkNoFollow));
 }
 
 Result<void> utimensat(int directory, std::string_view name, std::optional<FileTime> atime,
@@ -105,11 +109,13 @@ Result<void> utimensat(int directory, std::string_view name, std::optional<FileT
   put(16, mtime);
   host::SharedBuffer buffer;
   const uint64_t times_at = TRY(buffer.put(times));
-  return done(host::system_call(kNumberUtimensat, fd_argument(directory), TRY(buffer.put_string(name)), times_at,
-                                kSymlinkNoFollow));
+  return done(host::system_call(kNumberUtimensat, fd_argument(directory),
+                                TRY(buffer.put_string(name)), times_at, kSymlinkNoFollow));
 }
 
-Result<void> fchmod(int fd, uint32_t mode) { return done(host::system_call(kNumberFchmod, fd_argument(fd), mode)); }
+Result<void> fchmod(int fd, uint32_t mode) {
+  return done(host::system_call(kNumberFchmod, fd_argument(fd), mode));
+}
 
 Result<void> ftruncate(int fd, uint64_t size) {
   return done(host::system_call(kNumberFtruncate, fd_argument(fd), size));

@@ -23,10 +23,11 @@ Result<void> fstatfs(int fd, std::span<std::byte> out);
 Result<void> mkdirat(int directory, std::string_view name, uint32_t mode);
 Result<void> mknodat(int directory, std::string_view name, uint32_t mode);
 Result<void> symlinkat(std::string_view target, int directory, std::string_view name);
-Result<void> linkat(int from_directory, std::string_view from, int to_directory, std::string_view to);
+Result<void> linkat(int from_directory, std::string_view from, int to_directory,
+                    std::string_view to);
 Result<void> unlinkat(int directory, std::string_view name, int flags);
-Result<void> renameat2(int from_directory, std::string_view from, int to_directory, std::string_view to,
-                       uint32_t flags);
+Result<void> renameat2(int from_directory, std::string_view from, int to_directory,
+                       std::string_view to, uint32_t flags);
 Result<void> fchownat(int directory, std::string_view name, uint32_t uid, uint32_t gid);
 // nullopt leaves a time as it is.
 Result<void> utimensat(int directory, std::string_view name, std::optional<FileTime> atime,

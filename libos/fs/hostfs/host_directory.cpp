@@ -31,7 +31,8 @@ Result<void> parse_host_entries(std::span<const std::byte> records, HostEntryVis
     if (!is_plain_name(name)) return Errno::kIo;
     if (name != "." && name != "..") {
       const FileType claimed = static_cast<FileType>(records[18]);
-      TRY(visit({name, load_le<uint64_t>(records), is_known_type(claimed) ? claimed : FileType::kUnknown}));
+      TRY(visit({name, load_le<uint64_t>(records),
+                 is_known_type(claimed) ? claimed : FileType::kUnknown}));
     }
     records = records.subspan(length);
   }

@@ -64,7 +64,8 @@ void HostPages::retire(RefPtr<HostPages> pages) {
   }
   take_unmapped();
   if (pages->object_->reference_count() == 1) return;
-  const bool kept = table.with([&](HostPagesTable& all) { return !all.retired.push(pages).is_error(); });
+  const bool kept =
+      table.with([&](HostPagesTable& all) { return !all.retired.push(pages).is_error(); });
   if (kept) return;
   // No memory to remember it by: it stays for good rather than leave mappings without a source.
   static_cast<void>(pages.leak());
@@ -85,7 +86,8 @@ Result<int> HostPages::descriptor(Need need) const {
 
 bool HostPages::can_close() const {
   if (users_.load(std::memory_order_relaxed) != 0) return false;
-  return object_->reference_count() == 1 || object_->resident_bytes() >= align_up(version().size, kPageSize);
+  return object_->reference_count() == 1 ||
+         object_->resident_bytes() >= align_up(version().size, kPageSize);
 }
 
 void HostPages::close_descriptor() {
@@ -111,7 +113,8 @@ void HostPages::set_descriptor(HostFd fd, Need opened_for) {
     all.open.push_back(*this);
     if (all.open.size() <= kMostOpenDescriptors) return;
     size_t count = 0, looked = 0;
-    for (HostPages* pages = all.open.first(); pages != nullptr && count < idle.size() && looked < 512; ++looked) {
+    for (HostPages* pages = all.open.first();
+         pages != nullptr && count < idle.size() && looked < 512; ++looked) {
       HostPages* next = all.open.next(*pages);
       if (pages != this && pages->try_ref()) {
         idle[count++] = RefPtr<HostPages>::adopt(*pages);
@@ -139,13 +142,15 @@ Result<void> HostPages::fill_ahead(State& state, uint64_t index) {
   const uint64_t offset = index * kPageSize;
   const bool sequential = offset == state.next_start && offset != 0;
   const uint64_t start = sequential ? offset : align_down(offset, kChunk);
-  const uint64_t end = std::min(start + (sequential ? kLongChunk : kChunk), align_up(std::max(size, offset + 1), kPageSize));
+  const uint64_t end = std::min(start + (sequential ? kLongChunk : kChunk),
+                                align_up(std::max(size, offset + 1), kPageSize));
   const size_t length = static_cast<size_t>(end - start);
   state.ahead_left = 0;
   TRY(state.ahead.resize(length));
   // Not past the size that we go by, or the host would be asked twice: what is behind it is zero, and so is what the
   // host's file does not have any more.
-  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(length, size > start ? size - start : 0));
+  const size_t wanted =
+      static_cast<size_t>(std::min<uint64_t>(length, size > start ? size - start : 0));
   const size_t count = TRY(host::pread(state.fd.number(), state.ahead.span().first(wanted), start));
   zero_bytes(state.ahead.span().subspan(count));
   state.ahead_start = start;
@@ -160,13 +165,15 @@ Result<void> HostPages::read_page(uint64_t index, std::span<std::byte, 4096> pag
     const bool is_there = state.ahead_left != 0 && offset >= state.ahead_start &&
                           offset - state.ahead_start < state.ahead.size();
     if (!is_there) TRY(fill_ahead(state, index));
-    copy_bytes(page, state.ahead.span().subspan(static_cast<size_t>(offset - state.ahead_start), kPageSize));
+    copy_bytes(page, state.ahead.span().subspan(static_cast<size_t>(offset - state.ahead_start),
+                                                kPageSize));
     if (--state.ahead_left == 0) state.ahead.clear();
     return {};
   });
 }
 
-Result<void> HostPages::write_page(uint64_t index, std::span<const std::byte, 4096> page, uint64_t size) {
+Result<void> HostPages::write_page(uint64_t index, std::span<const std::byte, 4096> page,
+                                   uint64_t size) {
   const uint64_t offset = index * kPageSize;
   if (offset >= size) return {};
   const size_t length = static_cast<size_t>(std::min<uint64_t>(kPageSize, size - offset));
@@ -190,7 +197,8 @@ Result<size_t> HostPages::write(uint64_t offset, DataSource& source) {
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min<size_t>(source.remaining(), kChunk)));
   size_t total = 0;
   while (source.remaining() != 0) {
-    const std::span<std::byte> piece = buffer.span().first(std::min(buffer.size(), source.remaining()));
+    const std::span<std::byte> piece =
+        buffer.span().first(std::min(buffer.size(), source.remaining()));
     if (const Result<void> copied = source.read(piece); copied.is_error()) {
       if (total != 0) break;
       return copied.error();

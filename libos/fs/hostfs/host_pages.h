@@ -30,7 +30,8 @@ HostVersion version_of(const host::HostStat& stat);
 class HostPages final : public RefCounted<HostPages>, public PageSource {
  public:
   static Result<RefPtr<HostPages>> create(const HostVersion& version);
-  explicit HostPages(const HostVersion& version) : version_(LockRank::kAttributes, version) {}  // for make_ref
+  explicit HostPages(const HostVersion& version)
+      : version_(LockRank::kAttributes, version) {}  // for make_ref
   ~HostPages();
 
   // Gives the pages up, but not while they are mapped.
@@ -64,7 +65,8 @@ class HostPages final : public RefCounted<HostPages>, public PageSource {
   Result<size_t> write(uint64_t offset, DataSource& source);
 
   Result<void> read_page(uint64_t index, std::span<std::byte, 4096> page) override;
-  Result<void> write_page(uint64_t index, std::span<const std::byte, 4096> page, uint64_t size) override;
+  Result<void> write_page(uint64_t index, std::span<const std::byte, 4096> page,
+                          uint64_t size) override;
   bool has_store() const override { return true; }
 
  private:
@@ -86,7 +88,7 @@ class HostPages final : public RefCounted<HostPages>, public PageSource {
   mutable SpinLocked<HostVersion> version_;
   RefPtr<MemoryObject> object_;
   std::atomic<uint32_t> users_{0};
-  ListNode open_node_;     // of those with an open descriptor
+  ListNode open_node_;  // of those with an open descriptor
 };
 
 }  // namespace occlum

@@ -30,12 +30,14 @@ HostFs::~HostFs() = default;
 
 Result<RefPtr<HostFs>> HostFs::create(std::string_view path, HostWrites writes) {
   if (!path.starts_with('/')) return Errno::kInval;
-  HostFd root = TRY(host::openat(host_calls::kAtCwd, path, host_calls::kPath | host_calls::kDirectory, 0));
+  HostFd root =
+      TRY(host::openat(host_calls::kAtCwd, path, host_calls::kPath | host_calls::kDirectory, 0));
   return make_ref<HostFs>(std::move(root), writes);
 }
 
 Result<RefPtr<FileSystem>> HostFs::from_arguments(const MountArguments& arguments) {
-  return TRY(create(arguments.source, arguments.read_only ? HostWrites::kForbidden : HostWrites::kAllowed));
+  return TRY(create(arguments.source,
+                    arguments.read_only ? HostWrites::kForbidden : HostWrites::kAllowed));
 }
 
 Result<RefPtr<Inode>> HostFs::root() {
@@ -47,7 +49,9 @@ Result<RefPtr<Inode>> HostFs::root() {
 Result<StatFs> HostFs::statfs() {
   std::array<std::byte, 120> raw = {};
   TRY(host_calls::fstatfs(root_.number(), raw));
-  const auto field = [&](size_t index) { return load_le<uint64_t>(std::span(raw).subspan(index * 8)); };
+  const auto field = [&](size_t index) {
+    return load_le<uint64_t>(std::span(raw).subspan(index * 8));
+  };
   StatFs result;
   result.type = field(0);
   result.block_size = std::clamp<uint64_t>(field(1), 512, 1 << 24);
@@ -65,7 +69,8 @@ Result<void> HostFs::sync() {
   TRY(state_.with([&](State& state) -> Result<void> {
     TRY(inodes.reserve(state.inodes.size()));
     state.inodes.for_each([&](const Key&, HostInode* inode) {
-      if (inode->is_regular() && inode->try_ref()) inodes.push_reserved(RefPtr<HostInode>::adopt(*inode));
+      if (inode->is_regular() && inode->try_ref())
+        inodes.push_reserved(RefPtr<HostInode>::adopt(*inode));
     });
     return {};
   }));
@@ -100,7 +105,8 @@ Result<RefPtr<HostInode>> HostFs::inode_for(const host::HostStat& stat, RefPtr<H
   if (inode == nullptr) {
     // The index of the device is in the top bits; the first device's numbers are the host's own.
     const uint64_t index = state_.with([&](State& state) { return device_index(state, stat.dev); });
-    RefPtr<HostInode> fresh = TRY(make_ref<HostInode>(ref_to(*this), type, stat, stat.ino ^ (index << 48)));
+    RefPtr<HostInode> fresh =
+        TRY(make_ref<HostInode>(ref_to(*this), type, stat, stat.ino ^ (index << 48)));
     TRY(state_.with([&](State& state) -> Result<void> {
       inode = known(state);
       if (inode != nullptr) return {};
@@ -114,7 +120,8 @@ Result<RefPtr<HostInode>> HostFs::inode_for(const host::HostStat& stat, RefPtr<H
   return inode;
 }
 
-HostInode::HostInode(RefPtr<HostFs> file_system, FileType type, const host::HostStat& stat, uint64_t number)
+HostInode::HostInode(RefPtr<HostFs> file_system, FileType type, const host::HostStat& stat,
+                     uint64_t number)
     : Inode(std::move(file_system), type),
       device_(stat.dev),
       ino_(stat.ino),
@@ -144,7 +151,8 @@ HostInode::~HostInode() {
   // A chain of parents that end with it is taken apart here, not on the kernel stack.
   RefPtr<HostInode> parent = std::move(location.parent);
   while (parent != nullptr && parent->reference_count() == 1) {
-    RefPtr<HostInode> next = parent->state_.with([](State& state) { return std::move(state.location.parent); });
+    RefPtr<HostInode> next =
+        parent->state_.with([](State& state) { return std::move(state.location.parent); });
     parent = std::move(next);
   }
 }
@@ -158,7 +166,8 @@ HostInode::Location HostInode::location() const {
     Location copy;
     copy.parent = state.location.parent;
     // No memory: an empty name, which the host does not find.
-    if (Result<String> name = state.location.name.clone(); !name.is_error()) copy.name = name.release_value();
+    if (Result<String> name = state.location.name.clone(); !name.is_error())
+      copy.name = name.release_value();
     return copy;
   });
 }
@@ -193,7 +202,8 @@ void HostInode::note_links(int change) {
 
 Result<HostInode::HostName> HostInode::host_name() {
   Location where = location();
-  if (where.parent == nullptr) return HostName{ref_to(*this), fs().root_.number(), TRY(String::create("."))};
+  if (where.parent == nullptr)
+    return HostName{ref_to(*this), fs().root_.number(), TRY(String::create("."))};
   const int directory = TRY(where.parent->directory_fd());
   return HostName{std::move(where.parent), directory, std::move(where.name)};
 }
@@ -208,7 +218,8 @@ Result<HostFd> HostInode::open_host(int flags) {
     opened = host::openat(at.directory, at.name.view(), flags, 0);
   }
   // ELOOP is O_NOFOLLOW's: it was no link when we looked.
-  if (opened.is_error() && (opened.error() == Errno::kNoEnt || opened.error() == Errno::kLoop)) return Errno::kStale;
+  if (opened.is_error() && (opened.error() == Errno::kNoEnt || opened.error() == Errno::kLoop))
+    return Errno::kStale;
   HostFd fd = TRY(std::move(opened));
   const host::HostStat stat = TRY(host::fstat(fd.number()));
   if (!is_same_file(stat)) return Errno::kStale;
@@ -236,7 +247,8 @@ Result<host::HostStat> HostInode::fetch_stat() {
     if (!fd.is_error()) return host::fstat(fd.value());
   }
   const HostName at = TRY(host_name());
-  const host::HostStat stat = TRY(host::fstatat(at.directory, at.name.view(), host_calls::kSymlinkNoFollow));
+  const host::HostStat stat =
+      TRY(host::fstatat(at.directory, at.name.view(), host_calls::kSymlinkNoFollow));
   if (!is_same_file(stat)) return Errno::kStale;
   return stat;
 }
@@ -288,13 +300,15 @@ bool HostInode::revalidate(std::string_view name, Inode* child, bool last) {
   if (child != nullptr) {
     const Nanoseconds age = last ? kYoung : kDirectoryAge;
     const bool is_fresh = static_cast<HostInode*>(child)->state_.with([&](const State& state) {
-      return monotonic_now() - state.checked <= age && state.location.parent == this && state.location.name == name;
+      return monotonic_now() - state.checked <= age && state.location.parent == this &&
+             state.location.name == name;
     });
     if (is_fresh) return true;
   }
   const Result<int> directory = directory_fd();
   if (directory.is_error()) return false;
-  const Result<host::HostStat> stat = host::fstatat(directory.value(), name, host_calls::kSymlinkNoFollow);
+  const Result<host::HostStat> stat =
+      host::fstatat(directory.value(), name, host_calls::kSymlinkNoFollow);
   if (child == nullptr) return stat.is_error() && stat.error() == Errno::kNoEnt;
   if (stat.is_error()) return false;
   HostInode& inode = static_cast<HostInode&>(*child);
@@ -345,7 +359,8 @@ Result<String> HostInode::read_link() {
   Vec<char> buffer = TRY(Vec<char>::create(kLongestLink));
   const size_t length = TRY(host::readlinkat(at.directory, at.name.view(), buffer.span()));
   const std::string_view text = bytes_text(std::as_bytes(buffer.span().first(length)));
-  if (text.empty() || length == kLongestLink || text.find('\0') != std::string_view::npos) return Errno::kIo;
+  if (text.empty() || length == kLongestLink || text.find('\0') != std::string_view::npos)
+    return Errno::kIo;
   String copy = TRY(String::create(text));
   String result = TRY(String::create(text));
   state_.with([&](State& state) { state.target = std::move(copy); });

@@ -51,7 +51,8 @@ class HostFs final : public FileSystem {
   };
 
   // The one inode of a host file.
-  Result<RefPtr<HostInode>> inode_for(const host::HostStat& stat, RefPtr<HostInode> parent, std::string_view name);
+  Result<RefPtr<HostInode>> inode_for(const host::HostStat& stat, RefPtr<HostInode> parent,
+                                      std::string_view name);
   uint64_t device_index(State& state, uint64_t device);
 
   const HostFd root_;
@@ -70,8 +71,8 @@ class HostInode final : public Inode {
   Result<void> link(std::string_view name, Inode& target) override;
   Result<void> unlink(std::string_view name, Inode& child) override;
   Result<void> rmdir(std::string_view name, Inode& child) override;
-  Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent, std::string_view new_name,
-                      Inode* replaced, uint32_t flags) override;
+  Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent,
+                      std::string_view new_name, Inode* replaced, uint32_t flags) override;
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override;
   bool needs_revalidation() const override { return true; }
   bool revalidate(std::string_view name, Inode* child, bool last) override;
@@ -97,10 +98,10 @@ class HostInode final : public Inode {
   };
   struct State {
     host::HostStat stat;
-    Nanoseconds checked = 0;   // when `stat` was had
+    Nanoseconds checked = 0;  // when `stat` was had
     Location location;
-    HostFd directory;          // O_PATH, of directories
-    String target;             // of symlinks, once read
+    HostFd directory;  // O_PATH, of directories
+    String target;     // of symlinks, once read
     RefPtr<HostPages> pages;
     RefPtr<HostPages> outdated;  // of the version before, for its descriptor
     NameSnapshot names;

@@ -28,7 +28,8 @@ Result<RefPtr<HostPages>> HostInode::current_pages() {
   if (!is_regular()) return Errno::kNoDev;
   RefPtr<HostPages> known = state_.with([](const State& state) { return state.pages; });
   if (known != nullptr) return known;
-  const HostVersion version = state_.with([](const State& state) { return version_of(state.stat); });
+  const HostVersion version =
+      state_.with([](const State& state) { return version_of(state.stat); });
   RefPtr<HostPages> fresh = TRY(HostPages::create(version));
   RefPtr<HostPages> outdated;
   RefPtr<HostPages> result = state_.with([&](State& state) {
@@ -58,7 +59,8 @@ Result<RefPtr<HostPages>> HostInode::use_pages(HostPages::Need need) {
   for (int tries = 0; tries < 4; ++tries) {
     RefPtr<HostPages> pages = TRY(current_pages());
     if (pages->is_ready(need)) return pages;
-    const int mode = need == HostPages::Need::kWrite ? host_calls::kReadWrite : host_calls::kReadOnly;
+    const int mode =
+        need == HostPages::Need::kWrite ? host_calls::kReadWrite : host_calls::kReadOnly;
     HostFd fd = TRY(open_host(mode | host_calls::kNonblock));
     pages = TRY(current_pages());
     pages->set_descriptor(std::move(fd), need);
@@ -72,7 +74,8 @@ Result<RefPtr<File>> HostInode::open(const Path& path, uint32_t flags) {
     const uint32_t mode = flags & kOpenAccessMode;
     const bool writes = mode != kOpenReadOnly || (flags & kOpenTruncate) != 0;
     if (writes) TRY(check_writes());
-    RefPtr<HostPages> pages = TRY(use_pages(writes ? HostPages::Need::kWrite : HostPages::Need::kRead));
+    RefPtr<HostPages> pages =
+        TRY(use_pages(writes ? HostPages::Need::kWrite : HostPages::Need::kRead));
     return TRY(make_ref<HostFile>(path, flags, std::move(pages)));
   }
   if (is_directory()) return Inode::open(path, flags);
@@ -120,7 +123,8 @@ Result<size_t> HostInode::write_at(uint64_t offset, DataSource& source) {
 
 Result<void> HostInode::allocate(uint32_t mode, uint64_t offset, uint64_t length) {
   TRY(check_writes());
-  if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0) return Errno::kOpNotSupp;
+  if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0)
+    return Errno::kOpNotSupp;
   const RefPtr<HostPages> pages = TRY(use_pages(HostPages::Need::kWrite));
   TRY(host_calls::fallocate(TRY(pages->descriptor(HostPages::Need::kWrite)), mode, offset, length));
   MemoryObject& object = *pages->object();

@@ -18,11 +18,22 @@ Result<uint64_t> parse_size(std::string_view text) {
   unsigned shift = 0;
   if (!text.empty()) {
     switch (text.back()) {
-      case 'k': case 'K': shift = 10; break;
-      case 'm': case 'M': shift = 20; break;
-      case 'g': case 'G': shift = 30; break;
-      case '%': return uint64_t{0};  // of a memory whose size we do not limit
-      default: break;
+      case 'k':
+      case 'K':
+        shift = 10;
+        break;
+      case 'm':
+      case 'M':
+        shift = 20;
+        break;
+      case 'g':
+      case 'G':
+        shift = 30;
+        break;
+      case '%':
+        return uint64_t{0};  // of a memory whose size we do not limit
+      default:
+        break;
     }
   }
   if (shift != 0) text.remove_suffix(1);
@@ -54,20 +65,25 @@ Result<RefPtr<TmpFs>> TmpFs::create(const Options& options) { return make_ref<Tm
 
 Result<RefPtr<FileSystem>> TmpFs::from_arguments(const MountArguments& arguments) {
   Options options;
-  if (const auto size = option_value(arguments.options, "size")) options.max_bytes = TRY(parse_size(*size));
+  if (const auto size = option_value(arguments.options, "size"))
+    options.max_bytes = TRY(parse_size(*size));
   if (const auto inodes = option_value(arguments.options, "nr_inodes")) {
     options.max_inodes = TRY(parse_size(*inodes));
   }
-  if (const auto mode = option_value(arguments.options, "mode")) options.root_mode = TRY(parse_octal(*mode));
-  if (const auto uid = option_value(arguments.options, "uid")) options.root_uid = TRY(parse_id(*uid));
-  if (const auto gid = option_value(arguments.options, "gid")) options.root_gid = TRY(parse_id(*gid));
+  if (const auto mode = option_value(arguments.options, "mode"))
+    options.root_mode = TRY(parse_octal(*mode));
+  if (const auto uid = option_value(arguments.options, "uid"))
+    options.root_uid = TRY(parse_id(*uid));
+  if (const auto gid = option_value(arguments.options, "gid"))
+    options.root_gid = TRY(parse_id(*gid));
   return TRY(create(options));
 }
 
 Result<RefPtr<Inode>> TmpFs::root() {
-  RefPtr<TmpInode> root = TRY(TmpInode::make(*this, {.mode = type_bits(FileType::kDirectory) | limits_.root_mode,
-                                                     .uid = limits_.root_uid,
-                                                     .gid = limits_.root_gid}));
+  RefPtr<TmpInode> root =
+      TRY(TmpInode::make(*this, {.mode = type_bits(FileType::kDirectory) | limits_.root_mode,
+                                 .uid = limits_.root_uid,
+                                 .gid = limits_.root_gid}));
   root->nlink_.store(2, std::memory_order_relaxed);
   return root;
 }
@@ -76,12 +92,14 @@ Result<StatFs> TmpFs::statfs() {
   StatFs result;
   result.type = 0x01021994;  // TMPFS_MAGIC
   const uint64_t used = used_bytes_.load(std::memory_order_relaxed);
-  const uint64_t total = limits_.max_bytes != 0 ? limits_.max_bytes : std::max(kUnlimitedBytes, 2 * used);
+  const uint64_t total =
+      limits_.max_bytes != 0 ? limits_.max_bytes : std::max(kUnlimitedBytes, 2 * used);
   result.blocks = total / kPageSize;
   result.blocks_free = (total - std::min(used, total)) / kPageSize;
   result.blocks_available = result.blocks_free;
   const uint64_t inodes = used_inodes_.load(std::memory_order_relaxed);
-  result.files = limits_.max_inodes != 0 ? limits_.max_inodes : std::max(kUnlimitedInodes, 2 * inodes);
+  result.files =
+      limits_.max_inodes != 0 ? limits_.max_inodes : std::max(kUnlimitedInodes, 2 * inodes);
   result.files_free = result.files - std::min(inodes, result.files);
   return result;
 }
@@ -94,7 +112,8 @@ Result<String> TmpFs::options() const {
 }
 
 Result<RefPtr<TmpInode>> TmpInode::make(TmpFs& fs, const NewInode& attributes) {
-  if (fs.limits_.max_inodes != 0 && fs.used_inodes_.load(std::memory_order_relaxed) >= fs.limits_.max_inodes) {
+  if (fs.limits_.max_inodes != 0 &&
+      fs.used_inodes_.load(std::memory_order_relaxed) >= fs.limits_.max_inodes) {
     return Errno::kNoSpc;
   }
   RefPtr<TmpInode> inode = TRY(make_ref<TmpInode>(ref_to(fs), attributes));
@@ -120,7 +139,8 @@ TmpInode::TmpInode(RefPtr<TmpFs> file_system, const NewInode& attributes)
 
 TmpInode::~TmpInode() {
   fs().used_inodes_.fetch_sub(1, std::memory_order_relaxed);
-  fs().used_bytes_.fetch_sub(counted_bytes_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  fs().used_bytes_.fetch_sub(counted_bytes_.load(std::memory_order_relaxed),
+                             std::memory_order_relaxed);
   // A tree that goes as a whole (unmount) must not unwind on the kernel stack: children first, one level at a time.
   Vec<RefPtr<TmpInode>> doomed;
   const auto take_children = [&](TmpInode& directory) {
@@ -132,7 +152,8 @@ TmpInode::~TmpInode() {
   take_children(*this);
   while (!doomed.is_empty()) {
     RefPtr<TmpInode> next = doomed.pop();
-    if (next != nullptr && next->is_directory() && next->reference_count() == 1) take_children(*next);
+    if (next != nullptr && next->is_directory() && next->reference_count() == 1)
+      take_children(*next);
   }
 }
 
@@ -248,8 +269,8 @@ Result<void> TmpInode::rmdir(std::string_view name, Inode&) {
   return {};
 }
 
-Result<void> TmpInode::rename(std::string_view old_name, Inode&, Inode& new_parent, std::string_view new_name, Inode*,
-                              uint32_t flags) {
+Result<void> TmpInode::rename(std::string_view old_name, Inode&, Inode& new_parent,
+                              std::string_view new_name, Inode*, uint32_t flags) {
   if ((flags & ~(kRenameNoReplace | kRenameExchange)) != 0) return Errno::kInval;
   if (&new_parent.file_system() != &file_system()) return Errno::kXDev;
   TmpInode& to = static_cast<TmpInode&>(new_parent);

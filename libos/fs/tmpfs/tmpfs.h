@@ -60,8 +60,8 @@ class TmpInode final : public Inode {
   Result<void> link(std::string_view name, Inode& target) override;
   Result<void> unlink(std::string_view name, Inode& child) override;
   Result<void> rmdir(std::string_view name, Inode& child) override;
-  Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent, std::string_view new_name,
-                      Inode* replaced, uint32_t flags) override;
+  Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent,
+                      std::string_view new_name, Inode* replaced, uint32_t flags) override;
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override;
 
   Result<String> read_link() override;
@@ -77,7 +77,8 @@ class TmpInode final : public Inode {
   void note_access() override;
 
   Result<Vec<std::byte>> get_xattr(std::string_view name) override;
-  Result<void> set_xattr(std::string_view name, std::span<const std::byte> value, uint32_t flags) override;
+  Result<void> set_xattr(std::string_view name, std::span<const std::byte> value,
+                         uint32_t flags) override;
   Result<void> remove_xattr(std::string_view name) override;
   Result<String> list_xattr() override;
 
@@ -116,8 +117,8 @@ class TmpInode final : public Inode {
 
   // Under the file system's names_:
   std::atomic<uint32_t> nlink_{0};
-  bool removed_ = false;    // a directory that rmdir took away
-  bool linkable_ = false;   // O_TMPFILE
+  bool removed_ = false;   // a directory that rmdir took away
+  bool linkable_ = false;  // O_TMPFILE
   uint64_t next_cookie_ = 1;
   HashMap<String, uint64_t> by_name_;
   Tree<uint64_t, Entry> by_cookie_;

@@ -20,11 +20,15 @@ Result<Stat> TmpInode::stat() {
       stat.size = object_->size();
       stat.blocks = object_->resident_bytes() / 512;
       break;
-    case FileType::kSymlink: stat.size = target_.size(); break;
-    case FileType::kDirectory:
-      stat.size = fs().names_.with([&](auto&) { return (by_name_.size() + 2) * kDirectoryEntrySize; });
+    case FileType::kSymlink:
+      stat.size = target_.size();
       break;
-    default: break;
+    case FileType::kDirectory:
+      stat.size =
+          fs().names_.with([&](auto&) { return (by_name_.size() + 2) * kDirectoryEntrySize; });
+      break;
+    default:
+      break;
   }
   attributes_.with([&](const Attributes& own) {
     stat.mode = own.mode;
@@ -38,7 +42,8 @@ Result<Stat> TmpInode::stat() {
 }
 
 Result<Ownership> TmpInode::ownership() {
-  return attributes_.with([](const Attributes& own) { return Ownership{own.mode, own.uid, own.gid}; });
+  return attributes_.with(
+      [](const Attributes& own) { return Ownership{own.mode, own.uid, own.gid}; });
 }
 
 Result<String> TmpInode::read_link() {
@@ -61,7 +66,8 @@ void TmpInode::note_access() {
   constexpr int64_t kDay = 24 * 60 * 60;
   const FileTime now = current_file_time();
   attributes_.with([&](Attributes& own) {
-    if (own.atime <= own.mtime || own.atime <= own.ctime || now.seconds - own.atime.seconds >= kDay) {
+    if (own.atime <= own.mtime || own.atime <= own.ctime ||
+        now.seconds - own.atime.seconds >= kDay) {
       own.atime = now;
     }
   });
@@ -79,7 +85,9 @@ Result<RefPtr<MemoryObject>> TmpInode::memory_object() {
   return object_;
 }
 
-Result<size_t> TmpInode::read_at(uint64_t offset, DataSink& sink) { return object_->read(offset, sink); }
+Result<size_t> TmpInode::read_at(uint64_t offset, DataSink& sink) {
+  return object_->read(offset, sink);
+}
 
 Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
   if (const uint64_t limit = fs().limits_.max_bytes; limit != 0) {
@@ -89,7 +97,8 @@ Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
     // Pages that are there already cost nothing; what is behind the first hole has to fit.
     const uint64_t first_page = align_down(offset, kPageSize);
     uint64_t present_end = first_page;
-    if (first_page < object_->size()) present_end = std::max(present_end, TRY(object_->next_hole(first_page)));
+    if (first_page < object_->size())
+      present_end = std::max(present_end, TRY(object_->next_hole(first_page)));
     present_end = align_up(present_end, kPageSize);
     const uint64_t reach = present_end + std::min(room, kMaxFileSize - present_end);
     if (reach <= offset) return Errno::kNoSpc;
@@ -104,7 +113,8 @@ Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
 Result<void> TmpInode::allocate(uint32_t mode, uint64_t offset, uint64_t length) {
   if (!is_regular()) return Errno::kNoDev;
   const uint64_t end = offset + length;
-  if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0) return Errno::kOpNotSupp;
+  if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0)
+    return Errno::kOpNotSupp;
   if ((mode & kFallocPunchHole) != 0) {
     if (mode != (kFallocPunchHole | kFallocKeepSize)) return Errno::kOpNotSupp;
     TRY(object_->punch_hole(offset, length));
@@ -145,7 +155,8 @@ Result<void> TmpInode::set_attributes(const AttributeChange& change) {
   }
   const FileTime now = current_file_time();
   attributes_.with([&](Attributes& own) {
-    if (change.permissions) own.mode = (own.mode & kModeTypeMask) | (*change.permissions & kModePermissions);
+    if (change.permissions)
+      own.mode = (own.mode & kModeTypeMask) | (*change.permissions & kModePermissions);
     if (change.uid) own.uid = *change.uid;
     if (change.gid) own.gid = *change.gid;
     if (change.size) own.mtime = now;
@@ -165,7 +176,8 @@ Result<Vec<std::byte>> TmpInode::get_xattr(std::string_view name) {
   });
 }
 
-Result<void> TmpInode::set_xattr(std::string_view name, std::span<const std::byte> value, uint32_t flags) {
+Result<void> TmpInode::set_xattr(std::string_view name, std::span<const std::byte> value,
+                                 uint32_t flags) {
   if (name.size() > kMaxXattrName) return Errno::kRange;
   if (value.size() > kMaxXattrValue) return Errno::kTooBig;
   Xattr fresh{TRY(String::create(name)), TRY(Vec<std::byte>::copy_of(value))};
@@ -184,8 +196,9 @@ Result<void> TmpInode::set_xattr(std::string_view name, std::span<const std::byt
 }
 
 Result<void> TmpInode::remove_xattr(std::string_view name) {
-  const size_t removed = attributes_.with(
-      [&](Attributes& own) { return own.xattrs.remove_if([&](const Xattr& x) { return x.name == name; }); });
+  const size_t removed = attributes_.with([&](Attributes& own) {
+    return own.xattrs.remove_if([&](const Xattr& x) { return x.name == name; });
+  });
   if (removed == 0) return Errno::kNoData;
   touch_ctime();
   return {};

@@ -54,7 +54,8 @@ Result<RefPtr<Inode>> UnionInode::copy_up(Contents contents) {
     if (RefPtr<Inode> there = upper()) return there;
     RefPtr<UnionInode> next(this);
     while (true) {
-      RefPtr<UnionInode> parent = next->place_.with([](const Place& place) { return place.parent; });
+      RefPtr<UnionInode> parent =
+          next->place_.with([](const Place& place) { return place.parent; });
       if (parent == nullptr) return Errno::kRoFs;  // the root always has an upper part
       if (parent->upper() != nullptr) break;
       next = std::move(parent);
@@ -79,13 +80,17 @@ Result<RefPtr<Inode>> UnionInode::copy_one_up(Contents contents) {
   return made;
 }
 
-Result<RefPtr<Inode>> UnionInode::make_upper(Inode& upper_parent, std::string_view name, Contents contents) {
+Result<RefPtr<Inode>> UnionInode::make_upper(Inode& upper_parent, std::string_view name,
+                                             Contents contents) {
   Inode& lower = *lowers_[0];
   const Stat stat = TRY(lower.stat());
   String target;
   if (is_symlink()) target = TRY(lower.read_link());
-  const NewInode attributes{
-      .mode = stat.mode, .uid = stat.uid, .gid = stat.gid, .rdev = stat.rdev, .target = target.view()};
+  const NewInode attributes{.mode = stat.mode,
+                            .uid = stat.uid,
+                            .gid = stat.gid,
+                            .rdev = stat.rdev,
+                            .target = target.view()};
   // A regular file gets its name when its contents are whole.
   RefPtr<Inode> made;
   if (is_regular()) {
@@ -103,7 +108,8 @@ Result<RefPtr<Inode>> UnionInode::make_upper(Inode& upper_parent, std::string_vi
     store_le<uint64_t>(origin, number_);
     static_cast<void>(made->set_xattr(kOriginXattr, origin, 0).is_error());
   }
-  TRY(made->set_attributes({.permissions = stat.mode & kModePermissions, .atime = stat.atime, .mtime = stat.mtime}));
+  TRY(made->set_attributes(
+      {.permissions = stat.mode & kModePermissions, .atime = stat.atime, .mtime = stat.mtime}));
   if (is_regular()) {
     const Result<void> linked = upper_parent.link(name, *made);
     // Removed meanwhile: the file goes on without a name.

@@ -50,7 +50,8 @@ Result<RefPtr<UnionInode>> UnionFs::inode_for(RefPtr<Inode> upper, Vec<RefPtr<In
   uint64_t number = number_in(origin, stat.ino);
   if (lowers.is_empty() && !top.is_directory()) {
     const Result<Vec<std::byte>> remembered = top.get_xattr(kOriginXattr);
-    if (!remembered.is_error() && remembered.value().size() == 8) number = load_le<uint64_t>(remembered.value().span());
+    if (!remembered.is_error() && remembered.value().size() == 8)
+      number = load_le<uint64_t>(remembered.value().span());
   }
   // Lower files with several names cannot be one file here: copied up, each is its own.
   const bool shared = upper != nullptr || top.is_directory() || stat.nlink <= 1;
@@ -77,8 +78,8 @@ Result<RefPtr<UnionInode>> UnionFs::inode_for(RefPtr<Inode> upper, Vec<RefPtr<In
       return inode;
     }
   }
-  RefPtr<UnionInode> fresh = TRY(
-      make_ref<UnionInode>(ref_to(*this), top.type(), std::move(upper), std::move(lowers), number, shared));
+  RefPtr<UnionInode> fresh = TRY(make_ref<UnionInode>(ref_to(*this), top.type(), std::move(upper),
+                                                      std::move(lowers), number, shared));
   fresh->set_place(std::move(parent), std::move(own_name));
   if (shared) {
     // A stale one that is still in use somewhere stays what it is, out of the table.
@@ -90,9 +91,12 @@ Result<RefPtr<UnionInode>> UnionFs::inode_for(RefPtr<Inode> upper, Vec<RefPtr<In
   return fresh;
 }
 
-UnionInode::UnionInode(RefPtr<UnionFs> file_system, FileType type, RefPtr<Inode> upper, Vec<RefPtr<Inode>> lowers,
-                       uint64_t number, bool shared)
-    : Inode(std::move(file_system), type), lowers_(std::move(lowers)), number_(number), shared_(shared) {
+UnionInode::UnionInode(RefPtr<UnionFs> file_system, FileType type, RefPtr<Inode> upper,
+                       Vec<RefPtr<Inode>> lowers, uint64_t number, bool shared)
+    : Inode(std::move(file_system), type),
+      lowers_(std::move(lowers)),
+      number_(number),
+      shared_(shared) {
   place_.with([&](Place& place) { place.upper = std::move(upper); });
   for (const RefPtr<Inode>& lower : lowers_) needs_revalidation_ |= lower->needs_revalidation();
 }
@@ -107,7 +111,8 @@ UnionInode::~UnionInode() {
   // A chain of parents that end with it is taken apart here, not on the kernel stack.
   RefPtr<UnionInode> parent = place_.with([](Place& place) { return std::move(place.parent); });
   while (parent != nullptr && parent->reference_count() == 1) {
-    RefPtr<UnionInode> next = parent->place_.with([](Place& place) { return std::move(place.parent); });
+    RefPtr<UnionInode> next =
+        parent->place_.with([](Place& place) { return std::move(place.parent); });
     parent = std::move(next);
   }
 }
@@ -217,7 +222,9 @@ Result<RefPtr<File>> UnionInode::open(const Path& path, uint32_t flags) {
 }
 
 Result<RefPtr<MemoryObject>> UnionInode::memory_object() { return real()->memory_object(); }
-Result<size_t> UnionInode::read_at(uint64_t offset, DataSink& sink) { return real()->read_at(offset, sink); }
+Result<size_t> UnionInode::read_at(uint64_t offset, DataSink& sink) {
+  return real()->read_at(offset, sink);
+}
 Result<size_t> UnionInode::write_at(uint64_t offset, DataSource& source) {
   return TRY(copy_up())->write_at(offset, source);
 }
@@ -240,7 +247,8 @@ Result<Vec<std::byte>> UnionInode::get_xattr(std::string_view name) {
   return real()->get_xattr(name);
 }
 
-Result<void> UnionInode::set_xattr(std::string_view name, std::span<const std::byte> value, uint32_t flags) {
+Result<void> UnionInode::set_xattr(std::string_view name, std::span<const std::byte> value,
+                                   uint32_t flags) {
   if (name.starts_with(kPrivateXattrs)) return Errno::kPerm;
   return TRY(copy_up())->set_xattr(name, value, flags);
 }

@@ -37,8 +37,8 @@ class UnionFs final : public FileSystem {
   // Inode numbers of all layers in one space: the layer in the top byte, 0 for the first lower.
   uint64_t number_in(const Inode& layer_inode, uint64_t ino) const;
   // The inode for what the layers have under a name: the known one, when it is of the same files.
-  Result<RefPtr<UnionInode>> inode_for(RefPtr<Inode> upper, Vec<RefPtr<Inode>> lowers, RefPtr<UnionInode> parent,
-                                       std::string_view name);
+  Result<RefPtr<UnionInode>> inode_for(RefPtr<Inode> upper, Vec<RefPtr<Inode>> lowers,
+                                       RefPtr<UnionInode> parent, std::string_view name);
 
   const Vec<RefPtr<FileSystem>> lowers_;
   const RefPtr<FileSystem> upper_;
@@ -47,8 +47,8 @@ class UnionFs final : public FileSystem {
 
 class UnionInode final : public Inode {
  public:
-  UnionInode(RefPtr<UnionFs> file_system, FileType type, RefPtr<Inode> upper, Vec<RefPtr<Inode>> lowers,
-             uint64_t number, bool shared);
+  UnionInode(RefPtr<UnionFs> file_system, FileType type, RefPtr<Inode> upper,
+             Vec<RefPtr<Inode>> lowers, uint64_t number, bool shared);
   ~UnionInode() override;
 
   Result<Stat> stat() override;
@@ -60,8 +60,8 @@ class UnionInode final : public Inode {
   Result<void> link(std::string_view name, Inode& target) override;
   Result<void> unlink(std::string_view name, Inode& child) override;
   Result<void> rmdir(std::string_view name, Inode& child) override;
-  Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent, std::string_view new_name,
-                      Inode* replaced, uint32_t flags) override;
+  Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent,
+                      std::string_view new_name, Inode* replaced, uint32_t flags) override;
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override;
   bool needs_revalidation() const override { return needs_revalidation_; }
   bool revalidate(std::string_view name, Inode* child, bool last) override;
@@ -80,7 +80,8 @@ class UnionInode final : public Inode {
   void note_access() override;
 
   Result<Vec<std::byte>> get_xattr(std::string_view name) override;
-  Result<void> set_xattr(std::string_view name, std::span<const std::byte> value, uint32_t flags) override;
+  Result<void> set_xattr(std::string_view name, std::span<const std::byte> value,
+                         uint32_t flags) override;
   Result<void> remove_xattr(std::string_view name) override;
   Result<String> list_xattr() override;
 
@@ -129,7 +130,8 @@ bool is_whiteout(Inode& inode);
 bool is_opaque(Inode& directory);
 Result<void> set_opaque(Inode& directory);
 
-inline constexpr std::string_view kOpaqueXattr = "trusted.overlay.opaque", kOriginXattr = "trusted.overlay.origin",
+inline constexpr std::string_view kOpaqueXattr = "trusted.overlay.opaque",
+                                  kOriginXattr = "trusted.overlay.origin",
                                   kPrivateXattrs = "trusted.overlay.";
 
 }  // namespace occlum

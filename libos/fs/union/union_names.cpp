@@ -30,12 +30,14 @@ Result<bool> UnionInode::clear_whiteout(Inode& upper, std::string_view name) {
 Result<RefPtr<Inode>> UnionInode::create(std::string_view name, const NewInode& attributes) {
   if (!is_directory()) return Errno::kNotDir;
   // A 0/0 character device would be a whiteout.
-  if (type_of_mode(attributes.mode) == FileType::kCharDevice && attributes.rdev == 0) return Errno::kPerm;
+  if (type_of_mode(attributes.mode) == FileType::kCharDevice && attributes.rdev == 0)
+    return Errno::kPerm;
   const RefPtr<Inode> directory = TRY(copy_up());
   const bool was_hidden = TRY(clear_whiteout(*directory, name));
   Result<RefPtr<Inode>> made = directory->create(name, attributes);
   Result<void> covered;
-  if (!made.is_error() && was_hidden && made.value()->is_directory()) covered = set_opaque(*made.value());
+  if (!made.is_error() && was_hidden && made.value()->is_directory())
+    covered = set_opaque(*made.value());
   if (made.is_error() || covered.is_error()) {
     if (was_hidden) static_cast<void>(put_whiteout(*directory, name).is_error());
     return made.is_error() ? made.error() : covered.error();
@@ -104,8 +106,8 @@ Result<void> UnionInode::rmdir(std::string_view name, Inode& child) {
   return {};
 }
 
-Result<void> UnionInode::rename(std::string_view old_name, Inode& child, Inode& new_parent, std::string_view new_name,
-                                Inode* replaced, uint32_t flags) {
+Result<void> UnionInode::rename(std::string_view old_name, Inode& child, Inode& new_parent,
+                                std::string_view new_name, Inode* replaced, uint32_t flags) {
   if (&new_parent.file_system() != &file_system()) return Errno::kXDev;
   if ((flags & ~(kRenameNoReplace | kRenameExchange)) != 0) return Errno::kInval;
   const bool exchange = (flags & kRenameExchange) != 0;
@@ -126,7 +128,8 @@ Result<void> UnionInode::rename(std::string_view old_name, Inode& child, Inode& 
     const RefPtr<Inode> target_upper = TRY(target->copy_up());
     if (moved.is_directory() && below_new) TRY(set_opaque(*moved_upper));
     if (target->is_directory() && below_old) TRY(set_opaque(*target_upper));
-    TRY(from_upper->rename(old_name, *moved_upper, *to_upper, new_name, target_upper.get(), kRenameExchange));
+    TRY(from_upper->rename(old_name, *moved_upper, *to_upper, new_name, target_upper.get(),
+                           kRenameExchange));
     moved.set_place(ref_to(to), std::move(new_place));
     target->set_place(ref_to(*this), std::move(old_place));
     return {};
@@ -158,7 +161,8 @@ Result<void> UnionInode::rename(std::string_view old_name, Inode& child, Inode& 
 Result<void> UnionInode::merge_names(NameSnapshot& names) {
   HashMap<String, bool> hidden;
   names.begin_update();
-  const auto collect = [&](Inode& layer, FunctionRef<Result<void>(const DirectoryEntry&)> take) -> Result<void> {
+  const auto collect = [&](Inode& layer,
+                           FunctionRef<Result<void>(const DirectoryEntry&)> take) -> Result<void> {
     Result<void> result;
     TRY(layer.readdir(0, [&](const DirectoryEntry& entry) {
       result = take(entry);
@@ -179,7 +183,8 @@ Result<void> UnionInode::merge_names(NameSnapshot& names) {
       if (is_whiteout(*found.value())) {
         TRY(hidden.insert(std::move(name), true));
       } else {
-        TRY(names.add(name.view(), fs().number_in(*top, TRY(found.value()->stat()).ino), FileType::kCharDevice));
+        TRY(names.add(name.view(), fs().number_in(*top, TRY(found.value()->stat()).ino),
+                      FileType::kCharDevice));
       }
     }
   }
@@ -200,7 +205,8 @@ Result<void> UnionInode::merge_names(NameSnapshot& names) {
       if (is_whiteout(*found.value())) {
         TRY(hidden.insert(std::move(name), true));
       } else {
-        TRY(names.add(name.view(), fs().number_in(*lower, TRY(found.value()->stat()).ino), FileType::kCharDevice));
+        TRY(names.add(name.view(), fs().number_in(*lower, TRY(found.value()->stat()).ino),
+                      FileType::kCharDevice));
       }
     }
   }

@@ -57,7 +57,8 @@ Result<RefPtr<Inode>> inode_of_file(RefPtr<File> file) {
 Result<Path> anonymous_path(RefPtr<Inode> inode, std::string_view description) {
   RefPtr<FileSystem> file_system(&inode->file_system());
   RefPtr<Dentry> dentry = TRY(Dentry::create_root(std::move(inode), description));
-  return Path{TRY(Mount::create_anonymous(std::move(file_system), dentry, kAnonymousMount)), dentry};
+  return Path{TRY(Mount::create_anonymous(std::move(file_system), dentry, kAnonymousMount)),
+              dentry};
 }
 
 }  // namespace occlum

@@ -12,10 +12,12 @@ Result<void> check_writable(const Path& path) {
 
 Result<void> check_access(const Path& path, const Credentials& credentials, uint32_t request) {
   Inode& inode = path.inode();
-  if ((request & kMayWrite) != 0 && (inode.is_regular() || inode.is_directory() || inode.is_symlink())) {
+  if ((request & kMayWrite) != 0 &&
+      (inode.is_regular() || inode.is_directory() || inode.is_symlink())) {
     TRY(check_writable(path));
   }
-  if ((request & kMayExecute) != 0 && inode.is_regular() && (path.mount->flags() & kMountNoExec) != 0) {
+  if ((request & kMayExecute) != 0 && inode.is_regular() &&
+      (path.mount->flags() & kMountNoExec) != 0) {
     return Errno::kAcces;
   }
   if (credentials.privileged && (request & kMayExecute) == 0) return {};
@@ -34,18 +36,21 @@ Result<void> change_mode(const Path& path, const Credentials& credentials, uint3
   return inode.set_attributes({.permissions = mode});
 }
 
-Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid, uint32_t gid) {
+Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid,
+                          uint32_t gid) {
   TRY(check_writable(path));
   Inode& inode = path.inode();
   InodeGuard guard(inode.mutex());
   const Ownership before = TRY(inode.ownership());
   AttributeChange change;
   if (uid != UINT32_MAX) {
-    if (!credentials.privileged && (credentials.fsuid != before.uid || uid != before.uid)) return Errno::kPerm;
+    if (!credentials.privileged && (credentials.fsuid != before.uid || uid != before.uid))
+      return Errno::kPerm;
     change.uid = uid;
   }
   if (gid != UINT32_MAX) {
-    if (!credentials.privileged && (credentials.fsuid != before.uid || !credentials.in_group(gid))) {
+    if (!credentials.privileged &&
+        (credentials.fsuid != before.uid || !credentials.in_group(gid))) {
       return Errno::kPerm;
     }
     change.gid = gid;
@@ -68,8 +73,9 @@ Result<void> truncate_path(const Path& path, const Credentials& credentials, uin
   return inode.set_attributes({.size = size});
 }
 
-Result<void> change_times(const Path& path, const Credentials& credentials, std::optional<FileTime> atime,
-                          std::optional<FileTime> mtime, TimesPermission permission) {
+Result<void> change_times(const Path& path, const Credentials& credentials,
+                          std::optional<FileTime> atime, std::optional<FileTime> mtime,
+                          TimesPermission permission) {
   TRY(check_writable(path));
   Inode& inode = path.inode();
   InodeGuard guard(inode.mutex());

@@ -10,7 +10,8 @@ Result<void> check_permission(const Ownership& file, const Credentials& who, uin
   const bool is_directory = type_of_mode(file.mode) == FileType::kDirectory;
   if (who.privileged) {
     // CAP_DAC_OVERRIDE runs a program only when somebody may run it.
-    if ((request & kMayExecute) != 0 && !is_directory && (file.mode & 0111) == 0) return Errno::kAcces;
+    if ((request & kMayExecute) != 0 && !is_directory && (file.mode & 0111) == 0)
+      return Errno::kAcces;
     return {};
   }
   uint32_t granted = file.mode & 7;

@@ -70,8 +70,8 @@ RefPtr<Dentry> DentryCache::find(const Dentry& parent, std::string_view name) {
   });
 }
 
-Result<RefPtr<Dentry>> DentryCache::insert(const RefPtr<Dentry>& parent, std::string_view name, RefPtr<Inode> inode,
-                                           Keep keep) {
+Result<RefPtr<Dentry>> DentryCache::insert(const RefPtr<Dentry>& parent, std::string_view name,
+                                           RefPtr<Inode> inode, Keep keep) {
   RefPtr<Dentry> fresh = TRY(make_ref<Dentry>(parent, TRY(String::create(name)), std::move(inode)));
   if (keep == Keep::kNo) return fresh;
   prune();

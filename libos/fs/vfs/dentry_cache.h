@@ -20,7 +20,8 @@ class DentryCache {
   // Makes a dentry (negative when `inode` is null); it replaces one of the same name that is cached. Uncached ones are
   // for file systems whose names come and go by themselves.
   enum class Keep : bool { kNo, kYes };
-  Result<RefPtr<Dentry>> insert(const RefPtr<Dentry>& parent, std::string_view name, RefPtr<Inode> inode, Keep keep);
+  Result<RefPtr<Dentry>> insert(const RefPtr<Dentry>& parent, std::string_view name,
+                                RefPtr<Inode> inode, Keep keep);
 
   // The name is gone.
   void remove(Dentry& dentry);

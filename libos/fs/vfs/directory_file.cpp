@@ -8,10 +8,13 @@
 namespace occlum {
 
 constexpr uint64_t kDotEntries = 2;
-constexpr uint32_t kDroppedFlags = kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec;
+constexpr uint32_t kDroppedFlags =
+    kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec;
 
 DirectoryFile::DirectoryFile(Path path, uint32_t flags)
-    : File(flags & ~kDroppedFlags), path_(std::move(path)), position_(LockRank::kFilePosition, 0u) {}
+    : File(flags & ~kDroppedFlags),
+      path_(std::move(path)),
+      position_(LockRank::kFilePosition, 0u) {}
 
 Result<uint64_t> DirectoryFile::seek(int64_t offset, Whence whence) {
   return position_.with([&](uint64_t& position) -> Result<uint64_t> {

@@ -38,7 +38,9 @@ class PathFile final : public File {
   Result<void> truncate(uint64_t) override { return Errno::kBadFd; }
   Result<void> allocate(int, uint64_t, uint64_t) override { return Errno::kBadFd; }
   Result<long> ioctl(Thread&, uint32_t, uint64_t) override { return Errno::kBadFd; }
-  Result<void> read_entries(FunctionRef<bool(const DirectoryEntry&)>) override { return Errno::kBadFd; }
+  Result<void> read_entries(FunctionRef<bool(const DirectoryEntry&)>) override {
+    return Errno::kBadFd;
+  }
   Result<MapSource> map_source(uint64_t, uint64_t, bool, Prot) override { return Errno::kBadFd; }
   PollEvents poll(Poller*) override { return kPollNval; }
   Inode* inode() override { return path_.dentry->inode(); }

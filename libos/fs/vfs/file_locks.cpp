@@ -47,7 +47,8 @@ bool excludes(LockType a, LockType b) { return a == LockType::kWrite || b == Loc
 
 const RecordLock* FileLocks::conflict(const State& state, const RecordLock& lock) {
   for (const RecordLock& held : state.records) {
-    if (held.owner != lock.owner && held.overlaps(lock.start, lock.end) && excludes(held.type, lock.type)) {
+    if (held.owner != lock.owner && held.overlaps(lock.start, lock.end) &&
+        excludes(held.type, lock.type)) {
       return &held;
     }
   }
@@ -165,8 +166,9 @@ Result<void> FileLocks::flock(const File& file, LockType type, LockWait wait) {
     changed_.wake_all();
     TRY(wait_until(changed_, kNever, Interruptible::kYes, [&] {
       return state_.with([&](State& state) {
-        return std::ranges::none_of(
-            state.holders, [&](const Holder& h) { return h.file != &file && excludes(h.type, type); });
+        return std::ranges::none_of(state.holders, [&](const Holder& h) {
+          return h.file != &file && excludes(h.type, type);
+        });
       });
     }));
   }

@@ -19,7 +19,7 @@ enum class LockWait : uint8_t { kNo, kYes };
 
 struct RecordLock {
   const void* owner = nullptr;
-  int pid = -1;        // whom F_GETLK names; -1 for open file description locks
+  int pid = -1;  // whom F_GETLK names; -1 for open file description locks
   LockType type = LockType::kUnlock;
   uint64_t start = 0;
   uint64_t end = UINT64_MAX;  // the last byte

@@ -26,7 +26,8 @@ constinit std::atomic<uint32_t> next_minor{1};
 
 }  // namespace
 
-FileSystem::FileSystem() : device_(make_device(0, next_minor.fetch_add(1, std::memory_order_relaxed))) {}
+FileSystem::FileSystem()
+    : device_(make_device(0, next_minor.fetch_add(1, std::memory_order_relaxed))) {}
 
 void register_file_system(std::string_view name, FileSystemFactory factory) {
   registry.with([&](Registry& all) {
@@ -42,7 +43,8 @@ void register_file_system(std::string_view name, FileSystemFactory factory) {
   });
 }
 
-Result<RefPtr<FileSystem>> make_file_system(std::string_view name, const MountArguments& arguments) {
+Result<RefPtr<FileSystem>> make_file_system(std::string_view name,
+                                            const MountArguments& arguments) {
   const FileSystemFactory factory = registry.with([&](Registry& all) -> FileSystemFactory {
     for (const Registered& type : std::span(all.types).first(all.count)) {
       if (type.name == name) return type.factory;

@@ -9,7 +9,10 @@ namespace occlum {
 constexpr size_t kMaxDescriptors = size_t{1} << 20;  // fs.nr_open
 
 FdReservation::FdReservation(FdReservation&& other) noexcept
-    : table_(other.table_), numbers_(other.numbers_), count_(std::exchange(other.count_, 0)), cloexec_(other.cloexec_) {}
+    : table_(other.table_),
+      numbers_(other.numbers_),
+      count_(std::exchange(other.count_, 0)),
+      cloexec_(other.cloexec_) {}
 
 FdReservation::~FdReservation() {
   for (size_t i = 0; i < count_; ++i) table_->give_back(numbers_[i]);
@@ -72,7 +75,8 @@ Result<size_t> FileTable::take_slot(State& state, size_t minimum) {
   if (number >= state.slots.size()) {
     // Doubling happens here, because resize takes exactly what it is told.
     const size_t size = number + 1;
-    if (size > state.slots.capacity()) TRY(state.slots.reserve(std::max<size_t>(size, 2 * state.slots.capacity())));
+    if (size > state.slots.capacity())
+      TRY(state.slots.reserve(std::max<size_t>(size, 2 * state.slots.capacity())));
     TRY(state.slots.resize(size));
   }
   state.slots[number].reserved = true;
@@ -118,8 +122,8 @@ Result<int> FileTable::install(RefPtr<File> file, CloseOnExec cloexec) {
 
 Result<int> FileTable::install_at_least(int minimum, RefPtr<File> file, CloseOnExec cloexec) {
   if (minimum < 0 || static_cast<uint64_t>(minimum) >= limit()) return Errno::kInval;
-  const size_t number =
-      TRY(state_.with([&](State& state) { return take_slot(state, static_cast<size_t>(minimum)); }));
+  const size_t number = TRY(
+      state_.with([&](State& state) { return take_slot(state, static_cast<size_t>(minimum)); }));
   fill(static_cast<int>(number), std::move(file), cloexec);
   return static_cast<int>(number);
 }
@@ -157,7 +161,8 @@ Result<void> FileTable::close(int fd) {
 
 Result<int> FileTable::duplicate(int from, int to, CloseOnExec cloexec) {
   RefPtr<File> file = TRY(get(from));
-  if (to < 0 || static_cast<uint64_t>(to) >= std::min<uint64_t>(limit(), kMaxDescriptors)) return Errno::kBadFd;
+  if (to < 0 || static_cast<uint64_t>(to) >= std::min<uint64_t>(limit(), kMaxDescriptors))
+    return Errno::kBadFd;
   file->add_descriptor();
   RefPtr<File> replaced;
   const Result<void> result = state_.with([&](State& state) -> Result<void> {

@@ -33,7 +33,8 @@ uint32_t FsContext::set_umask(uint32_t mask) {
 }
 
 WalkContext FsContext::walk(const Credentials& credentials) const {
-  return state_.with([&](const State& state) { return WalkContext{state.root, state.cwd, &credentials}; });
+  return state_.with(
+      [&](const State& state) { return WalkContext{state.root, state.cwd, &credentials}; });
 }
 
 }  // namespace occlum

@@ -11,7 +11,9 @@ constinit std::atomic<DeviceOpener> device_opener{nullptr};
 }  // namespace
 
 void set_fifo_opener(FifoOpener opener) { fifo_opener.store(opener, std::memory_order_release); }
-void set_device_opener(DeviceOpener opener) { device_opener.store(opener, std::memory_order_release); }
+void set_device_opener(DeviceOpener opener) {
+  device_opener.store(opener, std::memory_order_release);
+}
 
 Result<RefPtr<File>> open_fifo(const Path& path, uint32_t flags) {
   const FifoOpener opener = fifo_opener.load(std::memory_order_acquire);

@@ -12,7 +12,8 @@ using FifoOpener = Result<RefPtr<File>> (*)(const Path& path, uint32_t flags);
 void set_fifo_opener(FifoOpener opener);
 
 // Opens a device node by its number, whatever file system it lies on: fs/dev sets it. Unset: kNxIo.
-using DeviceOpener = Result<RefPtr<File>> (*)(const Path& path, FileType type, uint64_t device, uint32_t flags);
+using DeviceOpener = Result<RefPtr<File>> (*)(const Path& path, FileType type, uint64_t device,
+                                              uint32_t flags);
 void set_device_opener(DeviceOpener opener);
 
 Result<RefPtr<File>> open_fifo(const Path& path, uint32_t flags);

@@ -39,14 +39,20 @@ Result<Path> Inode::magic_target() { return Errno::kInval; }
 
 Result<RefPtr<File>> Inode::open(const Path& path, uint32_t flags) {
   switch (type_) {
-    case FileType::kRegular: return TRY(make_ref<RegularFile>(path, flags));
-    case FileType::kDirectory: return TRY(make_ref<DirectoryFile>(path, flags));
-    case FileType::kFifo: return open_fifo(path, flags);
+    case FileType::kRegular:
+      return TRY(make_ref<RegularFile>(path, flags));
+    case FileType::kDirectory:
+      return TRY(make_ref<DirectoryFile>(path, flags));
+    case FileType::kFifo:
+      return open_fifo(path, flags);
     case FileType::kCharDevice:
-    case FileType::kBlockDevice: return open_device(path, type_, TRY(stat()).rdev, flags);
-    case FileType::kSymlink: return Errno::kLoop;
+    case FileType::kBlockDevice:
+      return open_device(path, type_, TRY(stat()).rdev, flags);
+    case FileType::kSymlink:
+      return Errno::kLoop;
     case FileType::kSocket:
-    case FileType::kUnknown: return Errno::kNxIo;
+    case FileType::kUnknown:
+      return Errno::kNxIo;
   }
   return Errno::kNxIo;
 }
@@ -93,7 +99,8 @@ Result<FileLocks*> Inode::locks() {
 }
 
 Result<Inode::Attachment*> Inode::attachment(FunctionRef<Result<OwnPtr<Attachment>>()> make) {
-  Attachment* existing = attachment_.with([](OwnPtr<Attachment>& attachment) { return attachment.get(); });
+  Attachment* existing =
+      attachment_.with([](OwnPtr<Attachment>& attachment) { return attachment.get(); });
   if (existing != nullptr) return existing;
   OwnPtr<Attachment> fresh = TRY(make());
   return attachment_.with([&](OwnPtr<Attachment>& attachment) {

@@ -28,8 +28,9 @@ Result<RefPtr<Dentry>> ask_file_system(const RefPtr<Dentry>& directory, std::str
   const bool keep = caching == Inode::NameCaching::kAll ||
                     (caching == Inode::NameCaching::kPositive && child != nullptr);
   // A directory that was removed while somebody stands in it gets no names.
-  return dentry_cache().insert(directory, name, std::move(child),
-                               keep && !directory->is_deleted() ? DentryCache::Keep::kYes : DentryCache::Keep::kNo);
+  return dentry_cache().insert(
+      directory, name, std::move(child),
+      keep && !directory->is_deleted() ? DentryCache::Keep::kYes : DentryCache::Keep::kNo);
 }
 
 // The cached dentry when it still holds.
@@ -43,7 +44,8 @@ RefPtr<Dentry> find_valid(const RefPtr<Dentry>& directory, std::string_view name
 
 }  // namespace
 
-Result<RefPtr<Dentry>> lookup_child(const RefPtr<Dentry>& directory, std::string_view name, bool last) {
+Result<RefPtr<Dentry>> lookup_child(const RefPtr<Dentry>& directory, std::string_view name,
+                                    bool last) {
   if (name.size() > kNameMax) return Errno::kNameTooLong;
   if (RefPtr<Dentry> cached = find_valid(directory, name, last)) return cached;
   InodeGuard guard(directory->inode()->mutex());
@@ -181,7 +183,8 @@ Result<bool> Walker::follow(const Path& link) {
   return true;
 }
 
-Result<Path> lookup_path(const WalkContext& context, std::string_view path, FollowLast follow, uint32_t walk) {
+Result<Path> lookup_path(const WalkContext& context, std::string_view path, FollowLast follow,
+                         uint32_t walk) {
   Walker walker(context, walk);
   TRY(walker.begin(path));
   while (true) {

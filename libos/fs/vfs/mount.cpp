@@ -15,7 +15,8 @@ namespace {
 
 MountTable& mount_table() { return table; }
 
-Mount::Mount(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, uint32_t flags, String source, uint32_t id)
+Mount::Mount(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, uint32_t flags, String source,
+             uint32_t id)
     : file_system_(std::move(file_system)),
       root_(std::move(root)),
       source_(std::move(source)),
@@ -29,11 +30,11 @@ RefPtr<Mount> Mount::parent() const {
   return at.mount;
 }
 
-Result<RefPtr<Mount>> MountTable::attach(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, const Path* at,
-                                         std::string_view source, uint32_t flags) {
+Result<RefPtr<Mount>> MountTable::attach(RefPtr<FileSystem> file_system, RefPtr<Dentry> root,
+                                         const Path* at, std::string_view source, uint32_t flags) {
   const uint32_t id = state_.with([](State& state) { return state.next_id++; });
-  RefPtr<Mount> mount = TRY(
-      make_ref<Mount>(std::move(file_system), std::move(root), flags, TRY(String::create(source)), id));
+  RefPtr<Mount> mount = TRY(make_ref<Mount>(std::move(file_system), std::move(root), flags,
+                                            TRY(String::create(source)), id));
   TRY(state_.with([&](State& state) -> Result<void> {
     if (at == nullptr && !state.mounts.is_empty()) return Errno::kBusy;
     TRY(state.mounts.push(mount));
@@ -47,7 +48,8 @@ Result<RefPtr<Mount>> MountTable::attach(RefPtr<FileSystem> file_system, RefPtr<
   return mount;
 }
 
-Result<Path> MountTable::mount_root(RefPtr<FileSystem> file_system, std::string_view source, uint32_t flags) {
+Result<Path> MountTable::mount_root(RefPtr<FileSystem> file_system, std::string_view source,
+                                    uint32_t flags) {
   RefPtr<Dentry> root = TRY(Dentry::create_root(TRY(file_system->root()), "/"));
   RefPtr<Mount> mount = TRY(attach(std::move(file_system), root, nullptr, source, flags));
   return Path{std::move(mount), std::move(root)};
@@ -61,8 +63,8 @@ Path MountTable::root() const {
   });
 }
 
-Result<RefPtr<Mount>> MountTable::mount(RefPtr<FileSystem> file_system, const Path& at, std::string_view source,
-                                        uint32_t flags) {
+Result<RefPtr<Mount>> MountTable::mount(RefPtr<FileSystem> file_system, const Path& at,
+                                        std::string_view source, uint32_t flags) {
   RefPtr<Inode> inode = TRY(file_system->root());
   if (inode->is_directory() != at.inode().is_directory()) return Errno::kNotDir;
   RefPtr<Dentry> root = TRY(Dentry::create_root(std::move(inode), "/"));
@@ -71,8 +73,8 @@ Result<RefPtr<Mount>> MountTable::mount(RefPtr<FileSystem> file_system, const Pa
 
 Result<RefPtr<Mount>> MountTable::bind(const Path& what, const Path& at, uint32_t flags) {
   if (what.inode().is_directory() != at.inode().is_directory()) return Errno::kNotDir;
-  return attach(RefPtr<FileSystem>(&what.mount->file_system()), what.dentry, &at, what.mount->source(),
-                flags | what.mount->flags());
+  return attach(RefPtr<FileSystem>(&what.mount->file_system()), what.dentry, &at,
+                what.mount->source(), flags | what.mount->flags());
 }
 
 Result<void> MountTable::unmount(const Path& at, Unmount how) {
@@ -109,7 +111,8 @@ Path MountTable::topmost(Path path) const {
       // The last one mounted here is on top.
       for (size_t i = state.mounts.size(); i-- > 0;) {
         const RefPtr<Mount>& mount = state.mounts[i];
-        if (mount->parent_ == path.mount && mount->mountpoint_ == path.dentry) return {mount, mount->root_};
+        if (mount->parent_ == path.mount && mount->mountpoint_ == path.dentry)
+          return {mount, mount->root_};
       }
       return {};
     });
@@ -149,7 +152,8 @@ class PathBuilder {
   }
 
   // Puts the names from `from` up to (without) `top` or a dentry without a parent in front. Returns where it stopped.
-  Result<RefPtr<Dentry>> climb(const RefPtr<Dentry>& from, const Dentry& top, const Dentry* also_stop_at) {
+  Result<RefPtr<Dentry>> climb(const RefPtr<Dentry>& from, const Dentry& top,
+                               const Dentry* also_stop_at) {
     RefPtr<Dentry> stopped;
     const bool fits = dentry_cache().state_.with([&](DentryCache::State&) {
       const RefPtr<Dentry>* at = &from;
@@ -191,7 +195,8 @@ Result<String> path_to_string(const Path& path, const Path& root, DeletedNames d
   Path at = path;
   while (at != root) {
     const bool in_root_mount = at.mount == root.mount;
-    at.dentry = TRY(builder.climb(at.dentry, at.mount->root(), in_root_mount ? root.dentry.get() : nullptr));
+    at.dentry = TRY(
+        builder.climb(at.dentry, at.mount->root(), in_root_mount ? root.dentry.get() : nullptr));
     if (at == root) break;
     if (!mount_table().leave_mount(at)) {
       // The tree's root, or a detached one, without having met `root`.

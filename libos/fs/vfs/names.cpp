@@ -47,7 +47,8 @@ namespace {
 constinit Mutex rename_mutex{LockRank::kRename};
 
 // The place for a new name. The dentry is negative; the caller holds the directory's mutex.
-Result<RefPtr<Dentry>> place_for(const ParentPath& where, const Credentials& who, bool for_directory) {
+Result<RefPtr<Dentry>> place_for(const ParentPath& where, const Credentials& who,
+                                 bool for_directory) {
   RefPtr<Dentry> child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
   if (!child->is_negative()) return Errno::kExist;
   if (where.trailing_slash && !for_directory) return Errno::kNoEnt;
@@ -58,7 +59,8 @@ Result<RefPtr<Dentry>> place_for(const ParentPath& where, const Credentials& who
 
 Result<void> note_created(const ParentPath& where, RefPtr<Inode> inode) {
   if (where.parent.inode().name_caching() == Inode::NameCaching::kNone) return {};
-  TRY(dentry_cache().insert(where.parent.dentry, where.name.view(), std::move(inode), DentryCache::Keep::kYes));
+  TRY(dentry_cache().insert(where.parent.dentry, where.name.view(), std::move(inode),
+                            DentryCache::Keep::kYes));
   return {};
 }
 
@@ -72,31 +74,37 @@ Result<void> create_at(const ParentPath& where, const Credentials& who, NewInode
 
 }  // namespace
 
-Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes, uint32_t umask) {
+Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes,
+                       uint32_t umask) {
   const FileType type = type_of_mode(attributes.mode);
   switch (type) {
     case FileType::kRegular:
     case FileType::kFifo:
-    case FileType::kSocket: break;
+    case FileType::kSocket:
+      break;
     case FileType::kCharDevice:
     case FileType::kBlockDevice:
       if (!context.credentials->privileged) return Errno::kPerm;
       break;
-    case FileType::kDirectory: return Errno::kPerm;
+    case FileType::kDirectory:
+      return Errno::kPerm;
     case FileType::kSymlink:
-    case FileType::kUnknown: return Errno::kInval;
+    case FileType::kUnknown:
+      return Errno::kInval;
   }
   attributes.mode &= ~(umask & 0777);
   return create_at(TRY(lookup_parent(context, path)), *context.credentials, attributes);
 }
 
-Result<void> make_directory(const WalkContext& context, std::string_view path, uint32_t mode, uint32_t umask) {
+Result<void> make_directory(const WalkContext& context, std::string_view path, uint32_t mode,
+                            uint32_t umask) {
   const uint32_t permissions = mode & (0777 | kModeSticky) & ~umask;
   return create_at(TRY(lookup_parent(context, path)), *context.credentials,
                    {.mode = type_bits(FileType::kDirectory) | permissions});
 }
 
-Result<void> make_symlink(const WalkContext& context, std::string_view target, std::string_view path) {
+Result<void> make_symlink(const WalkContext& context, std::string_view target,
+                          std::string_view path) {
   if (target.empty()) return Errno::kNoEnt;
   if (target.size() >= kPathMax) return Errno::kNameTooLong;
   return create_at(TRY(lookup_parent(context, path)), *context.credentials,
@@ -150,7 +158,8 @@ Result<void> remove_directory(const WalkContext& context, std::string_view path)
 namespace {
 
 // With both directories locked.
-Result<void> rename_locked(const ParentPath& from, const ParentPath& to, const Credentials& who, uint32_t flags) {
+Result<void> rename_locked(const ParentPath& from, const ParentPath& to, const Credentials& who,
+                           uint32_t flags) {
   const bool exchange = (flags & kRenameExchange) != 0;
   RefPtr<Dentry> moved = TRY(lookup_child_locked(from.parent.dentry, from.name.view()));
   if (moved->is_negative()) return Errno::kNoEnt;
@@ -158,7 +167,8 @@ Result<void> rename_locked(const ParentPath& from, const ParentPath& to, const C
   if ((flags & kRenameNoReplace) != 0 && !target->is_negative()) return Errno::kExist;
   if (exchange && target->is_negative()) return Errno::kNoEnt;
   const bool is_directory = moved->inode()->is_directory();
-  if (!is_directory && (from.trailing_slash || (!exchange && to.trailing_slash))) return Errno::kNotDir;
+  if (!is_directory && (from.trailing_slash || (!exchange && to.trailing_slash)))
+    return Errno::kNotDir;
   if (exchange && to.trailing_slash && !target->inode()->is_directory()) return Errno::kNotDir;
   const bool moves = from.parent.dentry != to.parent.dentry;
   if (moves) {
@@ -185,8 +195,8 @@ Result<void> rename_locked(const ParentPath& from, const ParentPath& to, const C
     TRY(check_permission(TRY(moved->inode()->ownership()), who, kMayWrite));
   }
   DentryCache::Move prepared = TRY(dentry_cache().prepare_move(to.name.view()));
-  TRY(from.parent.inode().rename(from.name.view(), *moved->inode(), to.parent.inode(), to.name.view(),
-                                 target->inode(), flags));
+  TRY(from.parent.inode().rename(from.name.view(), *moved->inode(), to.parent.inode(),
+                                 to.name.view(), target->inode(), flags));
   if (exchange) {
     dentry_cache().exchange(*moved, *target);
   } else {
@@ -218,10 +228,11 @@ class PairGuard {
 
 }  // namespace
 
-Result<void> rename_path(const WalkContext& from_context, std::string_view from_path, const WalkContext& to_context,
-                         std::string_view to_path, uint32_t flags) {
+Result<void> rename_path(const WalkContext& from_context, std::string_view from_path,
+                         const WalkContext& to_context, std::string_view to_path, uint32_t flags) {
   if ((flags & ~(kRenameNoReplace | kRenameExchange | kRenameWhiteout)) != 0) return Errno::kInval;
-  if ((flags & kRenameExchange) != 0 && (flags & (kRenameNoReplace | kRenameWhiteout)) != 0) return Errno::kInval;
+  if ((flags & kRenameExchange) != 0 && (flags & (kRenameNoReplace | kRenameWhiteout)) != 0)
+    return Errno::kInval;
   const ParentPath from = TRY(lookup_parent(from_context, from_path));
   const ParentPath to = TRY(lookup_parent(to_context, to_path));
   if (from.parent.mount != to.parent.mount) return Errno::kXDev;

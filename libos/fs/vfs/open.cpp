@@ -16,9 +16,15 @@ namespace {
 uint32_t requested_access(uint32_t flags) {
   uint32_t request = 0;
   switch (flags & kOpenAccessMode) {
-    case kOpenReadOnly: request = kMayRead; break;
-    case kOpenWriteOnly: request = kMayWrite; break;
-    default: request = kMayRead | kMayWrite; break;
+    case kOpenReadOnly:
+      request = kMayRead;
+      break;
+    case kOpenWriteOnly:
+      request = kMayWrite;
+      break;
+    default:
+      request = kMayRead | kMayWrite;
+      break;
   }
   if ((flags & kOpenTruncate) != 0) request |= kMayWrite;
   return request;
@@ -26,14 +32,16 @@ uint32_t requested_access(uint32_t flags) {
 
 enum class Origin { kExisting, kCreated };
 
-Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credentials, uint32_t flags, Origin origin) {
+Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credentials, uint32_t flags,
+                                 Origin origin) {
   Inode& inode = path.inode();
   if (inode.is_symlink()) return Errno::kLoop;
   const uint32_t request = requested_access(flags);
   if (inode.is_directory() && (request & kMayWrite) != 0) return Errno::kIsDir;
   if (origin == Origin::kExisting) {
     TRY(check_access(path, credentials, request));
-    if ((flags & kOpenNoAtime) != 0 && !is_owner(TRY(inode.ownership()), credentials)) return Errno::kPerm;
+    if ((flags & kOpenNoAtime) != 0 && !is_owner(TRY(inode.ownership()), credentials))
+      return Errno::kPerm;
   }
   RefPtr<File> file = TRY(inode.open(path, flags));
   if ((flags & kOpenTruncate) != 0 && inode.is_regular() && origin == Origin::kExisting) {
@@ -48,8 +56,8 @@ struct Created {
   Path path;
   Origin origin;
 };
-Result<Created> create_last(const Path& directory, std::string_view name, const Credentials& credentials,
-                            uint32_t mode) {
+Result<Created> create_last(const Path& directory, std::string_view name,
+                            const Credentials& credentials, uint32_t mode) {
   InodeGuard guard(directory.inode().mutex());
   RefPtr<Dentry> child = TRY(lookup_child_locked(directory.dentry, name));
   if (!child->is_negative()) {
@@ -57,8 +65,8 @@ Result<Created> create_last(const Path& directory, std::string_view name, const 
   }
   TRY(check_writable(directory));
   TRY(check_may_create(directory, credentials));
-  const NewInode attributes =
-      TRY(owned_by(directory, credentials, {.mode = type_bits(FileType::kRegular) | (mode & kModePermissions)}));
+  const NewInode attributes = TRY(owned_by(
+      directory, credentials, {.mode = type_bits(FileType::kRegular) | (mode & kModePermissions)}));
   RefPtr<Inode> inode = TRY(directory.inode().create(name, attributes));
   const DentryCache::Keep keep = directory.inode().name_caching() == Inode::NameCaching::kNone
                                      ? DentryCache::Keep::kNo
@@ -67,30 +75,32 @@ Result<Created> create_last(const Path& directory, std::string_view name, const 
   return Created{{directory.mount, std::move(child)}, Origin::kCreated};
 }
 
-Result<RefPtr<File>> open_unnamed(const WalkContext& context, std::string_view path, uint32_t flags, uint32_t mode,
-                                  uint32_t walk) {
+Result<RefPtr<File>> open_unnamed(const WalkContext& context, std::string_view path, uint32_t flags,
+                                  uint32_t mode, uint32_t walk) {
   if ((flags & kOpenAccessMode) == kOpenReadOnly) return Errno::kInval;
   const Path directory = TRY(lookup_path(context, path, FollowLast::kYes, walk | kWalkDirectory));
   TRY(check_writable(directory));
   TRY(check_may_create(directory, *context.credentials));
-  const NewInode attributes = TRY(owned_by(directory, *context.credentials,
-                                           {.mode = type_bits(FileType::kRegular) | (mode & kModePermissions)}));
+  const NewInode attributes =
+      TRY(owned_by(directory, *context.credentials,
+                   {.mode = type_bits(FileType::kRegular) | (mode & kModePermissions)}));
   RefPtr<Inode> inode = TRY(directory.inode().create_unnamed(attributes));
   std::array<char, 24> name;
   const std::string_view text = format_to(name, "#{}", TRY(inode->stat()).ino);
   RefPtr<Dentry> dentry =
       TRY(dentry_cache().insert(directory.dentry, text, std::move(inode), DentryCache::Keep::kNo));
   dentry_cache().remove(*dentry);  // it has no name: shown as deleted
-  return finish_open({directory.mount, std::move(dentry)}, *context.credentials, flags & ~kOpenTmpFile,
-                     Origin::kCreated);
+  return finish_open({directory.mount, std::move(dentry)}, *context.credentials,
+                     flags & ~kOpenTmpFile, Origin::kCreated);
 }
 
 }  // namespace
 
-Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags, uint32_t mode,
-                               uint32_t umask, uint32_t walk) {
+Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags,
+                               uint32_t mode, uint32_t umask, uint32_t walk) {
   mode &= ~umask;
-  if ((flags & kOpenPath) != 0) flags &= kOpenPath | kOpenDirectory | kOpenNoFollow | kOpenCloseOnExec;
+  if ((flags & kOpenPath) != 0)
+    flags &= kOpenPath | kOpenDirectory | kOpenNoFollow | kOpenCloseOnExec;
   if ((flags & kOpenTmpFile) == kOpenTmpFile) return open_unnamed(context, path, flags, mode, walk);
   const bool create = (flags & kOpenCreate) != 0;
   const bool exclusive = create && (flags & kOpenExclusive) != 0;

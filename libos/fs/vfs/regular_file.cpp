@@ -9,7 +9,8 @@ namespace occlum {
 using InodeGuard = lock_detail::Guard<Mutex>;
 
 // Creation flags and O_CLOEXEC are not kept (fcntl(2), F_GETFL).
-constexpr uint32_t kKeptFlags = ~(kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec);
+constexpr uint32_t kKeptFlags =
+    ~(kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec);
 
 RegularFile::RegularFile(Path path, uint32_t flags)
     : File(flags & kKeptFlags), path_(std::move(path)), position_(LockRank::kFilePosition, 0u) {}
@@ -29,7 +30,8 @@ Result<size_t> RegularFile::read_at(uint64_t offset, DataSink& sink) {
   sink.truncate(kMaxTransfer);
   if (sink.remaining() == 0) return 0;
   const size_t count = TRY(inode()->read_at(offset, sink));
-  if ((flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0) inode()->note_access();
+  if ((flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0)
+    inode()->note_access();
   return count;
 }
 
@@ -72,9 +74,15 @@ Result<uint64_t> seek_target(uint64_t base, int64_t offset) {
 Result<uint64_t> RegularFile::seek(int64_t offset, Whence whence) {
   return position_.with([&](uint64_t& position) -> Result<uint64_t> {
     switch (whence) {
-      case Whence::kSet: position = TRY(seek_target(0, offset)); return position;
-      case Whence::kCur: position = TRY(seek_target(position, offset)); return position;
-      case Whence::kEnd: position = TRY(seek_target(TRY(inode()->stat()).size, offset)); return position;
+      case Whence::kSet:
+        position = TRY(seek_target(0, offset));
+        return position;
+      case Whence::kCur:
+        position = TRY(seek_target(position, offset));
+        return position;
+      case Whence::kEnd:
+        position = TRY(seek_target(TRY(inode()->stat()).size, offset));
+        return position;
       case Whence::kData:
         if (offset < 0) return Errno::kNxIo;
         position = TRY(inode()->seek_data(static_cast<uint64_t>(offset)));

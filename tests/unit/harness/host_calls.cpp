@@ -66,13 +66,15 @@ __attribute__((weak)) HostFd& HostFd::operator=(HostFd&& other) {
 
 namespace host {
 
-__attribute__((weak)) Untrusted<long> system_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
-                                                  uint64_t a4, uint64_t a5) {
+__attribute__((weak)) Untrusted<long> system_call(long number, uint64_t a0, uint64_t a1,
+                                                  uint64_t a2, uint64_t a3, uint64_t a4,
+                                                  uint64_t a5) {
   const long result = ::syscall(number, a0, a1, a2, a3, a4, a5);
   return Untrusted<long>(result < 0 ? -errno : result);
 }
 
-__attribute__((weak)) SharedBuffer::SharedBuffer() : base_(reinterpret_cast<uint64_t>(shared.data())) {}
+__attribute__((weak)) SharedBuffer::SharedBuffer()
+    : base_(reinterpret_cast<uint64_t>(shared.data())) {}
 __attribute__((weak)) Result<uint64_t> SharedBuffer::reserve(size_t size) {
   const size_t rounded = (size + 15) & ~size_t{15};
   if (rounded > kSize - used_) return Errno::kNoMem;
@@ -91,7 +93,8 @@ __attribute__((weak)) Result<uint64_t> SharedBuffer::put_string(std::string_view
   *reinterpret_cast<char*>(at + string.size()) = '\0';
   return at;
 }
-__attribute__((weak)) Result<void> SharedBuffer::get(uint64_t address, std::span<std::byte> to) const {
+__attribute__((weak)) Result<void> SharedBuffer::get(uint64_t address,
+                                                     std::span<std::byte> to) const {
   std::memcpy(to.data(), reinterpret_cast<const void*>(address), to.size());
   return {};
 }
@@ -102,21 +105,25 @@ __attribute__((weak)) Result<long> check(Untrusted<long> result, long limit) {
   return value <= limit ? Result<long>(value) : Errno::kIo;
 }
 
-__attribute__((weak)) Result<HostFd> openat(int directory, std::string_view path, int flags, unsigned mode) {
-  return HostFd(static_cast<int>(TRY(checked(::openat(directory, text(path).c_str(), flags | O_CLOEXEC, mode)))));
+__attribute__((weak)) Result<HostFd> openat(int directory, std::string_view path, int flags,
+                                            unsigned mode) {
+  return HostFd(static_cast<int>(
+      TRY(checked(::openat(directory, text(path).c_str(), flags | O_CLOEXEC, mode)))));
 }
 __attribute__((weak)) Result<size_t> pread(int fd, std::span<std::byte> buffer, uint64_t offset) {
   size_t total = 0;
   while (total < buffer.size()) {
-    const long count = TRY(checked(
-        ::pread(fd, buffer.data() + total, buffer.size() - total, static_cast<off_t>(offset + total))));
+    const long count = TRY(checked(::pread(fd, buffer.data() + total, buffer.size() - total,
+                                           static_cast<off_t>(offset + total))));
     if (count == 0) break;
     total += static_cast<size_t>(count);
   }
   return total;
 }
-__attribute__((weak)) Result<size_t> pwrite(int fd, std::span<const std::byte> data, uint64_t offset) {
-  return static_cast<size_t>(TRY(checked(::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)))));
+__attribute__((weak)) Result<size_t> pwrite(int fd, std::span<const std::byte> data,
+                                            uint64_t offset) {
+  return static_cast<size_t>(
+      TRY(checked(::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)))));
 }
 __attribute__((weak)) Result<size_t> read(int fd, std::span<std::byte> buffer) {
   return static_cast<size_t>(TRY(checked(::read(fd, buffer.data(), buffer.size()))));
@@ -134,11 +141,14 @@ __attribute__((weak)) Result<HostStat> fstatat(int directory, std::string_view p
   TRY(checked(::fstatat(directory, text(path).c_str(), &raw, flags)));
   return to_host_stat(raw);
 }
-__attribute__((weak)) Result<size_t> readlinkat(int directory, std::string_view path, std::span<char> buffer) {
-  return static_cast<size_t>(TRY(checked(::readlinkat(directory, text(path).c_str(), buffer.data(), buffer.size()))));
+__attribute__((weak)) Result<size_t> readlinkat(int directory, std::string_view path,
+                                                std::span<char> buffer) {
+  return static_cast<size_t>(
+      TRY(checked(::readlinkat(directory, text(path).c_str(), buffer.data(), buffer.size()))));
 }
 __attribute__((weak)) Result<size_t> getdents64(int fd, std::span<std::byte> buffer) {
-  return static_cast<size_t>(TRY(checked(::syscall(SYS_getdents64, fd, buffer.data(), buffer.size()))));
+  return static_cast<size_t>(
+      TRY(checked(::syscall(SYS_getdents64, fd, buffer.data(), buffer.size()))));
 }
 __attribute__((weak)) Result<long> fcntl(int fd, int command, uint64_t argument) {
   return checked(::fcntl(fd, command, argument));
