@@ -5,6 +5,7 @@
 #include <array>
 
 #include "libos/lib/bits.h"
+#include "libos/lib/function_ref.h"
 #include "libos/lib/memory.h"
 #include "libos/mm/address_space.h"
 
@@ -30,6 +31,19 @@ void advance(UserSegment& segment, size_t bytes) {
   segment.size -= bytes;
 }
 
+// A copy of `count` bytes failed: how far it goes, page by page, as Linux counts it.
+size_t bytes_before_fault(UserAddress at, size_t count,
+                          FunctionRef<Result<void>(UserAddress at, size_t skip, size_t bytes)> copy) {
+  size_t done = 0;
+  while (done < count) {
+    const size_t in_page = kPageSize - (at + done).value() % kPageSize;
+    const size_t bytes = std::min(in_page, count - done);
+    if (copy(at + done, done, bytes).is_error()) break;
+    done += bytes;
+  }
+  return done;
+}
+
 }  // namespace
 
 DataSink::DataSink(std::span<std::byte> kernel_buffer)
@@ -51,8 +65,18 @@ Result<void> DataSink::step(size_t count, std::span<const std::byte> data, bool 
       copy_bytes(to, data);
     }
   } else {
-    TRY(zero ? zero_user(current_memory(), current_.address, count)
-             : copy_to_user(current_memory(), current_.address, data));
+    const auto store = [&](UserAddress to, size_t skip, size_t bytes) {
+      return zero ? zero_user(current_memory(), to, bytes)
+                  : copy_to_user(current_memory(), to, data.subspan(skip, bytes));
+    };
+    const Result<void> stored = store(current_.address, 0, count);
+    if (stored.is_error()) {
+      const size_t good = bytes_before_fault(current_.address, count, store);
+      advance(current_, good);
+      transferred_ += good;
+      remaining_ -= good;
+      return stored;
+    }
     advance(current_, count);
   }
   transferred_ += count;
@@ -98,6 +122,7 @@ Result<void> DataSource::read(std::span<std::byte> to) {
     if (is_user_) {
       next_segment(current_, segments_, next_segment_);
       count = std::min(count, current_.size);
+      // All or nothing: the file takes only whole reads from us.
       TRY(copy_from_user(current_memory(), to.first(count), current_.address));
       advance(current_, count);
     } else {

@@ -1,6 +1,8 @@
 // read(2), write(2) and their relatives: decode, make a sink or a source, call the file.
 #include <algorithm>
 
+#include "libos/lib/bits.h"
+
 #include "libos/fs/vfs/regular_file.h"
 #include "libos/process/process.h"
 #include "libos/process/signals/send.h"
@@ -67,6 +69,14 @@ Result<long> read_sink(File& file, const uint64_t* offset, DataSink sink) {
   return finish(offset != nullptr ? file.read_at(*offset, sink) : file.read(sink), sink);
 }
 
+// At most kMaxTransfer bytes are moved; a range that reaches out of a program's half of the addresses is refused whole.
+Result<size_t> checked_count(UserAddress buffer, size_t count) {
+  constexpr uint64_t kUserEnd = 0x7ffffffff000;
+  const auto end = checked_add(buffer.value(), uint64_t{count});
+  if (!end || *end > kUserEnd) return Errno::kFault;
+  return std::min(count, kMaxTransfer);
+}
+
 Result<uint64_t> checked_offset(int64_t offset) {
   if (offset < 0) return Errno::kInval;
   return static_cast<uint64_t>(offset);
@@ -76,24 +86,24 @@ Result<uint64_t> checked_offset(int64_t offset) {
 
 Result<long> sys_read(Thread& self, Fd fd, UserAddress buffer, size_t count) {
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, nullptr, DataSink(buffer, std::min(count, kMaxTransfer)));
+  return read_sink(*file, nullptr, DataSink(buffer, TRY(checked_count(buffer, count))));
 }
 
 Result<long> sys_write(Thread& self, Fd fd, UserAddress buffer, size_t count) {
   const RefPtr<File> file = TRY(writable(self, fd));
-  return write_source(self, *file, nullptr, DataSource(buffer, std::min(count, kMaxTransfer)));
+  return write_source(self, *file, nullptr, DataSource(buffer, TRY(checked_count(buffer, count))));
 }
 
 Result<long> sys_pread64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, &start, DataSink(buffer, std::min(count, kMaxTransfer)));
+  return read_sink(*file, &start, DataSink(buffer, TRY(checked_count(buffer, count))));
 }
 
 Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(writable(self, fd));
-  return write_source(self, *file, &start, DataSource(buffer, std::min(count, kMaxTransfer)));
+  return write_source(self, *file, &start, DataSource(buffer, TRY(checked_count(buffer, count))));
 }
 
 Result<long> sys_readv(Thread& self, Fd fd, UserAddress iov, size_t count) {

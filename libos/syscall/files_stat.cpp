@@ -205,9 +205,14 @@ Result<long> get_entries(Thread& self, Fd fd, UserAddress out, size_t size, Dire
   const RefPtr<File> file = TRY(io_file(self, fd));
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min(size, kDirentBuffer)));
   DirentWriter writer(buffer.span(), format);
+  const uint64_t before = TRY(file->seek(0, Whence::kCur));
   TRY(file->read_entries([&](const DirectoryEntry& entry) { return writer.add(entry); }));
   if (writer.is_too_small()) return Errno::kInval;
-  TRY(copy_to_user(self.memory(), out, writer.written()));
+  if (const Result<void> copied = copy_to_user(self.memory(), out, writer.written()); copied.is_error()) {
+    // The entries were not read.
+    TRY(file->seek(static_cast<int64_t>(before), Whence::kSet));
+    return copied.error();
+  }
   return static_cast<long>(writer.written().size());
 }
 

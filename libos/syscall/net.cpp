@@ -36,14 +36,19 @@ Result<uint32_t> socket_flags(uint32_t type) {
 
 // Stores an address with its size as accept(2) and the like do: what does not fit is cut off, the
 // size is the real one.
-Result<void> store_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
-  if (to.is_null()) return {};
+Result<void> store_required_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
   const auto room = static_cast<int32_t>(TRY(size.read()));
   if (room < 0) return Errno::kInval;
   const std::span<const std::byte> bytes = address.bytes();
   TRY(copy_to_user(current_memory(), to,
                    bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
   return size.write(static_cast<uint32_t>(bytes.size()));
+}
+
+// accept(2), recvfrom(2): the caller may not want it.
+Result<void> store_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
+  if (to.is_null()) return {};
+  return store_required_address(address, to, size);
 }
 
 Result<long> send_message(Socket& socket, UserAddress at, uint32_t flags) {
@@ -154,12 +159,12 @@ Result<long> sys_connect(Thread& self, Fd fd, UserAddress address, uint32_t size
 }
 
 Result<long> sys_getsockname(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size) {
-  TRY(store_address(TRY(TRY(get_socket(self, fd))->local_address()), address, size));
+  TRY(store_required_address(TRY(TRY(get_socket(self, fd))->local_address()), address, size));
   return 0L;
 }
 
 Result<long> sys_getpeername(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size) {
-  TRY(store_address(TRY(TRY(get_socket(self, fd))->peer_address()), address, size));
+  TRY(store_required_address(TRY(TRY(get_socket(self, fd))->peer_address()), address, size));
   return 0L;
 }
 

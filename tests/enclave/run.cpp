@@ -45,7 +45,7 @@ std::atomic<uint64_t> thread_number{0};
 
 thread_local uint64_t random_state = 0;
 thread_local abi::VcpuShared* shared = nullptr;
-thread_local int depth = 0;              // 1 in the outer crossing, 2 in phase 1
+thread_local int interrupted = 0;        // asynchronous exits that have not been resumed: 1 means phase 1 is what is entered
 // What the vector registers held at the last EENTER: an exception in the LibOS brings it back after other entries.
 thread_local uint8_t own_xstate[kXsaveBytes];
 thread_local bool call_pending = false;  // the runtime serves a call of the enclave
@@ -110,12 +110,14 @@ void look_for_marks(const abi::HostCallFrame& frame) {
 
 extern "C" void hostile_prepare(Crossing* crossing, uint64_t function) {
   counts.entries++;
-  if (function == kEenter && depth == 1 && call_pending) {
+  if (function == kEresume) --interrupted;
+  const bool returns = function == kEenter && interrupted == 0;
+  if (returns && call_pending) {
     after_host_call(*shared);
     call_pending = false;
   }
   fill_hostile(*crossing);
-  if (function == kEenter && depth == 1) memcpy(own_xstate, crossing->in_xstate, sizeof(own_xstate));
+  if (returns) memcpy(own_xstate, crossing->in_xstate, sizeof(own_xstate));
 }
 
 extern "C" void hostile_left(Crossing* crossing) {
@@ -123,9 +125,9 @@ extern "C" void hostile_left(Crossing* crossing) {
   counts.exits++;
   if (settings.inspect) {
     inspect_exit(*crossing, label(hostile_after), label(hostile_aep));
-    inspect_exit_vectors(*crossing, settings.entry ? (depth == 1 ? own_xstate : crossing->in_xstate) : nullptr);
+    inspect_exit_vectors(*crossing, settings.entry ? (interrupted == 0 ? own_xstate : crossing->in_xstate) : nullptr);
   }
-  if (depth != 1) return;
+  if (interrupted != 0) return;
   call_pending = true;
   look_for_marks(shared->frame);
   before_host_call(*shared);
@@ -138,13 +140,12 @@ int enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int 
     shared = reinterpret_cast<abi::VcpuShared*>(shared_memory + vcpus++ * abi::kVcpuSharedSize);
     note_thread();
   }
-  ++depth;
+  const bool phase_one = interrupted != 0 && function == kEenter;
   int result = hostile_enter(rdi, rsi, rdx, function, r8, r9, run);
   // Once more: the host may call phase 1 as often as it likes.
-  while (depth == 2 && result == 0 && one_in_thousand(settings.again)) {
+  while (phase_one && result == 0 && one_in_thousand(settings.again)) {
     result = hostile_enter(random_number(), 0, 0, kEenter, 0, 0, run);
   }
-  --depth;
   return result;
 }
 
@@ -167,6 +168,7 @@ void on_exception(int signal, siginfo_t*, void* raw) {
   auto* crossing = reinterpret_cast<Crossing*>(registers[REG_RSP]);
   if (leaf == kEresume && settings.inspect) inspect_asynchronous_exit(raw, crossing->run->tcs);
   counts.exceptions++;
+  if (leaf == kEresume) ++interrupted;
   crossing->run->function = static_cast<uint32_t>(leaf);
   crossing->run->exception_vector = static_cast<uint16_t>(registers[REG_TRAPNO]);
   crossing->run->exception_error_code = static_cast<uint16_t>(registers[REG_ERR]);
@@ -177,7 +179,9 @@ void on_exception(int signal, siginfo_t*, void* raw) {
 
 void on_tick(int signal, siginfo_t* info, void* raw) {
   const auto& context = *static_cast<ucontext_t*>(raw);
-  if (at_aep(context) && context.uc_mcontext.gregs[REG_RAX] == static_cast<greg_t>(kEresume)) {
+  const bool in_enclave = at_aep(context) && context.uc_mcontext.gregs[REG_RAX] == static_cast<greg_t>(kEresume);
+  if (in_enclave) {
+    ++interrupted;
     counts.ticks++;
     if (settings.inspect) {
       const auto* crossing = reinterpret_cast<const Crossing*>(context.uc_mcontext.gregs[REG_RSP]);
@@ -185,6 +189,7 @@ void on_tick(int signal, siginfo_t* info, void* raw) {
     }
   }
   real_tick(signal, info, raw);
+  if (in_enclave) --interrupted;
 }
 
 // The runtime's tick signal is the first that it asks for.

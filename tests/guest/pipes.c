@@ -180,17 +180,4 @@ CASE(small_writes_are_atomic) {
   close_pipe();
 }
 
-CASE(splice_and_tee) {
-  int second[2];
-  open_pipe(0);
-  REQUIRE(pipe(second) == 0);
-  CHECK_EQ(write(ends[1], "spliced", 7), 7);
-  CHECK_EQ(splice(ends[0], NULL, second[1], NULL, 100, 0), 7);
-  char text[8] = "";
-  CHECK_EQ(read(second[0], text, 8), 7);
-  CHECK_STR(text, "spliced");
-  close(second[0]), close(second[1]);
-  close_pipe();
-}
-
 CHECK_MAIN

@@ -56,18 +56,23 @@ uint64_t monotonic_ns() {
   return data.monotonic_base + static_cast<uint64_t>(product >> data.shift);
 }
 
+// As the system call rounds it: never ahead of a precise clock that is read later (syscall/time_values.cpp).
+constexpr uint64_t coarse(uint64_t ns) { return ns - ns % occlum::kCoarseClockResolution; }
+
 // The clock's time in ns, or 0 when the LibOS has to be asked.
 uint64_t read_clock(int clock) {
   if (data.multiplier == 0) return 0;
   switch (clock) {
     case kRealtime:
-    case kRealtimeCoarse:
       return monotonic_ns() + data.realtime_offset;
+    case kRealtimeCoarse:
+      return coarse(monotonic_ns()) + data.realtime_offset;
     case kMonotonic:
     case kMonotonicRaw:
-    case kMonotonicCoarse:
     case kBootTime:
       return monotonic_ns();
+    case kMonotonicCoarse:
+      return coarse(monotonic_ns());
     default:
       return 0;
   }
