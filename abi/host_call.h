@@ -11,24 +11,24 @@
 namespace abi {
 
 enum class HostCallNumber : uint64_t {
-  kSystemCall = 1,   // args: number, a0..a5 -> the host kernel's return value (negative errno)
-  kExit,             // args: status -> never returns; the whole runtime ends
-  kWait,             // args: timeout ns (UINT64_MAX: none), poll host events (0/1) -> number of events in the frame
-  kKick,             // args: vCPU index: ends that vCPU's kWait, or makes its next one return at once
-  kProtect,          // args: address, length, PROT_*: mprotect of enclave pages
-  kModifyTypes,      // args: address, length, page type
-  kRemovePages,      // args: address, length
-  kRestrict,         // args: address, length, PROT_*: EMODPR
-  kStartVcpu,        // args: TCS address, index -> 0 or negative errno
-  kWatch,            // args: host descriptor, token, EPOLL events -> 0 or negative errno
-  kUnwatch,          // args: host descriptor
+  kSystemCall = 1,  // args: number, a0..a5 -> the host kernel's return value (negative errno)
+  kExit,            // args: status -> never returns; the whole runtime ends
+  kWait,  // args: timeout ns (UINT64_MAX: none), poll host events (0/1) -> number of events in the frame
+  kKick,         // args: vCPU index: ends that vCPU's kWait, or makes its next one return at once
+  kProtect,      // args: address, length, PROT_*: mprotect of enclave pages
+  kModifyTypes,  // args: address, length, page type
+  kRemovePages,  // args: address, length
+  kRestrict,     // args: address, length, PROT_*: EMODPR
+  kStartVcpu,    // args: TCS address, index -> 0 or negative errno
+  kWatch,        // args: host descriptor, token, EPOLL events -> 0 or negative errno
+  kUnwatch,      // args: host descriptor
 };
 
 constexpr uint64_t kMaxHostEvents = 64;
 
 struct HostEvent {
   uint64_t token;
-  uint64_t events;   // poll bits
+  uint64_t events;  // poll bits
 };
 
 struct HostCallFrame {
@@ -36,12 +36,13 @@ struct HostCallFrame {
   uint64_t args[7];
   int64_t result;
   uint64_t reserved[7];
-  HostEvent events[kMaxHostEvents];   // filled by kWait
+  HostEvent events[kMaxHostEvents];  // filled by kWait
 };
 static_assert(sizeof(HostCallFrame) == 128 + 16 * kMaxHostEvents);
 
 // One per vCPU, in untrusted memory, page-aligned; the bounce buffer follows at kBounceOffset.
-constexpr uint64_t kLogOffset = 4096;      // the log's own buffer, so that logging never disturbs a call in the making
+constexpr uint64_t kLogOffset =
+    4096;  // the log's own buffer, so that logging never disturbs a call in the making
 constexpr uint64_t kLogSize = 4096;
 constexpr uint64_t kBounceOffset = 8192;
 constexpr uint64_t kBounceSize = 256 * 1024;
@@ -49,8 +50,8 @@ constexpr uint64_t kVcpuSharedSize = kBounceOffset + kBounceSize;
 
 struct VcpuShared {
   HostCallFrame frame;
-  uint64_t tick_wanted;      // not 0: the enclave asks for ticks on this vCPU
-  uint64_t tick_pending;     // the runtime's flag: a tick came outside the enclave
+  uint64_t tick_wanted;   // not 0: the enclave asks for ticks on this vCPU
+  uint64_t tick_pending;  // the runtime's flag: a tick came outside the enclave
   // In vCPU 0's only: signals that the runtime got for the program (SIGINT, SIGTERM, SIGWINCH, ...). The runtime adds
   // one to the signal's count, then to the generation; the enclave compares both with what it has seen.
   uint64_t host_signal_generation;

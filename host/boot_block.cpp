@@ -38,7 +38,8 @@ std::optional<ClockRate> kernel_clock_rate() {
   attributes.type = PERF_TYPE_SOFTWARE;
   attributes.config = PERF_COUNT_SW_DUMMY;
   attributes.exclude_kernel = 1;
-  const int fd = static_cast<int>(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
+  const int fd =
+      static_cast<int>(syscall(SYS_perf_event_open, &attributes, 0, -1, -1, PERF_FLAG_FD_CLOEXEC));
   if (fd < 0) return {};
   const size_t size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   void* mapping = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
@@ -46,13 +47,14 @@ std::optional<ClockRate> kernel_clock_rate() {
   if (mapping == MAP_FAILED) return {};
   const auto* page = static_cast<const perf_event_mmap_page*>(mapping);
   std::optional<ClockRate> rate;
-  if (page->cap_user_time && page->time_mult != 0) rate = ClockRate{page->time_mult, page->time_shift};
+  if (page->cap_user_time && page->time_mult != 0)
+    rate = ClockRate{page->time_mult, page->time_shift};
   ::munmap(mapping, size);
   return rate;
 }
 
 ClockRate measured_clock_rate() {
-  constexpr uint64_t kMeasureFor = 2'000'000;   // ns: an error of 50 ns in reading is 25 ppm
+  constexpr uint64_t kMeasureFor = 2'000'000;  // ns: an error of 50 ns in reading is 25 ppm
   constexpr uint64_t kShift = 24;
   const uint64_t start = nanoseconds(CLOCK_MONOTONIC), start_tsc = __rdtsc();
   uint64_t now = start;
@@ -125,11 +127,12 @@ std::expected<void*, std::string> map_shared(size_t size) {
 std::string map_root_image(abi::BootParameters& boot, const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return fmt::format("cannot open the root image {}: {}", path, strerror(errno));
-  struct stat status {};
+  struct stat status{};
   fstat(fd, &status);
   boot.root_image_size = static_cast<uint64_t>(status.st_size);
-  void* image = status.st_size == 0 ? MAP_FAILED
-                                    : ::mmap(nullptr, boot.root_image_size, PROT_READ, MAP_SHARED, fd, 0);
+  void* image = status.st_size == 0
+                    ? MAP_FAILED
+                    : ::mmap(nullptr, boot.root_image_size, PROT_READ, MAP_SHARED, fd, 0);
   ::close(fd);
   if (image == MAP_FAILED) return fmt::format("cannot read the root image {}", path);
   boot.root_image = reinterpret_cast<uint64_t>(image);
@@ -140,7 +143,8 @@ std::string map_root_image(abi::BootParameters& boot, const std::string& path) {
 
 std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options, unsigned vcpus) {
   const std::string strings = string_block(options);
-  if (strings.size() > abi::kMaxBootStrings) return std::unexpected("the command line and environment are too long");
+  if (strings.size() > abi::kMaxBootStrings)
+    return std::unexpected("the command line and environment are too long");
   auto memory = map_shared(vcpus * abi::kVcpuSharedSize);
   auto block = map_shared(sizeof(abi::BootParameters) + strings.size() + sizeof(uint64_t));
   if (!memory || !block) return std::unexpected("no memory for the start parameters");
@@ -160,7 +164,8 @@ std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options,
   boot->writable_count = options.writable_dirs.size();
   gather_cpuid(*boot);
   if (options.root_image) {
-    if (auto error = map_root_image(*boot, *options.root_image); !error.empty()) return std::unexpected(error);
+    if (auto error = map_root_image(*boot, *options.root_image); !error.empty())
+      return std::unexpected(error);
   }
   const ClockRate rate = kernel_clock_rate().value_or(ClockRate{0, 0});
   const ClockRate used = rate.multiplier != 0 ? rate : measured_clock_rate();

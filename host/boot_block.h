@@ -12,8 +12,8 @@ namespace host {
 
 // What the enclave is given: stays mapped until the process ends.
 struct BootBlock {
-  abi::BootParameters* parameters;   // in untrusted memory
-  uint8_t* shared;                   // vcpus * abi::kVcpuSharedSize bytes
+  abi::BootParameters* parameters;  // in untrusted memory
+  uint8_t* shared;                  // vcpus * abi::kVcpuSharedSize bytes
 };
 
 std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options, unsigned vcpus);

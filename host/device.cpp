@@ -24,7 +24,9 @@ constexpr unsigned kSgxLeaf = 0x12;
 constexpr unsigned kFeatureLeaf = 7;
 
 int open_real() { return ::open(kDevicePath, O_RDWR | O_CLOEXEC); }
-int real_ioctl(int fd, unsigned long request, void* argument) { return ::ioctl(fd, request, argument); }
+int real_ioctl(int fd, unsigned long request, void* argument) {
+  return ::ioctl(fd, request, argument);
+}
 int no_attach() { return 0; }
 
 // The vDSO is a small ELF image in our own memory, mapped by the kernel: trusted here.
@@ -37,7 +39,8 @@ vdso_sgx_enter_enclave_t find_vdso_entry() {
   uintptr_t bias = base;
   for (unsigned i = 0; i < header->e_phnum; ++i) {
     if (segments[i].p_type == PT_LOAD) bias = base + segments[i].p_offset - segments[i].p_vaddr;
-    if (segments[i].p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const ElfW(Dyn)*>(base + segments[i].p_offset);
+    if (segments[i].p_type == PT_DYNAMIC)
+      dynamic = reinterpret_cast<const ElfW(Dyn)*>(base + segments[i].p_offset);
   }
   if (dynamic == nullptr) return nullptr;
   const ElfW(Sym)* symbols = nullptr;
@@ -70,15 +73,23 @@ std::string hardware_problem() {
   }
   if ((ebx & 1) == 0) return "this processor's SGX does not report EXINFO";
   if ((edx >> 8 & 0xff) < 40) return "this processor's enclaves are smaller than 1 TiB";
-  if (access(kDevicePath, F_OK) != 0) return fmt::format("{} does not exist: Linux 6.0 or newer with SGX is needed", kDevicePath);
-  if (access(kDevicePath, R_OK | W_OK) != 0) return fmt::format("no permission for {}: add yourself to its group", kDevicePath);
+  if (access(kDevicePath, F_OK) != 0)
+    return fmt::format("{} does not exist: Linux 6.0 or newer with SGX is needed", kDevicePath);
+  if (access(kDevicePath, R_OK | W_OK) != 0)
+    return fmt::format("no permission for {}: add yourself to its group", kDevicePath);
   if (find_vdso_entry() == nullptr) return "this kernel's vDSO has no SGX entry";
   return {};
 }
 
 Device real_device() {
-  return {.open = open_real, .mmap = ::mmap, .mprotect = ::mprotect, .ioctl = real_ioctl, .attach_thread = no_attach,
-          .sigaction = ::sigaction, .enter = find_vdso_entry(), .is_emulated = false};
+  return {.open = open_real,
+          .mmap = ::mmap,
+          .mprotect = ::mprotect,
+          .ioctl = real_ioctl,
+          .attach_thread = no_attach,
+          .sigaction = ::sigaction,
+          .enter = find_vdso_entry(),
+          .is_emulated = false};
 }
 
 Device emulated_device(const RunOptions& options) {
@@ -87,9 +98,14 @@ Device emulated_device(const RunOptions& options) {
   settings.seed = options.strict_seed;
   if (options.cost_model == "sgx2") settings.cost = emulator::CostModel::sgx2();
   emulator::set_options(settings);
-  return {.open = emulator::open_device, .mmap = emulator::mmap, .mprotect = emulator::mprotect,
-          .ioctl = emulator::ioctl, .attach_thread = emulator::attach_thread, .sigaction = emulator::sigaction,
-          .enter = emulator::enter_function(), .is_emulated = true};
+  return {.open = emulator::open_device,
+          .mmap = emulator::mmap,
+          .mprotect = emulator::mprotect,
+          .ioctl = emulator::ioctl,
+          .attach_thread = emulator::attach_thread,
+          .sigaction = emulator::sigaction,
+          .enter = emulator::enter_function(),
+          .is_emulated = true};
 }
 
 }  // namespace

@@ -27,10 +27,11 @@ class ImageFile {
   static std::expected<ImageFile, std::string> open(const std::string& path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return Error(fmt::format("cannot open the enclave {}: {}", path, strerror(errno)));
-    struct stat status {};
+    struct stat status{};
     fstat(fd, &status);
     const size_t size = static_cast<size_t>(status.st_size);
-    void* data = size == 0 ? MAP_FAILED : ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    void* data = size == 0 ? MAP_FAILED
+                           : ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
     ::close(fd);
     if (data == MAP_FAILED) return Error(fmt::format("cannot read the enclave {}", path));
     return ImageFile({static_cast<const std::byte*>(data), size});
@@ -41,7 +42,9 @@ class ImageFile {
     if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
   }
 
-  bool holds(uint64_t offset, uint64_t size) const { return offset <= bytes_.size() && size <= bytes_.size() - offset; }
+  bool holds(uint64_t offset, uint64_t size) const {
+    return offset <= bytes_.size() && size <= bytes_.size() - offset;
+  }
   const std::byte* at(uint64_t offset) const { return bytes_.data() + offset; }
   template <typename T>
   T read(uint64_t offset) const {
@@ -66,7 +69,8 @@ uint64_t host_xcr0() {
 }
 
 int segment_protection(uint64_t secinfo_flags) {
-  if ((secinfo_flags & sgx::secinfo_flags::kTypeMask) == sgx::secinfo_flags::kTcs) return PROT_READ | PROT_WRITE;
+  if ((secinfo_flags & sgx::secinfo_flags::kTypeMask) == sgx::secinfo_flags::kTcs)
+    return PROT_READ | PROT_WRITE;
   return ((secinfo_flags & sgx::secinfo_flags::kR) != 0 ? PROT_READ : 0) |
          ((secinfo_flags & sgx::secinfo_flags::kW) != 0 ? PROT_WRITE : 0) |
          ((secinfo_flags & sgx::secinfo_flags::kX) != 0 ? PROT_EXEC : 0);
@@ -91,7 +95,8 @@ class Builder {
     if (auto error = reserve(); !error.empty()) return Error(error);
     if (auto error = create(); !error.empty()) return Error(error);
     for (uint32_t i = 0; i < header_.segment_count; ++i) {
-      const auto segment = file_.read<abi::EnclaveImageSegment>(sizeof(header_) + i * sizeof(abi::EnclaveImageSegment));
+      const auto segment = file_.read<abi::EnclaveImageSegment>(
+          sizeof(header_) + i * sizeof(abi::EnclaveImageSegment));
       if (auto error = add(segment); !error.empty()) return Error(error);
     }
     if (auto error = initialise(); !error.empty()) return Error(error);
@@ -99,20 +104,24 @@ class Builder {
   }
 
  private:
-  Error damaged() const { return Error(fmt::format("the enclave {} is damaged: build it again", path_)); }
+  Error damaged() const {
+    return Error(fmt::format("the enclave {} is damaged: build it again", path_));
+  }
 
   // Programs' range and the LibOS's dynamic range, executable as far as the EPCM will allow; the rest of ELRANGE is
   // kept free of anything else.
   std::string reserve() {
     auto map = [&](uint64_t from, uint64_t to, int prot) {
-      return device_.mmap(reinterpret_cast<void*>(from), to - from, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, fd_, 0) !=
-             MAP_FAILED;
+      return device_.mmap(reinterpret_cast<void*>(from), to - from, prot,
+                          MAP_SHARED | MAP_FIXED_NOREPLACE, fd_, 0) != MAP_FAILED;
     };
     if (map(abi::kElrangeFirstMapped, abi::kConfigAddress, PROT_READ | PROT_WRITE | PROT_EXEC) &&
         map(abi::kConfigAddress, abi::kElrangeSize, PROT_NONE)) {
       return {};
     }
-    if (errno == EPERM) return "/dev is mounted noexec, or vm.mmap_min_addr is above 65536: enclaves cannot be mapped";
+    if (errno == EPERM)
+      return "/dev is mounted noexec, or vm.mmap_min_addr is above 65536: enclaves cannot be "
+             "mapped";
     return fmt::format("the address range of the enclave cannot be mapped: {}", strerror(errno));
   }
 
@@ -131,12 +140,15 @@ class Builder {
 
   std::string add(const abi::EnclaveImageSegment& segment) {
     const uint64_t page = sgx::kPageSize;
-    if (segment.address % page != 0 || segment.memory_size % page != 0 || segment.file_size > segment.memory_size ||
-        segment.memory_size == 0 || segment.address < abi::kConfigAddress ||
-        segment.address > abi::kElrangeSize - segment.memory_size || !file_.holds(segment.file_offset, segment.file_size)) {
+    if (segment.address % page != 0 || segment.memory_size % page != 0 ||
+        segment.file_size > segment.memory_size || segment.memory_size == 0 ||
+        segment.address < abi::kConfigAddress ||
+        segment.address > abi::kElrangeSize - segment.memory_size ||
+        !file_.holds(segment.file_offset, segment.file_size)) {
       return damaged().error();
     }
-    std::unique_ptr<std::byte, AlignedFree> copy(static_cast<std::byte*>(aligned_alloc(page, segment.memory_size)));
+    std::unique_ptr<std::byte, AlignedFree> copy(
+        static_cast<std::byte*>(aligned_alloc(page, segment.memory_size)));
     memcpy(copy.get(), file_.at(segment.file_offset), segment.file_size);
     memset(copy.get() + segment.file_size, 0, segment.memory_size - segment.file_size);
     sgx::Secinfo secinfo{};
@@ -150,26 +162,30 @@ class Builder {
       request.flags = SGX_PAGE_MEASURE;
       const int result = device_.ioctl(fd_, SGX_IOC_ENCLAVE_ADD_PAGES, &request);
       done += request.count;
-      if (result != 0 && !again(errno)) return fmt::format("a page cannot be added to the enclave: {}", strerror(errno));
+      if (result != 0 && !again(errno))
+        return fmt::format("a page cannot be added to the enclave: {}", strerror(errno));
     }
     void* at = reinterpret_cast<void*>(segment.address);
-    if (device_.mmap(at, segment.memory_size, segment_protection(segment.secinfo_flags), MAP_SHARED | MAP_FIXED, fd_, 0) ==
-        MAP_FAILED) {
+    if (device_.mmap(at, segment.memory_size, segment_protection(segment.secinfo_flags),
+                     MAP_SHARED | MAP_FIXED, fd_, 0) == MAP_FAILED) {
       return fmt::format("the enclave's pages cannot be mapped: {}", strerror(errno));
     }
     return {};
   }
 
   std::string initialise() {
-    auto sigstruct = std::make_unique<sgx::Sigstruct>(file_.read<sgx::Sigstruct>(header_.sigstruct_offset));
+    auto sigstruct =
+        std::make_unique<sgx::Sigstruct>(file_.read<sgx::Sigstruct>(header_.sigstruct_offset));
     sgx_enclave_init request{.sigstruct = reinterpret_cast<uint64_t>(sigstruct.get())};
     int result = 0;
     do {
       result = device_.ioctl(fd_, SGX_IOC_ENCLAVE_INIT, &request);
     } while (result < 0 && again(errno));
     if (result == 0) return {};
-    return fmt::format("the signature of the enclave {} does not fit what is in it: it was changed after `occlum build`",
-                       path_);
+    return fmt::format(
+        "the signature of the enclave {} does not fit what is in it: it was changed after `occlum "
+        "build`",
+        path_);
   }
 
   const Device& device_;
@@ -217,8 +233,10 @@ int64_t repeat(const Device& device, int fd, unsigned long number, Request reque
 }  // namespace
 
 int64_t Enclave::modify_types(uint64_t address, uint64_t length, uint64_t type) const {
-  return repeat(*device_, fd_, SGX_IOC_ENCLAVE_MODIFY_TYPES,
-                sgx_enclave_modify_types{.offset = address, .length = length, .page_type = type, .result = 0, .count = 0});
+  return repeat(
+      *device_, fd_, SGX_IOC_ENCLAVE_MODIFY_TYPES,
+      sgx_enclave_modify_types{
+          .offset = address, .length = length, .page_type = type, .result = 0, .count = 0});
 }
 
 int64_t Enclave::remove_pages(uint64_t address, uint64_t length) const {
@@ -226,10 +244,14 @@ int64_t Enclave::remove_pages(uint64_t address, uint64_t length) const {
                 sgx_enclave_remove_pages{.offset = address, .length = length, .count = 0});
 }
 
-int64_t Enclave::restrict_permissions(uint64_t address, uint64_t length, uint64_t permissions) const {
+int64_t Enclave::restrict_permissions(uint64_t address, uint64_t length,
+                                      uint64_t permissions) const {
   return repeat(*device_, fd_, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS,
-                sgx_enclave_restrict_permissions{
-                    .offset = address, .length = length, .permissions = permissions, .result = 0, .count = 0});
+                sgx_enclave_restrict_permissions{.offset = address,
+                                                 .length = length,
+                                                 .permissions = permissions,
+                                                 .result = 0,
+                                                 .count = 0});
 }
 
 }  // namespace host

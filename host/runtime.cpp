@@ -23,7 +23,8 @@ unsigned usable_cpus() {
 }  // namespace
 
 std::expected<int, std::string> run(const RunOptions& options) {
-  const unsigned vcpus = options.vcpus == 0 ? usable_cpus() : std::min(options.vcpus, abi::kMaxVcpus);
+  const unsigned vcpus =
+      options.vcpus == 0 ? usable_cpus() : std::min(options.vcpus, abi::kMaxVcpus);
   // CPUID is read before software SGX takes it over.
   auto boot = make_boot_block(options, vcpus);
   if (!boot) return std::unexpected(boot.error());

@@ -17,15 +17,17 @@ enum class SgxMode { kAuto, kHardware, kSimulation };
 struct RunOptions {
   std::string enclave_image;              // file written by image/ (abi/enclave_image.h)
   std::optional<std::string> root_image;  // EROFS + verity tree; absent for `occlum do`
-  std::vector<std::string> argv;          // argv[0] is resolved inside (absolute path, or PATH of the given env)
-  std::vector<std::string> env;           // NAME=VALUE, offered to the LibOS (which filters them in instances)
+  std::vector<std::string>
+      argv;  // argv[0] is resolved inside (absolute path, or PATH of the given env)
+  std::vector<std::string>
+      env;  // NAME=VALUE, offered to the LibOS (which filters them in instances)
   std::string cwd = "/";
   SgxMode mode = SgxMode::kAuto;
-  std::string log_level = "off";          // off error warn info debug trace
-  unsigned vcpus = 0;                     // 0: as many as the CPUs that this process may use
-  std::vector<std::string> writable_dirs; // `occlum do --rw DIR`: absolute host paths
-  std::string cost_model = "off";         // software SGX only: off, sgx2
-  bool strict = false;                    // software SGX only: injections and strict checks
+  std::string log_level = "off";           // off error warn info debug trace
+  unsigned vcpus = 0;                      // 0: as many as the CPUs that this process may use
+  std::vector<std::string> writable_dirs;  // `occlum do --rw DIR`: absolute host paths
+  std::string cost_model = "off";          // software SGX only: off, sgx2
+  bool strict = false;                     // software SGX only: injections and strict checks
   uint64_t strict_seed = 1;
 };
 

@@ -39,7 +39,7 @@ void terminal_restore() {
 void terminal_restore_on_fatal_signals() {
   if (isatty(STDIN_FILENO) == 0) return;
   for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = die;
     action.sa_flags = SA_RESETHAND | SA_NODEFER;
     sigaction(signal, &action, nullptr);

@@ -20,23 +20,25 @@
 namespace host {
 namespace {
 
-constexpr long kTickPeriod = 1'000'000;   // ns
+constexpr long kTickPeriod = 1'000'000;  // ns
 const int kTickSignal = SIGRTMIN + 2;
 const int kEndSignal = SIGRTMIN + 3;
 constexpr uint64_t kEresumeLeaf = static_cast<uint64_t>(sgx::Enclu::kEresume);
 constexpr int kInternalStatus = 125;
-constexpr uint64_t kAlignmentCheck = 1 << 18;   // RFLAGS.AC
+constexpr uint64_t kAlignmentCheck = 1 << 18;  // RFLAGS.AC
 
 // The vCPU whose thread this is, for the tick's handler; `nested` while phase 1 runs, when no tick may enter.
 thread_local void* current_vcpu = nullptr;
 thread_local volatile sig_atomic_t nested = 0;
 
 void futex_wake(std::atomic<uint32_t>& word) {
-  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr,
+          0);
 }
 
 void futex_wait(std::atomic<uint32_t>& word, uint32_t value) {
-  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(&word), FUTEX_WAIT_PRIVATE, value, nullptr,
+          nullptr, 0);
 }
 
 sigset_t set_of(std::initializer_list<int> signals) {
@@ -47,14 +49,16 @@ sigset_t set_of(std::initializer_list<int> signals) {
 }
 
 // What people and service managers send to a running command; passed on to the program.
-const std::initializer_list<int> kForwarded = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGUSR1,
+const std::initializer_list<int> kForwarded = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
                                                SIGUSR2, SIGWINCH, SIGCONT, SIGALRM, SIGTSTP};
 
-extern "C" int host_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
-                                  unsigned long r8, unsigned long r9, sgx_enclave_run* run,
-                                  vdso_sgx_enter_enclave_t entry);
+extern "C" int host_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx,
+                                  unsigned int function, unsigned long r8, unsigned long r9,
+                                  sgx_enclave_run* run, vdso_sgx_enter_enclave_t entry);
 
-std::atomic<uint64_t>& shared_word(uint64_t& word) { return reinterpret_cast<std::atomic<uint64_t>&>(word); }
+std::atomic<uint64_t>& shared_word(uint64_t& word) {
+  return reinterpret_cast<std::atomic<uint64_t>&>(word);
+}
 
 }  // namespace
 
@@ -81,7 +85,8 @@ bool Runtime::pass_exception(Vcpu& vcpu) {
   sgx_enclave_run run{};
   run.tcs = vcpu.tcs;
   nested = 1;
-  const int result = host_enter_enclave(0, 0, 0, static_cast<unsigned>(sgx::Enclu::kEenter), 0, 0, &run, device_.enter);
+  const int result = host_enter_enclave(0, 0, 0, static_cast<unsigned>(sgx::Enclu::kEenter), 0, 0,
+                                        &run, device_.enter);
   nested = 0;
   return result == 0 && run.function == static_cast<uint32_t>(sgx::Enclu::kEexit);
 }
@@ -95,7 +100,8 @@ void Runtime::vcpu_loop(Vcpu& vcpu) {
   unsigned long argument = vcpu.index == 0 ? reinterpret_cast<unsigned long>(boot_.parameters) : 0;
   while (true) {
     vcpu.in_enclave.store(true, std::memory_order_relaxed);
-    const int result = host_enter_enclave(argument, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run, device_.enter);
+    const int result =
+        host_enter_enclave(argument, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run, device_.enter);
     vcpu.in_enclave.store(false, std::memory_order_relaxed);
     argument = 0;
     if (result != 0) {
@@ -108,8 +114,10 @@ void Runtime::vcpu_loop(Vcpu& vcpu) {
     } else if (run.function == kEresumeLeaf && pass_exception(vcpu)) {
       leaf = sgx::Enclu::kEresume;
     } else {
-      end(kInternalStatus, fmt::format("the enclave has died (leaf {}, exception {} at {:#x}, vCPU {})", run.function,
-                                       run.exception_vector, static_cast<uint64_t>(run.exception_addr), vcpu.index));
+      end(kInternalStatus,
+          fmt::format("the enclave has died (leaf {}, exception {} at {:#x}, vCPU {})",
+                      run.function, run.exception_vector, static_cast<uint64_t>(run.exception_addr),
+                      vcpu.index));
       return;
     }
   }
@@ -119,7 +127,8 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
   const auto& args = frame.args;
   switch (static_cast<abi::HostCallNumber>(frame.number)) {
     case abi::HostCallNumber::kSystemCall: {
-      const long result = syscall(static_cast<long>(args[0]), args[1], args[2], args[3], args[4], args[5], args[6]);
+      const long result =
+          syscall(static_cast<long>(args[0]), args[1], args[2], args[3], args[4], args[5], args[6]);
       return result == -1 ? -errno : result;
     }
     case abi::HostCallNumber::kExit:
@@ -145,7 +154,8 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
     case abi::HostCallNumber::kWatch:
       return watch(static_cast<int>(args[0]), args[1], args[2]);
     case abi::HostCallNumber::kUnwatch:
-      return epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, static_cast<int>(args[0]), nullptr) == 0 ? 0 : -errno;
+      return epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, static_cast<int>(args[0]), nullptr) == 0 ? 0
+                                                                                          : -errno;
   }
   return -ENOSYS;
 }
@@ -156,7 +166,8 @@ int64_t Runtime::wait(Vcpu& vcpu, uint64_t timeout, bool poll_events) {
                    {.fd = epoll_fd_, .events = POLLIN, .revents = 0}};
   timespec limit{.tv_sec = static_cast<time_t>(timeout / 1'000'000'000),
                  .tv_nsec = static_cast<long>(timeout % 1'000'000'000)};
-  const int ready = ppoll(fds, poll_events ? 2 : 1, timeout == UINT64_MAX ? nullptr : &limit, nullptr);
+  const int ready =
+      ppoll(fds, poll_events ? 2 : 1, timeout == UINT64_MAX ? nullptr : &limit, nullptr);
   if (awake_.fetch_add(1) == 0) futex_wake(awake_);
   if (ready <= 0) return 0;
   if (fds[0].revents != 0) {
@@ -205,9 +216,11 @@ void Runtime::on_tick(int, siginfo_t*, void* context) {
   if (vcpu == nullptr || nested != 0) return;
   const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto* code = reinterpret_cast<const uint8_t*>(registers[REG_RIP]);
-  if (registers[REG_RAX] != static_cast<greg_t>(kEresumeLeaf) || memcmp(code, sgx::kEncluBytes.data(), 3) != 0) return;
+  if (registers[REG_RAX] != static_cast<greg_t>(kEresumeLeaf) ||
+      memcmp(code, sgx::kEncluBytes.data(), 3) != 0)
+    return;
   const int saved_errno = errno;
-  (void)vcpu->runtime->pass_exception(*vcpu);   // a refused tick is a lost tick
+  (void)vcpu->runtime->pass_exception(*vcpu);  // a refused tick is a lost tick
   errno = saved_errno;
 }
 
@@ -220,7 +233,8 @@ void Runtime::tick_loop() {
     const timespec period{.tv_sec = 0, .tv_nsec = kTickPeriod};
     nanosleep(&period, nullptr);
     for (Vcpu& vcpu : vcpus_) {
-      if (vcpu.exists.load(std::memory_order_relaxed) && vcpu.in_enclave.load(std::memory_order_relaxed) &&
+      if (vcpu.exists.load(std::memory_order_relaxed) &&
+          vcpu.in_enclave.load(std::memory_order_relaxed) &&
           shared_word(vcpu.shared->tick_wanted).load(std::memory_order_relaxed) != 0) {
         pthread_kill(vcpu.thread, kTickSignal);
       }
@@ -247,7 +261,7 @@ void Runtime::forward_signals() {
 }
 
 std::expected<int, std::string> Runtime::run() {
-  struct sigaction tick {};
+  struct sigaction tick{};
   tick.sa_sigaction = on_tick;
   tick.sa_flags = SA_SIGINFO | SA_RESTART;
   sigemptyset(&tick.sa_mask);
@@ -258,9 +272,10 @@ std::expected<int, std::string> Runtime::run() {
   signal(SIGPIPE, SIG_IGN);
   sigset_t blocked = set_of(kForwarded);
   sigaddset(&blocked, kEndSignal);
-  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);   // for all threads that are started from here
+  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);  // for all threads that are started from here
 
-  if (const int64_t error = start_vcpu(enclave_.tcs(), 0); error != 0) return std::unexpected("no thread for the vCPU");
+  if (const int64_t error = start_vcpu(enclave_.tcs(), 0); error != 0)
+    return std::unexpected("no thread for the vCPU");
   std::thread ticks([this] {
     sigset_t all;
     sigfillset(&all);

@@ -33,7 +33,7 @@ class Runtime {
     uint32_t index = 0;
     uint64_t tcs = 0;
     abi::VcpuShared* shared = nullptr;
-    int kick_fd = -1;                    // eventfd
+    int kick_fd = -1;  // eventfd
     std::atomic<bool> in_enclave{false};
     std::atomic<bool> exists{false};
     pthread_t thread{};
@@ -55,7 +55,8 @@ class Runtime {
   BootBlock boot_;
   std::vector<Vcpu> vcpus_;
   int epoll_fd_ = -1;
-  std::atomic<uint32_t> awake_{0};       // vCPUs that are not in kWait; the tick thread sleeps while it is 0
+  std::atomic<uint32_t> awake_{
+      0};  // vCPUs that are not in kWait; the tick thread sleeps while it is 0
   std::atomic<bool> ended_{false};
   int status_ = 0;
   std::string error_;

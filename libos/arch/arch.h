@@ -23,15 +23,16 @@ class Task;
 
 // A fault of a program.
 struct FaultInfo {
-  uint8_t vector;        // 0 #DE, 1 #DB, 3 #BP, 5 #BR, 6 #UD, 13 #GP, 14 #PF, 16 #MF, 17 #AC, 19 #XM
-  uint32_t error_code;   // #PF: bit 0 present, 1 write, 2 user, 4 instruction fetch (the host's word: a hint only)
-  uint64_t address;      // #PF: EXINFO.MADDR, page-granular or exact
+  uint8_t vector;  // 0 #DE, 1 #DB, 3 #BP, 5 #BR, 6 #UD, 13 #GP, 14 #PF, 16 #MF, 17 #AC, 19 #XM
+  uint32_t
+      error_code;  // #PF: bit 0 present, 1 write, 2 user, 4 instruction fetch (the host's word: a hint only)
+  uint64_t address;  // #PF: EXINFO.MADDR, page-granular or exact
 };
 
 // Time stamp counter in ns since an arbitrary start. Never goes back for a task, whichever vCPU it runs on; what two
 // tasks on two vCPUs see at one moment may differ by as much as their TSCs.
 uint64_t machine_monotonic_ns();
-uint64_t machine_boot_realtime_ns();   // realtime minus monotonic, the host's word at start
+uint64_t machine_boot_realtime_ns();  // realtime minus monotonic, the host's word at start
 
 // A bounded region in which LibOS code may use vector registers (crypto): the program's state is saved first.
 class XstateScope {
@@ -49,7 +50,7 @@ struct BootArguments {
   String cwd;
   Vec<String> writable_dirs;
   String host_name;
-  std::array<bool, 3> terminal = {};   // stdin, stdout, stderr are terminals
+  std::array<bool, 3> terminal = {};  // stdin, stdout, stderr are terminals
 };
 const BootArguments& boot_arguments();
 
@@ -66,7 +67,9 @@ Result<void> read_root_image(uint64_t offset, std::span<std::byte> to);
 
 // CPUID as a program may see it: leaf 0xD is computed from XFRM, the others are the host's word, with what an enclave
 // does not give masked (arch/enclave/cpuid.cpp).
-struct CpuidResult { uint32_t eax, ebx, ecx, edx; };
+struct CpuidResult {
+  uint32_t eax, ebx, ecx, edx;
+};
 CpuidResult cpuid(uint32_t leaf, uint32_t subleaf);
 
 // Calls `change`, which may sleep, while no vCPU executes code of a program: those that want to go back to their programs
@@ -74,7 +77,9 @@ CpuidResult cpuid(uint32_t leaf, uint32_t subleaf);
 bool while_programs_pause(FunctionRef<void()> change);
 
 // How system calls came in, of all vCPUs: by the stub of a patched site, or by a trap.
-struct SystemCallCounts { uint64_t by_stub, by_trap; };
+struct SystemCallCounts {
+  uint64_t by_stub, by_trap;
+};
 SystemCallCounts system_call_counts();
 
 // --- implemented by sched/, called by arch ---

@@ -16,6 +16,7 @@ bool guarded_zero(uint64_t to, size_t bytes, uint64_t& fault_address);
 bool guarded_copy_words(uint64_t to, uint64_t from, size_t words, uint64_t& fault_address);
 bool guarded_load_u32(uint64_t from, uint32_t& value, uint64_t& fault_address);
 // `found` is what was there; `desired` was stored when it equals `expected`.
-bool guarded_cmpxchg_u32(uint64_t at, uint32_t expected, uint32_t desired, uint32_t& found, uint64_t& fault_address);
+bool guarded_cmpxchg_u32(uint64_t at, uint32_t expected, uint32_t desired, uint32_t& found,
+                         uint64_t& fault_address);
 
 }  // namespace occlum

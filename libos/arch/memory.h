@@ -9,13 +9,13 @@
 
 #include <cstdint>
 
-#include "libos/lib/result.h"
 #include "libos/arch/prot.h"
+#include "libos/lib/result.h"
 
 namespace occlum {
 
 struct AddressRange {
-  uint64_t start, end;   // bytes, page-aligned
+  uint64_t start, end;  // bytes, page-aligned
   constexpr uint64_t size() const { return end - start; }
   constexpr bool contains(uint64_t address) const { return address >= start && address < end; }
 };

@@ -43,8 +43,8 @@ class TaskContext {
 
   // --- for arch/ and sched/ ---
   uint64_t kernel_stack_top() const { return stack_top_; }
-  uint64_t saved_stack_pointer = 0;   // of a task that is switched out
-  bool xstate_live = false;           // the CPU of the current vCPU holds it, memory is stale
+  uint64_t saved_stack_pointer = 0;  // of a task that is switched out
+  bool xstate_live = false;          // the CPU of the current vCPU holds it, memory is stale
   uint64_t xstate_address() const { return xstate_; }
 
  private:

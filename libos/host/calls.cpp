@@ -12,12 +12,22 @@ namespace occlum {
 namespace {
 
 enum SystemCall : long {
-  kRead = 0, kWrite = 1, kClose = 3, kFstat = 5, kIoctl = 16, kPread64 = 17, kPwrite64 = 18, kFcntl = 72,
-  kGetdents64 = 217, kOpenat = 257, kNewfstatat = 262, kReadlinkat = 267,
+  kRead = 0,
+  kWrite = 1,
+  kClose = 3,
+  kFstat = 5,
+  kIoctl = 16,
+  kPread64 = 17,
+  kPwrite64 = 18,
+  kFcntl = 72,
+  kGetdents64 = 217,
+  kOpenat = 257,
+  kNewfstatat = 262,
+  kReadlinkat = 267,
 };
 
 constexpr int kOpenCloseOnExec = 02000000;
-constexpr long kMaxErrno = 133;       // the last errno of Linux
+constexpr long kMaxErrno = 133;  // the last errno of Linux
 constexpr long kMaxDescriptor = 1 << 24;
 constexpr size_t kChunk = host::SharedBuffer::kSize - 4096;
 
@@ -40,14 +50,24 @@ uint32_t sane_nanoseconds(int64_t claimed) {
 
 Result<host::HostStat> checked_stat(const LinuxStat& raw) {
   if (raw.size < 0 || raw.blocks < 0) return Errno::kIo;
-  return host::HostStat{
-      .dev = raw.dev, .ino = raw.ino, .nlink = raw.nlink, .rdev = raw.rdev,
-      .size = static_cast<uint64_t>(raw.size), .blocks = static_cast<uint64_t>(raw.blocks),
-      .mode = raw.mode & 0177777, .uid = raw.uid, .gid = raw.gid,
-      .blksize = raw.block_size > 0 && raw.block_size <= (1 << 24) ? static_cast<uint32_t>(raw.block_size) : 4096,
-      .atime_s = raw.atime, .mtime_s = raw.mtime, .ctime_s = raw.ctime,
-      .atime_ns = sane_nanoseconds(raw.atime_ns), .mtime_ns = sane_nanoseconds(raw.mtime_ns),
-      .ctime_ns = sane_nanoseconds(raw.ctime_ns)};
+  return host::HostStat{.dev = raw.dev,
+                        .ino = raw.ino,
+                        .nlink = raw.nlink,
+                        .rdev = raw.rdev,
+                        .size = static_cast<uint64_t>(raw.size),
+                        .blocks = static_cast<uint64_t>(raw.blocks),
+                        .mode = raw.mode & 0177777,
+                        .uid = raw.uid,
+                        .gid = raw.gid,
+                        .blksize = raw.block_size > 0 && raw.block_size <= (1 << 24)
+                                       ? static_cast<uint32_t>(raw.block_size)
+                                       : 4096,
+                        .atime_s = raw.atime,
+                        .mtime_s = raw.mtime,
+                        .ctime_s = raw.ctime,
+                        .atime_ns = sane_nanoseconds(raw.atime_ns),
+                        .mtime_ns = sane_nanoseconds(raw.mtime_ns),
+                        .ctime_ns = sane_nanoseconds(raw.ctime_ns)};
 }
 
 }  // namespace
@@ -66,14 +86,14 @@ HostFd& HostFd::operator=(HostFd&& other) {
 
 namespace host {
 
-Untrusted<long> system_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
-                            uint64_t a5) {
-  return Untrusted<long>(make_host_call(abi::HostCallNumber::kSystemCall, static_cast<uint64_t>(number), a0, a1, a2,
-                                        a3, a4, a5));
+Untrusted<long> system_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+                            uint64_t a4, uint64_t a5) {
+  return Untrusted<long>(make_host_call(abi::HostCallNumber::kSystemCall,
+                                        static_cast<uint64_t>(number), a0, a1, a2, a3, a4, a5));
 }
 
 Result<long> check(Untrusted<long> result, long limit) {
-  const long value = result.any_value_is_harmless();   // every branch below bounds it
+  const long value = result.any_value_is_harmless();  // every branch below bounds it
   if (value >= 0) return value <= limit ? Result<long>(value) : Errno::kIo;
   return value >= -kMaxErrno ? static_cast<Errno>(-value) : Errno::kIo;
 }
@@ -106,16 +126,18 @@ Result<uint64_t> SharedBuffer::put_string(std::string_view text) {
 }
 
 Result<void> SharedBuffer::get(uint64_t address, std::span<std::byte> to) const {
-  if (address < base_ || address - base_ > used_ || to.size() > used_ - (address - base_)) return Errno::kFault;
+  if (address < base_ || address - base_ > used_ || to.size() > used_ - (address - base_))
+    return Errno::kFault;
   return copy_from_untrusted(to, address);
 }
 
 Result<HostFd> openat(int directory_fd, std::string_view path, int flags, unsigned mode) {
   SharedBuffer buffer;
   const uint64_t name = TRY(buffer.put_string(path));
-  const long fd = TRY(check(system_call(kOpenat, static_cast<uint64_t>(static_cast<int64_t>(directory_fd)), name,
-                                        static_cast<uint64_t>(flags | kOpenCloseOnExec), mode),
-                            kMaxDescriptor));
+  const long fd =
+      TRY(check(system_call(kOpenat, static_cast<uint64_t>(static_cast<int64_t>(directory_fd)),
+                            name, static_cast<uint64_t>(flags | kOpenCloseOnExec), mode),
+                kMaxDescriptor));
   return HostFd(static_cast<int>(fd));
 }
 
@@ -137,15 +159,20 @@ Result<size_t> write_chunk(long number, int fd, std::span<const std::byte> from,
   SharedBuffer buffer;
   const auto chunk = from.first(std::min(from.size(), kChunk));
   const uint64_t data = TRY(buffer.put(chunk));
-  const long count = TRY(check(system_call(number, static_cast<uint64_t>(fd), data, chunk.size(), extra),
-                               static_cast<long>(chunk.size())));
+  const long count =
+      TRY(check(system_call(number, static_cast<uint64_t>(fd), data, chunk.size(), extra),
+                static_cast<long>(chunk.size())));
   return static_cast<size_t>(count);
 }
 
 }  // namespace
 
-Result<size_t> read(int fd, std::span<std::byte> buffer) { return read_chunk(kRead, fd, buffer, 0); }
-Result<size_t> write(int fd, std::span<const std::byte> data) { return write_chunk(kWrite, fd, data, 0); }
+Result<size_t> read(int fd, std::span<std::byte> buffer) {
+  return read_chunk(kRead, fd, buffer, 0);
+}
+Result<size_t> write(int fd, std::span<const std::byte> data) {
+  return write_chunk(kWrite, fd, data, 0);
+}
 
 Result<size_t> pread(int fd, std::span<std::byte> buffer, uint64_t offset) {
   size_t done = 0;
@@ -182,8 +209,8 @@ Result<HostStat> fstatat(int directory_fd, std::string_view path, int flags) {
   SharedBuffer buffer;
   const uint64_t name = TRY(buffer.put_string(path));
   const uint64_t at = TRY(buffer.reserve(sizeof(LinuxStat)));
-  TRY(check(system_call(kNewfstatat, static_cast<uint64_t>(static_cast<int64_t>(directory_fd)), name, at,
-                        static_cast<uint64_t>(flags)),
+  TRY(check(system_call(kNewfstatat, static_cast<uint64_t>(static_cast<int64_t>(directory_fd)),
+                        name, at, static_cast<uint64_t>(flags)),
             0));
   LinuxStat raw;
   TRY(buffer.get(at, writable_object_bytes(raw)));
@@ -194,26 +221,32 @@ Result<size_t> readlinkat(int directory_fd, std::string_view path, std::span<cha
   SharedBuffer buffer;
   const uint64_t name = TRY(buffer.put_string(path));
   const uint64_t at = TRY(buffer.reserve(to.size()));
-  const long count = TRY(check(system_call(kReadlinkat, static_cast<uint64_t>(static_cast<int64_t>(directory_fd)),
-                                           name, at, to.size()),
-                               static_cast<long>(to.size())));
+  const long count =
+      TRY(check(system_call(kReadlinkat, static_cast<uint64_t>(static_cast<int64_t>(directory_fd)),
+                            name, at, to.size()),
+                static_cast<long>(to.size())));
   const size_t bytes = static_cast<size_t>(count);
   TRY(buffer.get(at, std::as_writable_bytes(to).first(bytes)));
   return bytes;
 }
 
-Result<size_t> getdents64(int fd, std::span<std::byte> buffer) { return read_chunk(kGetdents64, fd, buffer, 0); }
+Result<size_t> getdents64(int fd, std::span<std::byte> buffer) {
+  return read_chunk(kGetdents64, fd, buffer, 0);
+}
 
 Result<long> ioctl_int(int fd, uint32_t request, int& value) {
   SharedBuffer buffer;
   const uint64_t at = TRY(buffer.put(object_bytes(value)));
-  const long result = TRY(check(system_call(kIoctl, static_cast<uint64_t>(fd), request, at), INT32_MAX));
+  const long result =
+      TRY(check(system_call(kIoctl, static_cast<uint64_t>(fd), request, at), INT32_MAX));
   TRY(buffer.get(at, writable_object_bytes(value)));
   return result;
 }
 
 Result<long> fcntl(int fd, int command, uint64_t argument) {
-  return check(system_call(kFcntl, static_cast<uint64_t>(fd), static_cast<uint64_t>(command), argument), INT32_MAX);
+  return check(
+      system_call(kFcntl, static_cast<uint64_t>(fd), static_cast<uint64_t>(command), argument),
+      INT32_MAX);
 }
 
 }  // namespace host

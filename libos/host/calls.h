@@ -36,8 +36,8 @@ namespace host {
 
 // One raw host system call with plain arguments: numbers only, no pointers into the enclave. Returns what the host
 // kernel returned (negative errno). For calls with memory arguments use the functions below or SharedBuffer.
-Untrusted<long> system_call(long number, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0, uint64_t a3 = 0,
-                            uint64_t a4 = 0, uint64_t a5 = 0);
+Untrusted<long> system_call(long number, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0,
+                            uint64_t a3 = 0, uint64_t a4 = 0, uint64_t a5 = 0);
 
 // The calling vCPU's buffer in untrusted memory, for building the memory arguments of one host system call. Valid until
 // the current task blocks or makes another host call; not nested. offset() addresses are outside ELRANGE by
@@ -48,8 +48,8 @@ class SharedBuffer {
   static constexpr size_t kSize = 256 * 1024;
   // Copies in; returns the untrusted address to pass to the host. Errors: kNoMem when the buffer is full.
   Result<uint64_t> put(std::span<const std::byte> data);
-  Result<uint64_t> put_string(std::string_view text);    // adds the NUL
-  Result<uint64_t> reserve(size_t size);                 // 16-byte aligned, uninitialised
+  Result<uint64_t> put_string(std::string_view text);  // adds the NUL
+  Result<uint64_t> reserve(size_t size);               // 16-byte aligned, uninitialised
   // Copies out once: checks that the range lies in this buffer, so double fetches are impossible afterwards.
   Result<void> get(uint64_t address, std::span<std::byte> to) const;
 
@@ -62,12 +62,15 @@ class SharedBuffer {
 Result<long> check(Untrusted<long> result, long limit);
 
 // --- files; the returned counts are checked against the buffer ---
-Result<HostFd> openat(int directory_fd, std::string_view path, int flags, unsigned mode);  // O_CLOEXEC is added
-Result<size_t> pread(int fd, std::span<std::byte> buffer, uint64_t offset);  // short only at the end of file
+Result<HostFd> openat(int directory_fd, std::string_view path, int flags,
+                      unsigned mode);  // O_CLOEXEC is added
+Result<size_t> pread(int fd, std::span<std::byte> buffer,
+                     uint64_t offset);  // short only at the end of file
 Result<size_t> pwrite(int fd, std::span<const std::byte> data, uint64_t offset);
-Result<size_t> read(int fd, std::span<std::byte> buffer);      // one call, may be short
-Result<size_t> write(int fd, std::span<const std::byte> data); // one call, may be short
-struct HostStat {  // fields of struct stat that the host claims; all untrusted in meaning, sane in range
+Result<size_t> read(int fd, std::span<std::byte> buffer);       // one call, may be short
+Result<size_t> write(int fd, std::span<const std::byte> data);  // one call, may be short
+struct
+    HostStat {  // fields of struct stat that the host claims; all untrusted in meaning, sane in range
   uint64_t dev, ino, nlink, rdev, size, blocks;
   uint32_t mode, uid, gid, blksize;
   int64_t atime_s, mtime_s, ctime_s;
@@ -76,8 +79,9 @@ struct HostStat {  // fields of struct stat that the host claims; all untrusted 
 Result<HostStat> fstat(int fd);
 Result<HostStat> fstatat(int directory_fd, std::string_view path, int flags);
 Result<size_t> readlinkat(int directory_fd, std::string_view path, std::span<char> buffer);
-Result<size_t> getdents64(int fd, std::span<std::byte> buffer);  // records still to be parsed as hostile bytes
-Result<long> ioctl_int(int fd, uint32_t request, int& value);    // int in, int out
+Result<size_t> getdents64(
+    int fd, std::span<std::byte> buffer);  // records still to be parsed as hostile bytes
+Result<long> ioctl_int(int fd, uint32_t request, int& value);  // int in, int out
 Result<long> fcntl(int fd, int command, uint64_t argument);
 
 }  // namespace host

@@ -31,7 +31,8 @@ template void __sort<__less<long>&, long*>(long*, long*, __less<long>&);
 template void __sort<__less<unsigned long>&, unsigned long*>(unsigned long*, unsigned long*,
                                                              __less<unsigned long>&);
 template void __sort<__less<long long>&, long long*>(long long*, long long*, __less<long long>&);
-template void __sort<__less<unsigned long long>&, unsigned long long*>(
-    unsigned long long*, unsigned long long*, __less<unsigned long long>&);
+template void __sort<__less<unsigned long long>&, unsigned long long*>(unsigned long long*,
+                                                                       unsigned long long*,
+                                                                       __less<unsigned long long>&);
 
 _LIBCPP_END_NAMESPACE_STD

@@ -28,7 +28,7 @@ class ListNode {
   bool is_linked() const { return list_ != nullptr; }
 
  private:
-  template <typename T, ListNode T::*Member>
+  template <typename T, ListNode T::* Member>
   friend class IntrusiveList;
 
   ListNode* previous_ = nullptr;
@@ -36,7 +36,7 @@ class ListNode {
   const void* list_ = nullptr;
 };
 
-template <typename T, ListNode T::*Member>
+template <typename T, ListNode T::* Member>
 class IntrusiveList {
  public:
   constexpr IntrusiveList() = default;

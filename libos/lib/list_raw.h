@@ -11,7 +11,7 @@
 namespace occlum::list_detail {
 
 template <typename T, typename Node>
-T* object_of(Node* node, Node T::*member) {
+T* object_of(Node* node, Node T::* member) {
   constexpr std::uintptr_t kAnyAddress = std::uintptr_t{1} << 20;
   const T* nowhere = reinterpret_cast<const T*>(kAnyAddress);
   const std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(&(nowhere->*member)) - kAnyAddress;

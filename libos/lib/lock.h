@@ -144,8 +144,8 @@ class Locked {
   // Two locks of one rank, taken in address order; `function(a's data, b's data)`. They must not be
   // the same.
   template <typename F>
-  friend decltype(auto) with_both(Locked& a, Locked& b, F&& function)
-      OCCLUM_NO_THREAD_SAFETY_ANALYSIS {
+  friend decltype(auto) with_both(Locked& a, Locked& b,
+                                  F&& function) OCCLUM_NO_THREAD_SAFETY_ANALYSIS {
     ASSERT(&a != &b);
     const bool a_first = std::less<Locked*>()(&a, &b);
     Guard<Lock> first(a_first ? a.lock_ : b.lock_);

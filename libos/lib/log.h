@@ -53,7 +53,8 @@ class FormatArgument {
   FormatArgument(T value) : kind_(Kind::kUnsigned), number_(value) {}
   template <std::signed_integral T>
   FormatArgument(T value)
-      : kind_(Kind::kSigned), bits_(sizeof(T) * 8),
+      : kind_(Kind::kSigned),
+        bits_(sizeof(T) * 8),
         number_(static_cast<std::uint64_t>(static_cast<std::int64_t>(value))) {}
   FormatArgument(std::string_view text) : kind_(Kind::kText), text_(text) {}
   FormatArgument(const char* text) : kind_(Kind::kText), text_(text == nullptr ? "(null)" : text) {}

@@ -38,8 +38,7 @@ inline void secure_zero(std::span<std::byte> bytes) {
 }
 
 inline bool bytes_equal(std::span<const std::byte> a, std::span<const std::byte> b) {
-  return a.size() == b.size() &&
-         (a.empty() || __builtin_memcmp(a.data(), b.data(), a.size()) == 0);
+  return a.size() == b.size() && (a.empty() || __builtin_memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
 // For authentication tags: the time depends on the sizes only, never on where they differ.

@@ -19,8 +19,8 @@ namespace occlum {
 
 // Checked in every build: an invariant of the LibOS itself, never a property of what a user or the
 // host supplied.
-#define ASSERT(condition)                                                  \
-  do {                                                                     \
-    if (!(condition)) [[unlikely]]                                         \
-      ::occlum::assertion_failed(#condition, __FILE_NAME__, __LINE__);     \
+#define ASSERT(condition)                                              \
+  do {                                                                 \
+    if (!(condition)) [[unlikely]]                                     \
+      ::occlum::assertion_failed(#condition, __FILE_NAME__, __LINE__); \
   } while (false)

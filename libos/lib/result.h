@@ -63,18 +63,28 @@ class [[nodiscard]] Result {
     if (!other.is_error()) std::construct_at(std::addressof(value_), other.release_value());
   }
 
-  Result(const Result&) requires(std::is_trivially_copy_constructible_v<T>) = default;
-  Result(const Result&) requires(!std::is_trivially_copy_constructible_v<T>) = delete;
+  Result(const Result&)
+    requires(std::is_trivially_copy_constructible_v<T>)
+  = default;
+  Result(const Result&)
+    requires(!std::is_trivially_copy_constructible_v<T>)
+  = delete;
   Result& operator=(const Result&)
-    requires(std::is_trivially_copyable_v<T> && std::is_copy_assignable_v<T>) = default;
+    requires(std::is_trivially_copyable_v<T> && std::is_copy_assignable_v<T>)
+  = default;
 
-  Result(Result&&) requires(std::is_trivially_move_constructible_v<T>) = default;
-  Result(Result&& other) requires(!std::is_trivially_move_constructible_v<T>)
+  Result(Result&&)
+    requires(std::is_trivially_move_constructible_v<T>)
+  = default;
+  Result(Result&& other)
+    requires(!std::is_trivially_move_constructible_v<T>)
       : error_(other.error_) {
     if (!is_error()) std::construct_at(std::addressof(value_), std::move(other.value_));
   }
 
-  Result& operator=(Result&& other) requires(!std::is_trivially_copyable_v<T>) {
+  Result& operator=(Result&& other)
+    requires(!std::is_trivially_copyable_v<T>)
+  {
     if (this != &other) {
       std::destroy_at(this);
       std::construct_at(this, std::move(other));
@@ -82,8 +92,12 @@ class [[nodiscard]] Result {
     return *this;
   }
 
-  ~Result() requires(std::is_trivially_destructible_v<T>) = default;
-  ~Result() requires(!std::is_trivially_destructible_v<T>) {
+  ~Result()
+    requires(std::is_trivially_destructible_v<T>)
+  = default;
+  ~Result()
+    requires(!std::is_trivially_destructible_v<T>)
+  {
     if (!is_error()) std::destroy_at(std::addressof(value_));
   }
 
@@ -155,21 +169,21 @@ class [[nodiscard]] Result<void> {
 
 // Yields the value of a Result, or returns its error from the function (or lambda: give it a return
 // type) it is in.
-#define TRY(...)                                                           \
-  ({                                                                       \
-    auto&& occlum_try_result = (__VA_ARGS__);                              \
+#define TRY(...)                                                              \
+  ({                                                                          \
+    auto&& occlum_try_result = (__VA_ARGS__);                                 \
     static_assert(!::std::is_lvalue_reference_v<decltype(occlum_try_result)>, \
-                  "TRY consumes a Result: std::move it in");               \
-    if (occlum_try_result.is_error()) [[unlikely]]                         \
-      return occlum_try_result.error();                                    \
-    occlum_try_result.release_value();                                     \
+                  "TRY consumes a Result: std::move it in");                  \
+    if (occlum_try_result.is_error()) [[unlikely]]                            \
+      return occlum_try_result.error();                                       \
+    occlum_try_result.release_value();                                        \
   })
 
 // Yields the value of a Result that cannot be an error here; panics if it is one.
-#define MUST(...)                                                                         \
-  ({                                                                                      \
-    auto&& occlum_must_result = (__VA_ARGS__);                                            \
-    if (occlum_must_result.is_error()) [[unlikely]]                                       \
-      ::occlum::result_detail::must_failed(#__VA_ARGS__, occlum_must_result.error());     \
-    occlum_must_result.release_value();                                                   \
+#define MUST(...)                                                                     \
+  ({                                                                                  \
+    auto&& occlum_must_result = (__VA_ARGS__);                                        \
+    if (occlum_must_result.is_error()) [[unlikely]]                                   \
+      ::occlum::result_detail::must_failed(#__VA_ARGS__, occlum_must_result.error()); \
+    occlum_must_result.release_value();                                               \
   })

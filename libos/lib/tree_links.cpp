@@ -84,9 +84,7 @@ void rebalance_upwards(Links*& root, Links* node) {
 void link(Links*& root, Links* parent, Side side, Links& node) {
   node = Links();
   node.parent = parent;
-  Links*& place = parent == nullptr        ? root
-                  : side == Side::kLeft ? parent->left
-                                        : parent->right;
+  Links*& place = parent == nullptr ? root : side == Side::kLeft ? parent->left : parent->right;
   ASSERT(place == nullptr);
   place = &node;
   rebalance_upwards(root, parent);

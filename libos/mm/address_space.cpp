@@ -12,9 +12,12 @@ namespace {
 
 bool allows(Prot prot, Access access) {
   switch (access) {
-    case Access::kRead: return prot != Prot::kNone;
-    case Access::kWrite: return has(prot, Prot::kWrite);
-    case Access::kExecute: return has(prot, Prot::kExec);
+    case Access::kRead:
+      return prot != Prot::kNone;
+    case Access::kWrite:
+      return has(prot, Prot::kWrite);
+    case Access::kExecute:
+      return has(prot, Prot::kExec);
   }
   return false;
 }
@@ -118,7 +121,8 @@ uint64_t AddressSpace::committed_bytes() const {
   });
 }
 
-Result<AddressSpace::FutexKey> AddressSpace::futex_key(uint64_t address, bool process_private) const {
+Result<AddressSpace::FutexKey> AddressSpace::futex_key(uint64_t address,
+                                                       bool process_private) const {
   if (process_private) return FutexKey{id(), address};
   return state_->areas.read([&](const Areas& areas) -> Result<FutexKey> {
     const AreaSet::Map::Entry* area = areas.set.lookup(address);

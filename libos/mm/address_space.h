@@ -15,15 +15,15 @@
 #include <span>
 
 #include "libos/arch/memory.h"
+#include "libos/arch/prot.h"
+#include "libos/lib/function_ref.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
 #include "libos/lib/vec.h"
-#include "libos/lib/function_ref.h"
 #include "libos/mm/memory_object.h"
-#include "libos/arch/prot.h"
 
 namespace occlum {
 
@@ -34,8 +34,9 @@ struct MapSource {
   RefPtr<MemoryObject> object;  // null: anonymous and private
   uint64_t offset = 0;          // bytes, page-aligned
   bool shared = false;
-  bool may_write = true;        // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
-  String name;                  // path, for /proc/<pid>/maps
+  bool may_write =
+      true;     // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
+  String name;  // path, for /proc/<pid>/maps
   uint64_t device = 0, inode = 0;
 };
 
@@ -43,11 +44,11 @@ enum class Placement { kAnywhere, kHint, kFixed, kFixedNoReplace };
 
 struct MapRequest {
   uint64_t address = 0;
-  uint64_t length = 0;          // bytes, rounded up to pages
+  uint64_t length = 0;  // bytes, rounded up to pages
   Prot prot = Prot::kNone;
   Placement placement = Placement::kAnywhere;
-  bool grows_down = false;      // a stack: below it stays a guard
-  bool is_stack = false;        // MAP_STACK: faults bring few pages at a time
+  bool grows_down = false;  // a stack: below it stays a guard
+  bool is_stack = false;    // MAP_STACK: faults bring few pages at a time
   bool populate = false;
   MapSource source;
 };
@@ -63,8 +64,13 @@ struct Area {
 };
 
 // A fault, judged: what the caller must do.
-enum class FaultResult { kResolved, kNoMapping /* SEGV_MAPERR */, kNoPermission /* SEGV_ACCERR */,
-                         kBusError /* SIGBUS, BUS_ADRERR */, kOutOfMemory };
+enum class FaultResult {
+  kResolved,
+  kNoMapping /* SEGV_MAPERR */,
+  kNoPermission /* SEGV_ACCERR */,
+  kBusError /* SIGBUS, BUS_ADRERR */,
+  kOutOfMemory
+};
 
 class AddressSpace : public RefCounted<AddressSpace> {
  public:
@@ -76,10 +82,11 @@ class AddressSpace : public RefCounted<AddressSpace> {
   Result<void> unmap(uint64_t address, uint64_t length);
   Result<void> protect(uint64_t address, uint64_t length, Prot prot);
   enum class Remap { kInPlace, kMayMove, kFixed };
-  Result<uint64_t> remap(uint64_t address, uint64_t old_length, uint64_t new_length, Remap how, uint64_t fixed);
+  Result<uint64_t> remap(uint64_t address, uint64_t old_length, uint64_t new_length, Remap how,
+                         uint64_t fixed);
   // madvise(2): MADV_DONTNEED zeroes private anonymous pages and re-reads private file pages. Unknown advice: kInval.
   Result<void> advise(uint64_t address, uint64_t length, int advice);
-  Result<void> sync(uint64_t address, uint64_t length, int flags);   // msync(2)
+  Result<void> sync(uint64_t address, uint64_t length, int flags);  // msync(2)
   Result<void> check_mapped(uint64_t address, uint64_t length);     // kNoMem when there is a hole
   // mincore(2): one bool per page.
   Result<void> residency(uint64_t address, uint64_t length, FunctionRef<void(bool)> page);
@@ -119,12 +126,17 @@ class AddressSpace : public RefCounted<AddressSpace> {
   uint64_t committed_bytes() const;
 
   // Futex keys: (object, offset) for shared mappings, else (this, address).
-  struct FutexKey { uint64_t space; uint64_t offset; bool operator==(const FutexKey&) const = default; };
+  struct FutexKey {
+    uint64_t space;
+    uint64_t offset;
+    bool operator==(const FutexKey&) const = default;
+  };
   Result<FutexKey> futex_key(uint64_t address, bool process_private) const;
 
   // What exec noted, for /proc and prctl(PR_SET_MM).
   struct Layout {
-    uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, brk_start = 0, stack_top = 0;
+    uint64_t code_start = 0, code_end = 0, data_start = 0, data_end = 0, brk_start = 0,
+             stack_top = 0;
     uint64_t args_start = 0, args_end = 0, env_start = 0, env_end = 0;
   };
   Layout layout;

@@ -15,10 +15,10 @@ namespace occlum {
 // away or given to another process.
 struct Areas {
   AreaSet set;
-  const void* space = nullptr;   // who we are, for the objects that we map
+  const void* space = nullptr;  // who we are, for the objects that we map
   uint64_t break_start = 0;
-  uint64_t break_now = 0;        // exact; the heap area ends at the page behind it
-  uint64_t mapped_bytes = 0;     // of visible areas
+  uint64_t break_now = 0;     // exact; the heap area ends at the page behind it
+  uint64_t mapped_bytes = 0;  // of visible areas
 };
 
 struct AddressSpace::State {
@@ -29,7 +29,9 @@ namespace area_ops {
 
 constexpr AddressRange range_of(AreaSet::ConstIterator it) { return {it->key, it->value.end}; }
 // First and number of the object's pages that `part` of the area shows.
-struct ObjectPages { uint64_t first, count; };
+struct ObjectPages {
+  uint64_t first, count;
+};
 inline ObjectPages object_pages(AreaSet::ConstIterator it, AddressRange part) {
   return {(it->value.offset + (part.start - it->key)) / kPageSize, part.size() / kPageSize};
 }
@@ -38,13 +40,14 @@ inline ObjectPages object_pages(AreaSet::ConstIterator it, AddressRange part) {
 Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno error);
 
 enum class Addresses {
-  kFree,   // go back to the range allocator
-  kKeep,   // stay ours: something else is put there at once
+  kFree,  // go back to the range allocator
+  kKeep,  // stay ours: something else is put there at once
 };
 // A shared object that is mapped twice has one address; munmap takes one of the two away, MAP_FIXED and exit both.
 enum class Uses { kOne, kAll };
 // Takes all areas in the range away. They must have been split at its ends. Cannot fail.
-void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses, page_map::Rights rights);
+void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses,
+                page_map::Rights rights);
 // Splits and drops: munmap(2).
 Result<void> unmap(Areas& areas, AddressRange range);
 

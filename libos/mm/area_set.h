@@ -5,12 +5,12 @@
 #include <cstdint>
 
 #include "libos/arch/memory.h"
+#include "libos/arch/prot.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
 #include "libos/mm/memory_object.h"
-#include "libos/arch/prot.h"
 
 namespace occlum {
 
@@ -24,20 +24,20 @@ struct AreaSource : RefCounted<AreaSource> {
 struct AreaData {
   enum class Kind : uint8_t {
     kOrdinary,
-    kHeap,      // brk(2)'s
-    kReserve,   // addresses kept for the heap: invisible, nothing is mapped
+    kHeap,     // brk(2)'s
+    kReserve,  // addresses kept for the heap: invisible, nothing is mapped
   };
 
   uint64_t end = 0;
-  uint64_t offset = 0;           // of the start, in the object
-  RefPtr<AreaSource> source;     // null: plain anonymous memory
+  uint64_t offset = 0;        // of the start, in the object
+  RefPtr<AreaSource> source;  // null: plain anonymous memory
   Prot prot = Prot::kNone;
   bool shared = false;
   bool may_write = true;
   bool grows_down = false;
-  bool is_stack = false;         // faults bring few pages
+  bool is_stack = false;  // faults bring few pages
   Kind kind = Kind::kOrdinary;
-  uint32_t uses = 1;             // how many mappings of a shared object coincide here
+  uint32_t uses = 1;  // how many mappings of a shared object coincide here
   // Where a fault that goes on with the last one would be, and how many pages that one brought. Changed with the lock
   // held (not alone): readers do not look.
   uint32_t cluster = 0;
@@ -70,7 +70,9 @@ class AreaSet {
   // Every byte lies in visible areas.
   bool covers(AddressRange range) const;
 
-  static Result<Node> prepare(uint64_t start, AreaData data) { return Map::prepare(start, std::move(data)); }
+  static Result<Node> prepare(uint64_t start, AreaData data) {
+    return Map::prepare(start, std::move(data));
+  }
   Iterator insert(Node node);
   Iterator remove(Iterator it);
 

@@ -32,8 +32,9 @@ void advance(UserSegment& segment, size_t bytes) {
 }
 
 // A copy of `count` bytes failed: how far it goes, page by page, as Linux counts it.
-size_t bytes_before_fault(UserAddress at, size_t count,
-                          FunctionRef<Result<void>(UserAddress at, size_t skip, size_t bytes)> copy) {
+size_t bytes_before_fault(
+    UserAddress at, size_t count,
+    FunctionRef<Result<void>(UserAddress at, size_t skip, size_t bytes)> copy) {
   size_t done = 0;
   while (done < count) {
     const size_t in_page = kPageSize - (at + done).value() % kPageSize;
@@ -148,8 +149,7 @@ Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
   std::array<IoVec, 16> part = {};
   for (size_t done = 0; done < count;) {
     const std::span<IoVec> some = std::span(part).first(std::min(part.size(), count - done));
-    TRY(copy_from_user(current_memory(), std::as_writable_bytes(some),
-                       iov + done * sizeof(IoVec)));
+    TRY(copy_from_user(current_memory(), std::as_writable_bytes(some), iov + done * sizeof(IoVec)));
     for (const IoVec& entry : some) {
       if (entry.length > static_cast<uint64_t>(INT64_MAX) - sum) return Errno::kInval;
       sum += entry.length;

@@ -22,8 +22,8 @@ struct UserSegment {
 class DataSink {
  public:
   explicit DataSink(std::span<std::byte> kernel_buffer);
-  DataSink(UserAddress address, size_t size);                 // the current task's memory
-  explicit DataSink(Vec<UserSegment> segments);               // iovec, sizes already summed and checked
+  DataSink(UserAddress address, size_t size);    // the current task's memory
+  explicit DataSink(Vec<UserSegment> segments);  // iovec, sizes already summed and checked
   DataSink(DataSink&&) = default;
   DataSink(const DataSink&) = delete;
 
@@ -36,11 +36,13 @@ class DataSink {
   Result<void> write_zeroes(size_t count);
 
   // Never more than `limit` bytes from now on.
-  void truncate(size_t limit) { if (limit < remaining_) remaining_ = limit; }
+  void truncate(size_t limit) {
+    if (limit < remaining_) remaining_ = limit;
+  }
 
  private:
   std::span<std::byte> kernel_;
-  Vec<UserSegment> segments_;   // empty for a kernel buffer or a single user segment
+  Vec<UserSegment> segments_;  // empty for a kernel buffer or a single user segment
   UserSegment current_{};
   size_t next_segment_ = 0;
   size_t remaining_ = 0;
@@ -63,7 +65,9 @@ class DataSource {
   // Fills all of `to`, which must not be longer than remaining(). Errors as in DataSink::write.
   Result<void> read(std::span<std::byte> to);
 
-  void truncate(size_t limit) { if (limit < remaining_) remaining_ = limit; }
+  void truncate(size_t limit) {
+    if (limit < remaining_) remaining_ = limit;
+  }
 
  private:
   std::span<const std::byte> kernel_;

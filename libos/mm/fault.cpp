@@ -18,13 +18,17 @@ namespace {
 constexpr uint32_t kFirstCluster = 16;
 constexpr uint32_t kStackCluster = 4;
 constexpr uint32_t kLargestCluster = 256;
-constexpr uint64_t kStackGrowth = 8 * 1024 * 1024;  // how far below a MAP_GROWSDOWN area a fault may be
+constexpr uint64_t kStackGrowth =
+    8 * 1024 * 1024;  // how far below a MAP_GROWSDOWN area a fault may be
 
 bool allows(Prot prot, Access access) {
   switch (access) {
-    case Access::kRead: return prot != Prot::kNone;
-    case Access::kWrite: return has(prot, Prot::kWrite);
-    case Access::kExecute: return has(prot, Prot::kExec);
+    case Access::kRead:
+      return prot != Prot::kNone;
+    case Access::kWrite:
+      return has(prot, Prot::kWrite);
+    case Access::kExecute:
+      return has(prot, Prot::kExec);
   }
   return false;
 }
@@ -39,7 +43,8 @@ AddressRange cluster_at(AreaSet::Iterator area, uint64_t page) {
   const uint32_t first = data.is_stack ? kStackCluster : kFirstCluster;
   const bool up = page == data.next_up;
   const bool down = page == data.next_down;
-  data.cluster = data.cluster != 0 && (up || down) ? std::min(data.cluster * 2, kLargestCluster) : first;
+  data.cluster =
+      data.cluster != 0 && (up || down) ? std::min(data.cluster * 2, kLargestCluster) : first;
   const uint64_t bytes = data.cluster * kPageSize;
   uint64_t start = align_down(page, bytes);
   if (up) start = page;
@@ -68,9 +73,8 @@ Result<void> fill_run(MemoryObject& object, uint64_t first_index, AddressRange r
   const bool fresh = page_map::kept_pages(run) == 0;
   if (fresh && !has(prot, Prot::kWrite)) {
     // Straight into the EPCM, which then enforces the rights.
-    (void)TRY(copy_each([&](uint64_t page, uint64_t from) {
-      return page_map::populate_copy(page, from, prot);
-    }));
+    (void)TRY(copy_each(
+        [&](uint64_t page, uint64_t from) { return page_map::populate_copy(page, from, prot); }));
     return {};
   }
   TRY(page_map::open_for_kernel(run, prot));
@@ -126,9 +130,8 @@ FaultResult fill_private(Areas&, AreaSet::Iterator area, uint64_t page) {
     return set.is_error() ? result_of(set.error()) : FaultResult::kResolved;
   }
   const AddressRange cluster = cluster_at(area, page);
-  Result<void> filled = area->value.object() == nullptr
-                            ? page_map::populate_zero(cluster, prot)
-                            : fill_from_object(area, cluster, page);
+  Result<void> filled = area->value.object() == nullptr ? page_map::populate_zero(cluster, prot)
+                                                        : fill_from_object(area, cluster, page);
   if (filled.is_error() && filled.error() == Errno::kNoMem && !page_map::state_of(page).present()) {
     // Perhaps one page is still to be had.
     const AddressRange one{page, page + kPageSize};
@@ -168,7 +171,8 @@ FaultResult AddressSpace::handle_fault(uint64_t address, Access access) {
   if (result == FaultResult::kResolved) {
     memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
   } else if (result == FaultResult::kNoMapping) {
-    if (below_stack && grow_stack(page) == FaultResult::kResolved) return handle_fault(page, access);
+    if (below_stack && grow_stack(page) == FaultResult::kResolved)
+      return handle_fault(page, access);
     if (user_range().contains(page)) page_map::note_pending(page);
   }
   return result;
@@ -188,7 +192,8 @@ FaultResult AddressSpace::grow_stack(uint64_t page) {
     Result<AreaSet::Node> node = AreaSet::prepare(page, std::move(data));
     // The page below stays free, so that the stack does not run into what comes next.
     const uint64_t guard = page - kPageSize;
-    if (node.is_error() || !is_range_free({guard, range.end}) || allocate_range_at(range).is_error()) {
+    if (node.is_error() || !is_range_free({guard, range.end}) ||
+        allocate_range_at(range).is_error()) {
       return FaultResult::kNoMapping;
     }
     above->value.grows_down = false;

@@ -7,7 +7,9 @@
 
 namespace occlum {
 
-void* heap_allocate(std::size_t bytes, std::size_t align) { return kernel_heap::allocate(bytes, align); }
+void* heap_allocate(std::size_t bytes, std::size_t align) {
+  return kernel_heap::allocate(bytes, align);
+}
 
 void heap_free(void* memory, std::size_t bytes) { kernel_heap::free(memory, bytes); }
 

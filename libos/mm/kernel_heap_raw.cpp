@@ -30,9 +30,9 @@ constexpr bool kPoison = true;
 constexpr bool kPoison = false;
 #endif
 
-constexpr std::array<uint16_t, 26> kSizes = {
-    16,  32,  48,  64,  80,  96,  112, 128, 144, 160, 176, 192,  224,  256,
-    288, 320, 352, 384, 448, 496, 576, 672, 800, 992, 1344, 2016};
+constexpr std::array<uint16_t, 26> kSizes = {16,  32,  48,  64,  80,  96,  112,  128, 144,
+                                             160, 176, 192, 224, 256, 288, 320,  352, 384,
+                                             448, 496, 576, 672, 800, 992, 1344, 2016};
 constexpr size_t kLargest = 2016;
 
 struct Slot {
@@ -54,7 +54,6 @@ struct SizeClass {
   Slab* partial = nullptr;  // slabs with free slots, empty ones last
   size_t empty = 0;         // of these, without used slots
 };
-
 
 template <size_t... I>
 constexpr std::array<SpinLocked<SizeClass>, sizeof...(I)> make_classes(std::index_sequence<I...>) {
@@ -101,7 +100,8 @@ void check_poison(const Slot* slot, size_t size) {
   if constexpr (kPoison) {
     const auto* bytes = reinterpret_cast<const unsigned char*>(slot + 1);
     for (size_t i = 0; i + sizeof(Slot) < size; ++i) {
-      if (bytes[i] != 0xdf) panic("heap: an object of {} bytes was written after it was freed", size);
+      if (bytes[i] != 0xdf)
+        panic("heap: an object of {} bytes was written after it was freed", size);
     }
   }
 }
@@ -211,8 +211,8 @@ void free(void* memory, std::size_t bytes) {
   memory_counters.heap_bytes.fetch_sub(size, std::memory_order_relaxed);
   auto* slot = static_cast<Slot*>(memory);
   poison(slot, size);
-  const bool give_back = classes[slab->size_class].with(
-      [&](SizeClass& list) { return put_slot(list, slab, slot); });
+  const bool give_back =
+      classes[slab->size_class].with([&](SizeClass& list) { return put_slot(list, slab, slot); });
   if (!give_back) return;
   slab->magic = 0;
   free_pages(reinterpret_cast<uint64_t>(slab), 1);

@@ -49,8 +49,8 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
   const AddressRange wanted{request.address, request.address + request.length};
   switch (request.placement) {
     case Placement::kHint: {
-      const Result<AddressRange> hint =
-          area_ops::checked_range(align_down(request.address, kPageSize), request.length, Errno::kNoMem);
+      const Result<AddressRange> hint = area_ops::checked_range(
+          align_down(request.address, kPageSize), request.length, Errno::kNoMem);
       if (!hint.is_error() && !allocate_range_at(hint.value()).is_error()) return hint.value();
       break;
     }
@@ -100,14 +100,16 @@ Result<uint64_t> map_shared_fixed(Areas& areas, const MapRequest& request, AreaD
   }
   MemoryObject& object = *data.object();
   const uint64_t home = object.home_if_any();
-  if (home != 0 && home + data.offset == range.start && object.owns_home(data.offset, range.size())) {
+  if (home != 0 && home + data.offset == range.start &&
+      object.owns_home(data.offset, range.size())) {
     // Only mappings of this object can be there: they are replaced.
     TRY(areas.set.split(range));
     area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
                          page_map::Rights::kRevoke);
   } else {
     if (home != 0 && object.is_mapped_anywhere()) {
-      log_warn("mm: a shared object mapped at a second address ({:x}) is not supported yet", range.start);
+      log_warn("mm: a shared object mapped at a second address ({:x}) is not supported yet",
+               range.start);
       return Errno::kNoMem;
     }
     TRY(area_ops::claim(areas, range));
@@ -163,7 +165,8 @@ Result<void> claim(Areas& areas, AddressRange range) {
       const AddressRange gap{at, gap_end};
       result = taken.push(gap);
       if (!result.is_error()) result = allocate_range_at(gap);
-      if (result.is_error() && !taken.is_empty() && taken.last().start == gap.start) (void)taken.pop();
+      if (result.is_error() && !taken.is_empty() && taken.last().start == gap.start)
+        (void)taken.pop();
     }
     if (gap_end == range.end) break;
     at = it->value.end;
@@ -289,7 +292,8 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
     if (attempt == kRetries) return Errno::kNoMem;
     yield_task();
   }
-  if (request.populate && request.prot != Prot::kNone) populate({address, address + request.length});
+  if (request.populate && request.prot != Prot::kNone)
+    populate({address, address + request.length});
   return address;
 }
 

@@ -19,6 +19,7 @@
 #include <span>
 
 #include "libos/arch/memory.h"
+#include "libos/arch/prot.h"
 #include "libos/lib/function_ref.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
@@ -26,7 +27,6 @@
 #include "libos/lib/tree.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/data_transfer.h"
-#include "libos/arch/prot.h"
 
 namespace occlum {
 
@@ -36,7 +36,8 @@ class PageSource {
   // Fills the page at `index` (4 KiB units) whole; bytes beyond the end of the file are zero. Errors: kIo, ...
   virtual Result<void> read_page(uint64_t index, std::span<std::byte, 4096> page) = 0;
   // Writes back a dirty page; `size` is the object's size in bytes. Sources without a backing store are never asked.
-  virtual Result<void> write_page(uint64_t index, std::span<const std::byte, 4096> page, uint64_t size) = 0;
+  virtual Result<void> write_page(uint64_t index, std::span<const std::byte, 4096> page,
+                                  uint64_t size) = 0;
   // Pages of a source without a store (tmpfs, anonymous) start as zeroes and are never dropped.
   virtual bool has_store() const = 0;
 
@@ -51,8 +52,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
   static Result<RefPtr<MemoryObject>> create(PageSource* source, uint64_t size);
   ~MemoryObject();
 
-  uint64_t size() const;             // bytes
-  uint64_t resident_bytes() const;   // memory held, for st_blocks and statfs
+  uint64_t size() const;            // bytes
+  uint64_t resident_bytes() const;  // memory held, for st_blocks and statfs
 
   // Grows with zeroes, or shrinks: pages beyond are dropped and the tail of the last page zeroed. Mappings beyond the
   // end fault with SIGBUS from now on. Errors: kNoMem, kFBig.
@@ -91,8 +92,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
   Result<void> set_home(AddressRange range, uint64_t offset);
   // Gives up the home, if nobody maps it: its pages move to LibOS memory. kBusy when mapped, kAgain, kNoMem.
   Result<void> vacate_home();
-  uint64_t home_if_any() const;      // 0: none
-  bool owns_home(uint64_t offset, uint64_t length) const;   // whether that part of the home is ours
+  uint64_t home_if_any() const;                            // 0: none
+  bool owns_home(uint64_t offset, uint64_t length) const;  // whether that part of the home is ours
   bool is_mapped_anywhere() const;
 
   // Who maps which pages with which rights; the page table's rights are the union. `space` is an identity only.
@@ -126,8 +127,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
     State(PageSource* the_source, uint64_t the_size) : source(the_source), size(the_size) {}
     PageSource* source;
     uint64_t size;
-    uint64_t home_base = 0;           // linear address of page 0; may be before the window, even below 0
-    AddressRange window = {0, 0};     // linear addresses that the object owns
+    uint64_t home_base = 0;  // linear address of page 0; may be before the window, even below 0
+    AddressRange window = {0, 0};  // linear addresses that the object owns
     Vec<Mapping> mappings;
     Tree<uint64_t, Page> pages;
 

@@ -76,7 +76,8 @@ Result<void> MemoryObject::move_pages_out(State& state) {
 
 Result<void> MemoryObject::reserve_home(State& state, uint64_t bytes) {
   Result<AddressRange> range = allocate_range(home_size_for(bytes), kPageSize);
-  if (range.is_error()) range = allocate_range(align_up(std::max<uint64_t>(bytes, 1), kPageSize), kPageSize);
+  if (range.is_error())
+    range = allocate_range(align_up(std::max<uint64_t>(bytes, 1), kPageSize), kPageSize);
   const AddressRange window = TRY(std::move(range));
   if (Result<void> closed = page_map::close_kept(window); closed.is_error()) {
     free_range(window);
@@ -111,16 +112,16 @@ Result<uint64_t> MemoryObject::home(uint64_t minimum_size) {
     const uint64_t bytes = std::max(minimum_size, state.size);
     return state.window.start == state.home_base && state.window.size() >= bytes;
   };
-  const uint64_t known = state_.with([&](const State& state) {
-    return state.has_home() && covers(state) ? state.home_base : 0;
-  });
+  const uint64_t known = state_.with(
+      [&](const State& state) { return state.has_home() && covers(state) ? state.home_base : 0; });
   if (known != 0) return known;
   ObjectChange change(*this);
   return state_.with([&](State& state) -> Result<uint64_t> {
     const uint64_t bytes = std::max(minimum_size, state.size);
     if (state.has_home() && !covers(state) && !grow_window(state, bytes)) {
       if (!state.mappings.is_empty()) {
-        log_warn("mm: a shared mapping outgrew its home range while it is mapped: not supported yet");
+        log_warn(
+            "mm: a shared mapping outgrew its home range while it is mapped: not supported yet");
         return Errno::kNoMem;
       }
       TRY(move_pages_out(state));
@@ -237,7 +238,8 @@ void MemoryObject::cut_mappings(State& state, const void* space, uint64_t first,
   }
 }
 
-Result<void> MemoryObject::add_mapping(const void* space, uint64_t first, uint64_t pages, Prot prot) {
+Result<void> MemoryObject::add_mapping(const void* space, uint64_t first, uint64_t pages,
+                                       Prot prot) {
   if (has(prot, Prot::kWrite)) note_shared_writable();
   return state_.with([&](State& state) -> Result<void> {
     TRY(state.mappings.push({space, first, first + pages, effective_prot(prot)}));

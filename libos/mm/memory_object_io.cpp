@@ -49,8 +49,8 @@ Result<size_t> MemoryObject::read_chunk(uint64_t offset, DataSink& sink) {
   const size_t in_page = offset % kPageSize;
   const Chunk chunk = TRY(state_.with([&](State& state) -> Result<Chunk> {
     if (offset >= state.size) return Chunk{};
-    const size_t size = std::min({kPageSize - in_page, sink.remaining(),
-                                  static_cast<size_t>(state.size - offset)});
+    const size_t size =
+        std::min({kPageSize - in_page, sink.remaining(), static_cast<size_t>(state.size - offset)});
     const bool has_store = state.source != nullptr && state.source->has_store();
     if (!has_store && !state.pages.contains(index)) return Chunk{0, size, false};
     const Page* page = TRY(get_page(state, index, Content::kFill));
@@ -98,7 +98,8 @@ Result<size_t> MemoryObject::write_chunk(uint64_t offset, DataSource& source) {
     const uint64_t page_start = index * kPageSize;
     const bool whole = in_page == 0 && (size == kPageSize || offset + size >= state.size);
     const bool beyond = page_start >= state.size;
-    const Page* page = TRY(get_page(state, index, whole || beyond ? Content::kZero : Content::kFill));
+    const Page* page =
+        TRY(get_page(state, index, whole || beyond ? Content::kZero : Content::kFill));
     return Chunk{page->address + in_page, size, !is_accessible(state, index, *page)};
   }));
   const size_t before = source.transferred();

@@ -14,8 +14,8 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kBatch = 64;          // pages committed ahead at the frontier
-constexpr size_t kExactLists = 64;       // lists of runs of exactly 1..64 pages
+constexpr uint64_t kBatch = 64;     // pages committed ahead at the frontier
+constexpr size_t kExactLists = 64;  // lists of runs of exactly 1..64 pages
 constexpr size_t kLists = kExactLists + 40;
 
 // At the start of the first page of a free run; that page is always committed.
@@ -130,7 +130,8 @@ class FreeRuns {
 struct Allocator {
   FreeRuns runs;
   uint64_t frontier = 0;
-  uint64_t free_stacks = 0;  // the highest page of the first free stack; its first word is the next one
+  uint64_t free_stacks =
+      0;  // the highest page of the first free stack; its first word is the next one
 };
 
 constinit SpinLocked<Allocator> allocator(LockRank::kPageMap);
@@ -262,15 +263,16 @@ uint64_t trim_free_pages(uint64_t wanted) {
   uint64_t trimmed = 0;
   while (trimmed < wanted) {
     uint64_t pages = 0;
-    const uint64_t address =
-        allocator.with([&](Allocator& state) { return state.runs.take_largest(kSmallestRun, pages); });
+    const uint64_t address = allocator.with(
+        [&](Allocator& state) { return state.runs.take_largest(kSmallestRun, pages); });
     if (address == 0) break;
     const AddressRange run{address, address + pages * kPageSize};
     const uint64_t committed = page_map::present_pages(run);
     // The first page stays: it holds the node.
     const uint64_t gone = decommit_some({run.start + kPageSize, run.end}, wanted - trimmed);
     memory_counters.kernel_free_pages.fetch_sub(committed, std::memory_order_relaxed);
-    allocator.with([&](Allocator& state) { state.runs.put(address, pages, pages - committed + gone); });
+    allocator.with(
+        [&](Allocator& state) { state.runs.put(address, pages, pages - committed + gone); });
     if (gone == 0) break;
     trimmed += gone;
   }

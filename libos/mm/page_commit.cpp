@@ -111,7 +111,8 @@ Result<uint64_t> zero_page() {
   const uint64_t fresh = TRY(allocate_pages(1));
   zero_bytes(page_at(fresh));
   uint64_t expected = 0;
-  if (the_zero_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel)) return fresh;
+  if (the_zero_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel))
+    return fresh;
   free_pages(fresh, 1);
   return expected;
 }

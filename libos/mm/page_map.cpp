@@ -39,7 +39,8 @@ constinit SpinLocked<Arena> arena(LockRank::kPageMap);
 AddressRange span() {
   const AddressRange user = user_range();
   const AddressRange kernel = kernel_dynamic_range();
-  return {align_down(std::min(user.start, kernel.start), kTableSpan), std::max(user.end, kernel.end)};
+  return {align_down(std::min(user.start, kernel.start), kTableSpan),
+          std::max(user.end, kernel.end)};
 }
 
 constinit std::atomic<uint64_t> first_address = 0;

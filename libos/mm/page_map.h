@@ -21,10 +21,10 @@
 #include <cstdint>
 
 #include "libos/arch/memory.h"
+#include "libos/arch/prot.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/function_ref.h"
 #include "libos/lib/result.h"
-#include "libos/arch/prot.h"
 
 namespace occlum {
 
@@ -32,9 +32,7 @@ constexpr Prot kProtReadWrite = Prot::kRead | Prot::kWrite;
 constexpr Prot kProtAll = Prot::kRead | Prot::kWrite | Prot::kExec;
 constexpr Prot operator~(Prot a) { return static_cast<Prot>(~static_cast<uint8_t>(a) & 7); }
 // What x86 page tables make of it: writable or executable means readable.
-constexpr Prot effective_prot(Prot prot) {
-  return prot == Prot::kNone ? prot : prot | Prot::kRead;
-}
+constexpr Prot effective_prot(Prot prot) { return prot == Prot::kNone ? prot : prot | Prot::kRead; }
 
 // One descriptor, read at one moment.
 class PageState {
@@ -42,9 +40,10 @@ class PageState {
   constexpr explicit PageState(uint32_t bits) : bits_(bits) {}
 
   static constexpr uint32_t kCommitted = 1, kPresent = 2, kDirty = 4, kPending = 8;
-  static constexpr unsigned kEpcmShift = 4;         // EPCM rights, 0 when not committed
-  static constexpr unsigned kHostDeniedShift = 8;   // rights that the host page table lacks
-  static constexpr uint32_t kFreeRun = 1u << 12;    // first or last page of a free run of the page allocator
+  static constexpr unsigned kEpcmShift = 4;        // EPCM rights, 0 when not committed
+  static constexpr unsigned kHostDeniedShift = 8;  // rights that the host page table lacks
+  static constexpr uint32_t kFreeRun =
+      1u << 12;  // first or last page of a free run of the page allocator
 
   constexpr uint32_t bits() const { return bits_; }
   constexpr bool committed() const { return (bits_ & kCommitted) != 0; }
@@ -81,13 +80,15 @@ struct Chunk {
 static_assert(sizeof(Chunk) == kPageSize);
 
 // --- descriptors ---
-Chunk* find_chunk(uint64_t address);                 // null: every page of it is as at the start
-Result<void> create_chunks(AddressRange range);      // makes later changes in the range infallible; never sleeps
+Chunk* find_chunk(uint64_t address);  // null: every page of it is as at the start
+Result<void> create_chunks(
+    AddressRange range);  // makes later changes in the range infallible; never sleeps
 PageState state_of(uint64_t address);
-uint32_t& tag_of(uint64_t address);                  // the chunk must exist
+uint32_t& tag_of(uint64_t address);                           // the chunk must exist
 void update(uint64_t address, uint32_t set, uint32_t clear);  // the chunk must exist
 // Visits the pages whose chunk exists, in order; `visit` may change the descriptor.
-void for_each(AddressRange range, FunctionRef<void(uint64_t address, std::atomic<uint32_t>& state)> visit);
+void for_each(AddressRange range,
+              FunctionRef<void(uint64_t address, std::atomic<uint32_t>& state)> visit);
 // First address of the part of kernel_dynamic_range() that is not the page map's own.
 uint64_t kernel_pages_start();
 

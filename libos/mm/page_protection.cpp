@@ -65,9 +65,7 @@ namespace {
 
 // The host rights that give a page exactly `wanted`, once its EPCM has at least that: rights that the EPCM lacks are
 // granted as well, so that widening the EPCM later needs no host call.
-Prot host_target(Prot wanted, Prot epcm) {
-  return wanted == Prot::kNone ? wanted : wanted | ~epcm;
-}
+Prot host_target(Prot wanted, Prot epcm) { return wanted == Prot::kNone ? wanted : wanted | ~epcm; }
 
 // Brings the pages that `applies` to to the rights `wanted`. The host's rights come first: EMODPE needs access itself.
 Result<void> apply(AddressRange range, Prot wanted, FunctionRef<bool(PageState)> applies) {
@@ -125,7 +123,8 @@ Result<void> set_prot(AddressRange range, Prot prot) {
   if (has(wanted, Prot::kWrite)) {
     for_each(range, [](uint64_t, std::atomic<uint32_t>& bits) {
       const PageState state(bits.load(std::memory_order_relaxed));
-      if (state.present()) bits.store(state.with(PageState::kDirty).bits(), std::memory_order_release);
+      if (state.present())
+        bits.store(state.with(PageState::kDirty).bits(), std::memory_order_release);
     });
   }
   return {};

@@ -130,8 +130,7 @@ class FreeRanges {
 
  private:
   static uint64_t anonymous_base() {
-    return std::max(user_range().start,
-                    user_range().contains(kAnonymousBase) ? kAnonymousBase : 0);
+    return std::max(user_range().start, user_range().contains(kAnonymousBase) ? kAnonymousBase : 0);
   }
 
   Node spare() { return spare_.is_empty() ? Node() : spare_.extract(spare_.last()); }
@@ -203,7 +202,7 @@ Result<void> allocate_range_at(AddressRange range) {
 
 void free_range(AddressRange range) {
   ASSERT(range.start < range.end && is_aligned(range.start | range.end, kPageSize));
-  (void)put_nodes_by();   // a failure is harmless while some are left
+  (void)put_nodes_by();  // a failure is harmless while some are left
   ranges.with([&](FreeRanges& state) { state.add(range); });
 }
 

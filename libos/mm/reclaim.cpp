@@ -19,8 +19,9 @@ constexpr uint64_t kStep = 64 * 1024 * 1024;  // linear bytes looked at with one
 
 constinit std::atomic<uint64_t> margin_pages = 64 * 1024 * 1024 / kPageSize;
 constinit std::atomic<uint64_t> recent_peak = 0;  // pages, decaying
-constinit std::atomic<bool> busy = false;         // one trimmer at a time: the others have better things to do
-constinit std::atomic<uint64_t> cursor = 0;       // where the last one stopped
+constinit std::atomic<bool> busy =
+    false;  // one trimmer at a time: the others have better things to do
+constinit std::atomic<uint64_t> cursor = 0;  // where the last one stopped
 
 // Gives back the kept pages of one part of one free range.
 void give_back(AddressRange part) {

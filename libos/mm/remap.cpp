@@ -14,9 +14,9 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kSlackFrom = 1024 * 1024;           // moved areas of this size get room to grow
+constexpr uint64_t kSlackFrom = 1024 * 1024;  // moved areas of this size get room to grow
 constexpr uint64_t kLargestSlack = uint64_t{1} << 30;
-constexpr uint64_t kCopyPages = 64;                    // between preemption points
+constexpr uint64_t kCopyPages = 64;  // between preemption points
 
 struct Move {
   AddressRange from;
@@ -99,7 +99,8 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   if (node.is_error()) return give_up(node.error());
   area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
                        page_map::Rights::kLeave);
-  if (Result<void> closed = page_map::close_kept(to); closed.is_error()) return give_up(closed.error());
+  if (Result<void> closed = page_map::close_kept(to); closed.is_error())
+    return give_up(closed.error());
   const uint64_t kept = std::min(move.from.size(), move.new_length);
   if (Result<void> copied = copy_pages({move.from.start, move.from.start + kept}, to.start, prot);
       copied.is_error()) {

@@ -5,7 +5,6 @@
 
 #include "libos/arch/memory.h"
 #include "libos/lib/bits.h"
-#include "libos/arch/memory.h"
 
 namespace occlum {
 
@@ -30,7 +29,8 @@ MemoryTotals memory_totals() {
   const uint64_t limit = memory_limit();
   // Without a limit it is the host's memory that ends; programs size caches by this, so it is not the address space.
   constexpr uint64_t kUnlimited = uint64_t{16} << 30;
-  const uint64_t free_kept = bytes(memory_counters.user_kept_pages) + bytes(memory_counters.kernel_free_pages);
+  const uint64_t free_kept =
+      bytes(memory_counters.user_kept_pages) + bytes(memory_counters.kernel_free_pages);
   const uint64_t committed = bytes(memory_counters.committed_pages);
   const uint64_t used = committed > free_kept ? committed - free_kept : 0;
   const uint64_t total = limit != 0 ? limit : std::max(kUnlimited, used * 2);
@@ -43,7 +43,8 @@ MemoryTotals memory_totals() {
 namespace page_map {
 
 Result<void> charge(uint64_t pages, ChargedTo who) {
-  const uint64_t before = memory_counters.committed_pages.fetch_add(pages, std::memory_order_relaxed);
+  const uint64_t before =
+      memory_counters.committed_pages.fetch_add(pages, std::memory_order_relaxed);
   const uint64_t limit = limit_pages.load(std::memory_order_relaxed);
   const uint64_t margin = who == ChargedTo::kLibOs ? limit / 32 : 0;
   if (limit == 0 || before + pages <= limit + margin) return {};

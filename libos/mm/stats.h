@@ -9,21 +9,23 @@
 namespace occlum {
 
 struct MemoryCounters {
-  std::atomic<uint64_t> committed_pages = 0;     // EPC pages that the LibOS holds, its image excluded
-  std::atomic<uint64_t> user_present_pages = 0;  // of these: live pages of programs and mapped objects
-  std::atomic<uint64_t> user_kept_pages = 0;     // of these: freed pages of programs, kept for reuse
-  std::atomic<uint64_t> kernel_pages = 0;        // of these: the LibOS's own, free ones included
-  std::atomic<uint64_t> kernel_free_pages = 0;   // of these: free runs of the page allocator
-  std::atomic<uint64_t> metadata_pages = 0;      // of these: the page map's tables
-  std::atomic<uint64_t> heap_bytes = 0;          // of kernel pages: what the kernel heap has handed out
-  std::atomic<uint64_t> object_pages = 0;        // pages of page caches and shared memory, wherever they lie
-  std::atomic<uint64_t> faults = 0;              // page faults that were resolved
-  std::atomic<uint64_t> spurious_faults = 0;     // of these: nothing had to be done
+  std::atomic<uint64_t> committed_pages = 0;  // EPC pages that the LibOS holds, its image excluded
+  std::atomic<uint64_t> user_present_pages =
+      0;                                      // of these: live pages of programs and mapped objects
+  std::atomic<uint64_t> user_kept_pages = 0;  // of these: freed pages of programs, kept for reuse
+  std::atomic<uint64_t> kernel_pages = 0;     // of these: the LibOS's own, free ones included
+  std::atomic<uint64_t> kernel_free_pages = 0;  // of these: free runs of the page allocator
+  std::atomic<uint64_t> metadata_pages = 0;     // of these: the page map's tables
+  std::atomic<uint64_t> heap_bytes = 0;  // of kernel pages: what the kernel heap has handed out
+  std::atomic<uint64_t> object_pages =
+      0;                             // pages of page caches and shared memory, wherever they lie
+  std::atomic<uint64_t> faults = 0;  // page faults that were resolved
+  std::atomic<uint64_t> spurious_faults = 0;  // of these: nothing had to be done
   std::atomic<uint64_t> host_protect_calls = 0;
-  std::atomic<uint64_t> extend_calls = 0;        // EMODPE runs
-  std::atomic<uint64_t> commit_calls = 0;        // EACCEPT runs
-  std::atomic<uint64_t> commit_copies = 0;       // EACCEPTCOPY pages
-  std::atomic<uint64_t> decommitted_pages = 0;   // given back to the host
+  std::atomic<uint64_t> extend_calls = 0;       // EMODPE runs
+  std::atomic<uint64_t> commit_calls = 0;       // EACCEPT runs
+  std::atomic<uint64_t> commit_copies = 0;      // EACCEPTCOPY pages
+  std::atomic<uint64_t> decommitted_pages = 0;  // given back to the host
 };
 extern constinit MemoryCounters memory_counters;
 

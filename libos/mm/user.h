@@ -53,15 +53,20 @@ Result<String> copy_string_from_user(AddressSpace& memory, UserAddress from, siz
 // Atomic access to an aligned 32-bit word (futex). Errors: kFault; kInval when misaligned.
 Result<uint32_t> load_user_u32(AddressSpace& memory, UserAddress from);
 // Compare-exchange: returns the value found; it was stored if that equals `expected`.
-Result<uint32_t> compare_exchange_user_u32(AddressSpace& memory, UserAddress at, uint32_t expected, uint32_t desired);
+Result<uint32_t> compare_exchange_user_u32(AddressSpace& memory, UserAddress at, uint32_t expected,
+                                           uint32_t desired);
 
 template <typename T>
 concept UserData = std::is_trivially_copyable_v<T>;
 
 template <UserData T>
-std::span<std::byte, sizeof(T)> bytes_of(T& value) { return std::as_writable_bytes(std::span<T, 1>(&value, 1)); }
+std::span<std::byte, sizeof(T)> bytes_of(T& value) {
+  return std::as_writable_bytes(std::span<T, 1>(&value, 1));
+}
 template <UserData T>
-std::span<const std::byte, sizeof(T)> bytes_of(const T& value) { return std::as_bytes(std::span<const T, 1>(&value, 1)); }
+std::span<const std::byte, sizeof(T)> bytes_of(const T& value) {
+  return std::as_bytes(std::span<const T, 1>(&value, 1));
+}
 
 template <UserData T>
 class UserIn {
@@ -95,7 +100,9 @@ class UserOut {
   constexpr explicit UserOut(UserAddress at) : at_(at) {}
   constexpr bool is_null() const { return at_.is_null(); }
   constexpr UserAddress address() const { return at_; }
-  Result<void> write(const T& value) const { return copy_to_user(current_memory(), at_, bytes_of(value)); }
+  Result<void> write(const T& value) const {
+    return copy_to_user(current_memory(), at_, bytes_of(value));
+  }
   Result<void> write_at(size_t index, const T& value) const {
     return UserOut<T>(at_ + index * sizeof(T)).write(value);
   }
@@ -125,7 +132,9 @@ class UserString {
   constexpr bool is_null() const { return at_.is_null(); }
   // kPathMax with its NUL: kNameTooLong beyond. Errors: kFault.
   Result<String> read_path() const { return copy_string_from_user(current_memory(), at_, 4096); }
-  Result<String> read(size_t limit) const { return copy_string_from_user(current_memory(), at_, limit); }
+  Result<String> read(size_t limit) const {
+    return copy_string_from_user(current_memory(), at_, limit);
+  }
 
  private:
   UserAddress at_;

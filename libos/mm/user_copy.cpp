@@ -27,9 +27,12 @@ constexpr int kMostFaults = 64;
 
 constexpr Prot right_for(Access access) {
   switch (access) {
-    case Access::kRead: return Prot::kRead;
-    case Access::kWrite: return Prot::kRead | Prot::kWrite;
-    case Access::kExecute: return Prot::kRead | Prot::kExec;
+    case Access::kRead:
+      return Prot::kRead;
+    case Access::kWrite:
+      return Prot::kRead | Prot::kWrite;
+    case Access::kExecute:
+      return Prot::kRead | Prot::kExec;
   }
   return kProtAll;
 }
@@ -118,10 +121,9 @@ Result<void> copy_to_user(AddressSpace& memory, UserAddress to, std::span<const 
 }
 
 Result<void> zero_user(AddressSpace& memory, UserAddress to, size_t bytes) {
-  return memory.access(to.value(), bytes, Access::kWrite,
-                       [](uint64_t at, size_t part, uint64_t& fault) {
-                         return guarded_zero(at, part, fault);
-                       });
+  return memory.access(
+      to.value(), bytes, Access::kWrite,
+      [](uint64_t at, size_t part, uint64_t& fault) { return guarded_zero(at, part, fault); });
 }
 
 Result<String> copy_string_from_user(AddressSpace& memory, UserAddress from, size_t limit) {
@@ -150,10 +152,9 @@ Result<String> copy_string_from_user(AddressSpace& memory, UserAddress from, siz
 Result<uint32_t> load_user_u32(AddressSpace& memory, UserAddress from) {
   if (!is_aligned(from.value(), sizeof(uint32_t))) return Errno::kInval;
   uint32_t value = 0;
-  TRY(memory.access(from.value(), sizeof(value), Access::kRead,
-                    [&](uint64_t at, size_t, uint64_t& fault) {
-                      return guarded_load_u32(at, value, fault);
-                    }));
+  TRY(memory.access(
+      from.value(), sizeof(value), Access::kRead,
+      [&](uint64_t at, size_t, uint64_t& fault) { return guarded_load_u32(at, value, fault); }));
   return value;
 }
 

@@ -190,7 +190,8 @@ void check_entry_point(const BootConfig& config, const Found& program, const FsC
   // By what the name leads to, or by the name that was given: /bin may be a link to /usr/bin. A name with `..` says
   // nothing about where it leads.
   if (config.allows_entry(resolved.value().view())) return;
-  if (!has_parent_component(program.name.view()) && config.allows_entry(program.name.view())) return;
+  if (!has_parent_component(program.name.view()) && config.allows_entry(program.name.view()))
+    return;
   say("{}: not below any of the instance's entry points", program.name);
   shut_down(kNotExecutable);
 }
@@ -249,7 +250,8 @@ void kernel_main() {
   Result<RefPtr<FsContext>> root =
       mount_root(measured_config(), boot.writable_dirs, boot.cwd.view());
   if (root.is_error() && root.error() == Errno::kIo) {
-    say("the root image is damaged, cut short, or not the one of this enclave: build the instance again");
+    say("the root image is damaged, cut short, or not the one of this enclave: build the instance "
+        "again");
     shut_down(kStartFailed);
   }
   RefPtr<FsContext> fs = must(std::move(root), "mounting the root");

@@ -7,17 +7,17 @@
 #include "abi/host_call.h"
 #include "libos/arch/arch.h"
 #include "libos/arch/enclave/host_exit.h"
-#include "libos/sched/event_collector.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/tree.h"
+#include "libos/sched/event_collector.h"
 #include "libos/sched/scheduler.h"
 
 namespace occlum {
 namespace {
 
 constexpr uint64_t kEpollEdge = uint64_t{1} << 31;
-constexpr uint64_t kEpollAll = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x2000;   // IN PRI OUT ERR HUP RDHUP
+constexpr uint64_t kEpollAll = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x2000;  // IN PRI OUT ERR HUP RDHUP
 constexpr int kMaxSignal = 64;
 
 struct Watches {
@@ -39,7 +39,8 @@ uint64_t signal_words() { return boot_shared_memory(); }
 void dispatch(const abi::HostEvent& event) {
   watches.with([&](Watches& table) {
     HostWatch** watch = table.by_token.find(event.token);
-    if (watch != nullptr) (*watch)->queue().wake_all(static_cast<uint32_t>(event.events & kEpollAll));
+    if (watch != nullptr)
+      (*watch)->queue().wake_all(static_cast<uint32_t>(event.events & kEpollAll));
   });
 }
 
@@ -53,8 +54,8 @@ Result<OwnPtr<HostWatch>> HostWatch::create(int fd) {
     TRY(table.by_token.insert(watch->token_, watch.get()));
     return {};
   }));
-  const int64_t result = make_host_call(abi::HostCallNumber::kWatch, static_cast<uint64_t>(fd), watch->token_,
-                                        kEpollAll | kEpollEdge);
+  const int64_t result = make_host_call(abi::HostCallNumber::kWatch, static_cast<uint64_t>(fd),
+                                        watch->token_, kEpollAll | kEpollEdge);
   if (result < 0) {
     watches.with([&](Watches& table) { table.by_token.remove(watch->token_); });
     watch->token_ = 0;
@@ -102,8 +103,11 @@ void wait_for_host(Nanoseconds timeout, bool polls) {
 void collect_host_events(Nanoseconds timeout) { wait_for_host(timeout, true); }
 
 void deliver_host_signals() {
-  const auto generation = load_untrusted(signal_words() + offsetof(abi::VcpuShared, host_signal_generation));
-  if (generation.is_error() || generation.value() == seen_generation.load(std::memory_order_relaxed)) return;
+  const auto generation =
+      load_untrusted(signal_words() + offsetof(abi::VcpuShared, host_signal_generation));
+  if (generation.is_error() ||
+      generation.value() == seen_generation.load(std::memory_order_relaxed))
+    return;
   seen_generation.store(generation.value(), std::memory_order_relaxed);
   for (int signal = 1; signal <= kMaxSignal; ++signal) {
     const uint64_t at = signal_words() + offsetof(abi::VcpuShared, host_signal_counts) +
@@ -111,7 +115,8 @@ void deliver_host_signals() {
     const auto count = load_untrusted(at);
     if (count.is_error()) return;
     const bool is_new = seen_signals.with([&](SeenSignals& seen) {
-      return std::exchange(seen.counts[static_cast<size_t>(signal)], count.value()) != count.value();
+      return std::exchange(seen.counts[static_cast<size_t>(signal)], count.value()) !=
+             count.value();
     });
     if (is_new) on_host_signal(signal);
   }

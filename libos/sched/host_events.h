@@ -19,7 +19,7 @@ class HostWatch {
   static Result<OwnPtr<HostWatch>> create(int fd);
   HostWatch() = default;  // watches nothing: use create()
   HostWatch(const HostWatch&) = delete;
-  ~HostWatch();           // unregisters
+  ~HostWatch();  // unregisters
 
   WaitQueue& queue() { return queue_; }
 

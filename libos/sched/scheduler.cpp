@@ -17,19 +17,19 @@
 #include "libos/arch/enclave/host_exit.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/enclave/xstate.h"
-#include "libos/sched/event_collector.h"
+#include "libos/arch/vcpus.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/log.h"
+#include "libos/sched/event_collector.h"
 #include "libos/sched/timer.h"
 #include "libos/sched/timer_queue.h"
-#include "libos/arch/vcpus.h"
 
 namespace occlum {
 namespace {
 
 extern "C" void switch_stack(uint64_t* save_here, uint64_t new_stack);
 
-constexpr Nanoseconds kIdleSpin = 50'000;   // ns; a sleep and a wake cost about as much
+constexpr Nanoseconds kIdleSpin = 50'000;  // ns; a sleep and a wake cost about as much
 
 enum class After : uint8_t { kNothing, kPark, kYield, kBury };
 
@@ -86,7 +86,8 @@ class Scheduler {
 
   static void wake_if_parked(Task& task) {
     Task::State expected = Task::State::kParked;
-    if (task.state_.compare_exchange_strong(expected, Task::State::kRunnable, std::memory_order_seq_cst)) {
+    if (task.state_.compare_exchange_strong(expected, Task::State::kRunnable,
+                                            std::memory_order_seq_cst)) {
       enqueue(task);
     }
   }
@@ -95,7 +96,8 @@ class Scheduler {
   static void interrupt(Task& task) {
     unpark(task);
     VcpuBlock* vcpu = vcpu_block(task.vcpu_);
-    if (task.state_.load(std::memory_order_seq_cst) != Task::State::kRunning || vcpu == nullptr) return;
+    if (task.state_.load(std::memory_order_seq_cst) != Task::State::kRunning || vcpu == nullptr)
+      return;
     vcpu->work.fetch_or(kWorkInterrupt, std::memory_order_release);
     if (vcpu != &this_vcpu()) request_tick(*vcpu);
   }
@@ -114,7 +116,8 @@ class Scheduler {
 
   static bool needs_tick() {
     return queued.load(std::memory_order_relaxed) != 0 || timer_queue().next_deadline() != kNever ||
-           (host_watches.load(std::memory_order_relaxed) != 0 && !poller_sleeps.load(std::memory_order_relaxed));
+           (host_watches.load(std::memory_order_relaxed) != 0 &&
+            !poller_sleeps.load(std::memory_order_relaxed));
   }
 
   static void install(VcpuBlock& vcpu, Task& task) {
@@ -138,7 +141,8 @@ class Scheduler {
     if (next == nullptr && after == After::kYield) return;
     VcpuState& state = this_state();
     stash_xstate(task.context_);
-    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() - task.slice_start_.load(std::memory_order_relaxed),
+    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() -
+                             task.slice_start_.load(std::memory_order_relaxed),
                          std::memory_order_relaxed);
     task.last_seen_ns_ = vcpu.last_ns;
     state.left = &task;
@@ -193,7 +197,9 @@ class Scheduler {
     };
     assert_may_sleep();
     Task& task = current_task();
-    const auto interrupted = [&] { return interruptible == Interruptible::kYes && task.has_interrupt(); };
+    const auto interrupted = [&] {
+      return interruptible == Interruptible::kYes && task.has_interrupt();
+    };
     if (task.permit_.exchange(0, std::memory_order_seq_cst) != 0) {
       return interrupted() ? ParkResult::kInterrupted : ParkResult::kUnparked;
     }
@@ -207,7 +213,8 @@ class Scheduler {
     if (deadline != kNever) alarm.cancel();
     task.permit_.store(0, std::memory_order_seq_cst);
     if (interrupted()) return ParkResult::kInterrupted;
-    return alarm.rang.load(std::memory_order_acquire) ? ParkResult::kTimedOut : ParkResult::kUnparked;
+    return alarm.rang.load(std::memory_order_acquire) ? ParkResult::kTimedOut
+                                                      : ParkResult::kUnparked;
   }
 
   // A dead task's last reference may free much: not on the way between two tasks, but in idle().
@@ -310,7 +317,9 @@ Task& current_task() { return *this_vcpu().current; }
 
 void start_task(RefPtr<Task> task) { Scheduler::enqueue(*task.leak()); }
 
-ParkResult park(Nanoseconds deadline, Interruptible interruptible) { return Scheduler::park(deadline, interruptible); }
+ParkResult park(Nanoseconds deadline, Interruptible interruptible) {
+  return Scheduler::park(deadline, interruptible);
+}
 
 void yield_task() {
   timer_queue().expire(machine_monotonic_ns());
@@ -345,7 +354,8 @@ void start_scheduler() {
     void run() override { kernel_main(); }
   };
   auto task = make_ref<InitTask>();
-  if (task.is_error() || task.value()->context().create().is_error()) panic("no memory for the first task");
+  if (task.is_error() || task.value()->context().create().is_error())
+    panic("no memory for the first task");
   start_task(task.release_value());
   Scheduler::idle();
 }

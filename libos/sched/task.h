@@ -51,16 +51,16 @@ class Task : public RefCounted<Task> {
 
   ListNode run_node_;
   TaskContext context_;
-  std::atomic<uint32_t> permit_{0};     // 1: a remembered wake-up
+  std::atomic<uint32_t> permit_{0};  // 1: a remembered wake-up
   std::atomic<State> state_{State::kNew};
   std::atomic<uint64_t> cpu_time_{0};
   std::atomic<uint64_t> slice_start_{0};
-  uint64_t affinity_ = UINT64_MAX;      // bit n: may run on vCPU n
-  uint32_t vcpu_ = 0;                   // where it ran last
-  uint64_t last_seen_ns_ = 0;           // the clock when it left its last vCPU
+  uint64_t affinity_ = UINT64_MAX;  // bit n: may run on vCPU n
+  uint32_t vcpu_ = 0;               // where it ran last
+  uint64_t last_seen_ns_ = 0;       // the clock when it left its last vCPU
 
  public:
-  LockRankStack lock_ranks;             // the locks that the task holds (debug builds check their order)
+  LockRankStack lock_ranks;  // the locks that the task holds (debug builds check their order)
   // sched_setaffinity(2)'s mask, over vCPUs.
   uint64_t affinity() const { return affinity_; }
   void set_affinity(uint64_t mask) { affinity_ = mask; }

@@ -21,7 +21,7 @@ class TimerQueue {
  private:
   struct Heap {
     Timer* root = nullptr;
-    Timer* running = nullptr;   // the one whose expired() is being called
+    Timer* running = nullptr;  // the one whose expired() is being called
   };
   static Timer* meld(Timer* a, Timer* b);
   static Timer* merge_children(Timer* first);

@@ -41,8 +41,8 @@ class WaitQueue {
   WaitQueue(const WaitQueue&) = delete;
   WaitQueue& operator=(const WaitQueue&) = delete;
 
-  void add(Waiter& waiter);      // FIFO
-  void remove(Waiter& waiter);   // harmless when it has left already
+  void add(Waiter& waiter);                     // FIFO
+  void remove(Waiter& waiter);                  // harmless when it has left already
   bool wake_one(uint32_t events = UINT32_MAX);  // true: somebody consumed it
   void wake_all(uint32_t events = UINT32_MAX);
   bool empty() const;

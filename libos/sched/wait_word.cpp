@@ -15,7 +15,7 @@ struct WordWaiter {
   Task& task;
   const std::atomic<uint32_t>& word;
   ListNode node = {};
-  bool queued = true;   // under the bucket's lock
+  bool queued = true;  // under the bucket's lock
 };
 
 using Waiters = IntrusiveList<WordWaiter, &WordWaiter::node>;

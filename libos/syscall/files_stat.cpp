@@ -208,7 +208,8 @@ Result<long> get_entries(Thread& self, Fd fd, UserAddress out, size_t size, Dire
   const uint64_t before = TRY(file->seek(0, Whence::kCur));
   TRY(file->read_entries([&](const DirectoryEntry& entry) { return writer.add(entry); }));
   if (writer.is_too_small()) return Errno::kInval;
-  if (const Result<void> copied = copy_to_user(self.memory(), out, writer.written()); copied.is_error()) {
+  if (const Result<void> copied = copy_to_user(self.memory(), out, writer.written());
+      copied.is_error()) {
     // The entries were not read.
     TRY(file->seek(static_cast<int64_t>(before), Whence::kSet));
     return copied.error();

@@ -64,6 +64,7 @@ static_assert(sizeof(UtimeBuffer) == 16);
 
 // The AT_* flags of the calls that take a directory descriptor.
 constexpr uint32_t kAtSymlinkNoFollow = 0x100, kAtRemoveDir = 0x200, kAtEffectiveAccess = 0x200,
-                   kAtSymlinkFollow = 0x400, kAtNoAutomount = 0x800, kAtEmptyPath = 0x1000, kAtStatxMask = 0x6000;
+                   kAtSymlinkFollow = 0x400, kAtNoAutomount = 0x800, kAtEmptyPath = 0x1000,
+                   kAtStatxMask = 0x6000;
 
 }  // namespace occlum

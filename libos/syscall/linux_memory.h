@@ -5,12 +5,12 @@
 
 namespace occlum {
 
-constexpr uint32_t kMapShared = 0x01, kMapPrivate = 0x02, kMapSharedValidate = 0x03, kMapType = 0x0f,
-                   kMapFixed = 0x10, kMapAnonymous = 0x20, kMap32Bit = 0x40, kMapGrowsDown = 0x100,
-                   kMapDenyWrite = 0x800, kMapExecutable = 0x1000, kMapLocked = 0x2000,
-                   kMapNoReserve = 0x4000, kMapPopulate = 0x8000, kMapNonBlock = 0x10000,
-                   kMapStack = 0x20000, kMapHugeTlb = 0x40000, kMapSync = 0x80000,
-                   kMapFixedNoReplace = 0x100000;
+constexpr uint32_t kMapShared = 0x01, kMapPrivate = 0x02, kMapSharedValidate = 0x03,
+                   kMapType = 0x0f, kMapFixed = 0x10, kMapAnonymous = 0x20, kMap32Bit = 0x40,
+                   kMapGrowsDown = 0x100, kMapDenyWrite = 0x800, kMapExecutable = 0x1000,
+                   kMapLocked = 0x2000, kMapNoReserve = 0x4000, kMapPopulate = 0x8000,
+                   kMapNonBlock = 0x10000, kMapStack = 0x20000, kMapHugeTlb = 0x40000,
+                   kMapSync = 0x80000, kMapFixedNoReplace = 0x100000;
 // What MAP_SHARED_VALIDATE accepts.
 constexpr uint32_t kMapKnown = kMapType | kMapFixed | kMapAnonymous | kMap32Bit | kMapGrowsDown |
                                kMapDenyWrite | kMapExecutable | kMapLocked | kMapNoReserve |

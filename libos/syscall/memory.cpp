@@ -21,7 +21,8 @@ Result<void> check_limits(Thread& self, uint64_t more, bool is_data) {
     const uint64_t limit = limits[resource].soft;
     return limit != kRlimInfinity && (more > limit || mapped > limit - more);
   };
-  if (exceeds(Resource::kAddressSpace) || (is_data && exceeds(Resource::kData))) return Errno::kNoMem;
+  if (exceeds(Resource::kAddressSpace) || (is_data && exceeds(Resource::kData)))
+    return Errno::kNoMem;
   return {};
 }
 
@@ -31,7 +32,8 @@ Placement placement_of(uint32_t flags, UserAddress address) {
   return address.is_null() ? Placement::kAnywhere : Placement::kHint;
 }
 
-Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint64_t offset, size_t length) {
+Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint64_t offset,
+                            size_t length) {
   const bool shared = (flags & kMapType) != kMapPrivate;
   if ((flags & kMapAnonymous) != 0) {
     MapSource source;
@@ -45,7 +47,8 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
 
 // MAP_32BIT: the second gigabyte, as Linux has it.
 Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
-  constexpr uint64_t kStart = uint64_t{1} << 30, kEnd = uint64_t{2} << 30, kStep = uint64_t{1} << 20;
+  constexpr uint64_t kStart = uint64_t{1} << 30, kEnd = uint64_t{2} << 30,
+                     kStep = uint64_t{1} << 20;
   const uint64_t length = align_up(wanted.length, kPageSize);
   for (uint64_t at = kStart; length <= kEnd && at <= kEnd - length; at += align_up(length, kStep)) {
     MapRequest request;
@@ -67,8 +70,8 @@ Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
 
 }  // namespace
 
-Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot, int flag_word, Fd fd,
-                      uint64_t offset) {
+Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot, int flag_word,
+                      Fd fd, uint64_t offset) {
   const auto flags = static_cast<uint32_t>(flag_word);
   const uint32_t type = flags & kMapType;
   if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate) return Errno::kInval;
@@ -114,10 +117,11 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
   return done(self.memory().protect(start, length, prot_of(prot)));
 }
 
-Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, size_t new_size, int flag_word,
-                        UserAddress new_address) {
+Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, size_t new_size,
+                        int flag_word, UserAddress new_address) {
   const auto flags = static_cast<uint32_t>(flag_word);
-  if ((flags & ~(kMremapMayMove | kMremapFixed)) != 0) return Errno::kInval;  // MREMAP_DONTUNMAP, too
+  if ((flags & ~(kMremapMayMove | kMremapFixed)) != 0)
+    return Errno::kInval;  // MREMAP_DONTUNMAP, too
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
   if (fixed && !may_move) return Errno::kInval;

@@ -20,7 +20,8 @@ Result<long> lock_range(AddressSpace& memory, uint64_t address, size_t length, b
   if (!end) return Errno::kInval;
   TRY(memory.check_mapped(start, *end - start));
   // Pages that cannot be read stay as they are: mlock(2) on PROT_NONE memory is what ENOMEM is for.
-  if (populate && memory.advise(start, *end - start, kAdvisePopulateRead).is_error()) return Errno::kNoMem;
+  if (populate && memory.advise(start, *end - start, kAdvisePopulateRead).is_error())
+    return Errno::kNoMem;
   return 0L;
 }
 

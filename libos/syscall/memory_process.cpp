@@ -47,8 +47,9 @@ struct Cursor {
 
 enum class Direction { kFromThem, kToThem };
 
-Result<long> transfer(Thread& self, Pid pid, UserAddress local, size_t local_count, UserAddress remote,
-                      size_t remote_count, uint64_t flags, Direction direction) {
+Result<long> transfer(Thread& self, Pid pid, UserAddress local, size_t local_count,
+                      UserAddress remote, size_t remote_count, uint64_t flags,
+                      Direction direction) {
   if (flags != 0) return Errno::kInval;
   const Vec<UserSegment> ours = TRY(read_iovec(local, local_count));
   const Vec<UserSegment> theirs = TRY(read_iovec(remote, remote_count));

@@ -36,7 +36,8 @@ Result<uint32_t> socket_flags(uint32_t type) {
 
 // Stores an address with its size as accept(2) and the like do: what does not fit is cut off, the
 // size is the real one.
-Result<void> store_required_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
+Result<void> store_required_address(const SocketAddress& address, UserAddress to,
+                                    UserInOut<uint32_t> size) {
   const auto room = static_cast<int32_t>(TRY(size.read()));
   if (room < 0) return Errno::kInval;
   const std::span<const std::byte> bytes = address.bytes();

@@ -47,13 +47,13 @@ constexpr size_t kXsaveBytes = 4096;
 
 // One crossing, on the host's stack; enter.S knows the offsets.
 struct alignas(64) Crossing {
-  uint8_t host_xstate[kXsaveBytes];   // 0
-  uint8_t in_xstate[kXsaveBytes];     // 4096
-  uint8_t out_xstate[kXsaveBytes];    // 8192
-  Registers in;                       // 12288
-  Registers out;                      // 12424
-  uint64_t features;                  // 12560: what XSAVE and XRSTOR of the above cover
-  sgx_enclave_run* run;               // 12568
+  uint8_t host_xstate[kXsaveBytes];  // 0
+  uint8_t in_xstate[kXsaveBytes];    // 4096
+  uint8_t out_xstate[kXsaveBytes];   // 8192
+  Registers in;                      // 12288
+  Registers out;                     // 12424
+  uint64_t features;                 // 12560: what XSAVE and XRSTOR of the above cover
+  sgx_enclave_run* run;              // 12568
 };
 static_assert(offsetof(Crossing, in) == 12288 && offsetof(Crossing, out) == 12424);
 static_assert(offsetof(Crossing, features) == 12560 && sizeof(Crossing) == 12608);
@@ -69,35 +69,37 @@ struct Settings {
 extern Settings settings;
 
 struct Counts {
-  std::atomic<uint64_t> entries{0}, exits{0}, exceptions{0}, ticks{0}, leaks{0}, replaced{0}, corrupted{0}, skipped{0},
-      steps{0}, rounds{0}, pointers{0};
+  std::atomic<uint64_t> entries{0}, exits{0}, exceptions{0}, ticks{0}, leaks{0}, replaced{0},
+      corrupted{0}, skipped{0}, steps{0}, rounds{0}, pointers{0};
 };
 extern Counts counts;
 
 // A word of the pattern that test programs fill their registers with.
 constexpr uint32_t kPattern = 0xe7c0ffee;
 
-uint64_t random_number();            // of the calling thread, from the seed
+uint64_t random_number();  // of the calling thread, from the seed
 bool one_in_thousand(uint64_t permille);
 
 // Prints what leaked, or was not as it must be, and counts it.
 void complain(const char* where, const char* what, uint64_t value = 0);
 
 // inspect.cpp
-void prepare_inspection();   // once, while CPUID is still the processor's
+void prepare_inspection();  // once, while CPUID is still the processor's
 void fill_hostile(Crossing& crossing);
 void inspect_exit(const Crossing& crossing, uint64_t target, uint64_t aep);
 void inspect_exit_vectors(const Crossing& crossing, const uint8_t* own);
+void inspect_shared_memory(const void* shared);
 void inspect_asynchronous_exit(const void* ucontext, uint64_t tcs);
 
 // host_calls.cpp
-void before_host_call(abi::VcpuShared& shared);   // the enclave has left; the runtime has not looked yet
-void after_host_call(abi::VcpuShared& shared);    // the runtime has answered
+void before_host_call(
+    abi::VcpuShared& shared);  // the enclave has left; the runtime has not looked yet
+void after_host_call(abi::VcpuShared& shared);  // the runtime has answered
 void start_flipping(uint8_t* shared, uint64_t vcpus);
 void replace_boot_parameter(abi::BootParameters& boot, const std::string& field_and_value);
 
 // ticks.cpp
-void note_thread();                   // the calling thread is a vCPU's
+void note_thread();  // the calling thread is a vCPU's
 void start_ticks(int signal);
 void begin_steps(int signal);
 void next_step_round();

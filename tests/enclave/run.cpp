@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -28,8 +29,8 @@ Counts counts;
 namespace {
 
 extern "C" {
-int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function, unsigned long r8,
-                  unsigned long r9, sgx_enclave_run* run);
+int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+                  unsigned long r8, unsigned long r9, sgx_enclave_run* run);
 extern const char hostile_aep[], hostile_after[], hostile_exception[];
 }
 
@@ -45,7 +46,8 @@ std::atomic<uint64_t> thread_number{0};
 
 thread_local uint64_t random_state = 0;
 thread_local abi::VcpuShared* shared = nullptr;
-thread_local int interrupted = 0;        // asynchronous exits that have not been resumed: 1 means phase 1 is what is entered
+thread_local int interrupted =
+    0;  // asynchronous exits that have not been resumed: 1 means phase 1 is what is entered
 // What the vector registers held at the last EENTER: an exception in the LibOS brings it back after other entries.
 thread_local uint8_t own_xstate[kXsaveBytes];
 thread_local bool call_pending = false;  // the runtime serves a call of the enclave
@@ -89,21 +91,27 @@ void write_report() {
   if (stepping()) next_step_round();
   FILE* file = fopen(settings.report.c_str(), "w");
   if (file == nullptr) return;
-  fprintf(file,
-          "{\"entries\": %lu, \"exits\": %lu, \"exceptions\": %lu, \"ticks\": %lu, \"leaks\": %lu, \"replaced\": %lu, "
-          "\"corrupted\": %lu, \"skipped\": %lu, \"steps\": %lu, \"rounds\": %lu, \"pointers\": %lu}\n",
-          counts.entries.load(), counts.exits.load(), counts.exceptions.load(), counts.ticks.load(),
-          counts.leaks.load(), counts.replaced.load(), counts.corrupted.load(), counts.skipped.load(),
-          counts.steps.load(), counts.rounds.load(), counts.pointers.load());
+  fprintf(
+      file,
+      "{\"entries\": %lu, \"exits\": %lu, \"exceptions\": %lu, \"ticks\": %lu, \"leaks\": %lu, "
+      "\"replaced\": %lu, "
+      "\"corrupted\": %lu, \"skipped\": %lu, \"steps\": %lu, \"rounds\": %lu, \"pointers\": %lu}\n",
+      counts.entries.load(), counts.exits.load(), counts.exceptions.load(), counts.ticks.load(),
+      counts.leaks.load(), counts.replaced.load(), counts.corrupted.load(), counts.skipped.load(),
+      counts.steps.load(), counts.rounds.load(), counts.pointers.load());
   fclose(file);
 }
 
 // The program under steps says where they begin and end, by what it prints.
 void look_for_marks(const abi::HostCallFrame& frame) {
-  if (settings.steps.empty() || frame.number != static_cast<uint64_t>(abi::HostCallNumber::kSystemCall)) return;
-  const bool writes = frame.args[0] == SYS_write && frame.args[1] == 1;
-  if (!writes && !stepping()) return;
-  const std::string_view text(reinterpret_cast<const char*>(frame.args[2]), writes ? frame.args[3] : 0);
+  if (settings.steps.empty() ||
+      frame.number != static_cast<uint64_t>(abi::HostCallNumber::kSystemCall))
+    return;
+  std::string_view text;
+  if (frame.args[0] == SYS_pwritev2 && frame.args[1] == 1 && frame.args[3] == 1) {
+    const auto& vector = *reinterpret_cast<const iovec*>(frame.args[2]);
+    text = {static_cast<const char*>(vector.iov_base), vector.iov_len};
+  }
   if (text.find("STEP BEGIN") != text.npos) begin_steps(tick_signal);
   if (stepping() && text.find("STEP NEXT") != text.npos) next_step_round();
 }
@@ -125,16 +133,19 @@ extern "C" void hostile_left(Crossing* crossing) {
   counts.exits++;
   if (settings.inspect) {
     inspect_exit(*crossing, label(hostile_after), label(hostile_aep));
-    inspect_exit_vectors(*crossing, settings.entry ? (interrupted == 0 ? own_xstate : crossing->in_xstate) : nullptr);
+    inspect_exit_vectors(*crossing, settings.entry
+                                        ? (interrupted == 0 ? own_xstate : crossing->in_xstate)
+                                        : nullptr);
   }
   if (interrupted != 0) return;
+  if (settings.inspect) inspect_shared_memory(shared);
   call_pending = true;
   look_for_marks(shared->frame);
   before_host_call(*shared);
 }
 
-int enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function, unsigned long r8,
-          unsigned long r9, sgx_enclave_run* run) {
+int enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
+          unsigned long r8, unsigned long r9, sgx_enclave_run* run) {
   if (shared == nullptr) {
     static std::atomic<uint32_t> vcpus{0};
     shared = reinterpret_cast<abi::VcpuShared*>(shared_memory + vcpus++ * abi::kVcpuSharedSize);
@@ -179,7 +190,8 @@ void on_exception(int signal, siginfo_t*, void* raw) {
 
 void on_tick(int signal, siginfo_t* info, void* raw) {
   const auto& context = *static_cast<ucontext_t*>(raw);
-  const bool in_enclave = at_aep(context) && context.uc_mcontext.gregs[REG_RAX] == static_cast<greg_t>(kEresume);
+  const bool in_enclave =
+      at_aep(context) && context.uc_mcontext.gregs[REG_RAX] == static_cast<greg_t>(kEresume);
   if (in_enclave) {
     ++interrupted;
     counts.ticks++;
@@ -204,17 +216,21 @@ int set_action(int signal, const struct ::sigaction* action, struct ::sigaction*
 }  // namespace
 
 uint64_t random_number() {
-  if (random_state == 0) random_state = settings.seed * 0x9e3779b97f4a7c15 + thread_number++ * 0xd1b54a32d192ed03 + 1;
+  if (random_state == 0)
+    random_state = settings.seed * 0x9e3779b97f4a7c15 + thread_number++ * 0xd1b54a32d192ed03 + 1;
   uint64_t z = (random_state += 0x9e3779b97f4a7c15);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
   z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
   return z ^ (z >> 31);
 }
 
-bool one_in_thousand(uint64_t permille) { return permille != 0 && random_number() % 1000 < permille; }
+bool one_in_thousand(uint64_t permille) {
+  return permille != 0 && random_number() % 1000 < permille;
+}
 
 void complain(const char* where, const char* what, uint64_t value) {
-  if (counts.leaks++ < kMaxComplaints) fprintf(stderr, "hostile: %s: %s (%#lx)\n", where, what, value);
+  if (counts.leaks++ < kMaxComplaints)
+    fprintf(stderr, "hostile: %s: %s (%#lx)\n", where, what, value);
 }
 
 }  // namespace hostile
@@ -225,7 +241,8 @@ std::expected<int, std::string> run(const RunOptions& given) {
   using namespace hostile;
   RunOptions options = given;
   const std::string prefix = std::string(kVariable) + "=";
-  std::erase_if(options.env, [&](const std::string& variable) { return variable.starts_with(prefix); });
+  std::erase_if(options.env,
+                [&](const std::string& variable) { return variable.starts_with(prefix); });
   if (const char* text = getenv(kVariable)) read_settings(text);
   const unsigned vcpus = options.vcpus == 0 ? 2 : options.vcpus;
   prepare_inspection();
@@ -248,7 +265,7 @@ std::expected<int, std::string> run(const RunOptions& given) {
   auto enclave = Enclave::load(device, options.enclave_image);
   if (!enclave) return std::unexpected(enclave.error());
   for (const int signal : {SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGSYS}) {
-    struct ::sigaction action {};
+    struct ::sigaction action{};
     action.sa_sigaction = on_exception;
     action.sa_flags = SA_SIGINFO;
     emulator::sigaction(signal, &action, nullptr);

@@ -30,7 +30,8 @@ void start_ticks(int signal) {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     while (true) {
-      const timespec moment{.tv_sec = 0, .tv_nsec = static_cast<long>(random_number() % (settings.ticks * 1000))};
+      const timespec moment{
+          .tv_sec = 0, .tv_nsec = static_cast<long>(random_number() % (settings.ticks * 1000))};
       nanosleep(&moment, nullptr);
       const std::lock_guard guard(threads_lock);
       if (!threads.empty()) pthread_kill(threads[random_number() % threads.size()], signal);

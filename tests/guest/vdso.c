@@ -36,7 +36,8 @@ static void* find(const char* name) {
     value = (value ^ (value >> 24 & 0xf0)) & 0x0fffffff;
   }
   for (uint32_t i = hash[2 + value % hash[0]]; i != 0; i = hash[2 + hash[0] + i]) {
-    if (strcmp(strings + symbols[i].st_name, name) != 0 || symbols[i].st_shndx == SHN_UNDEF) continue;
+    if (strcmp(strings + symbols[i].st_name, name) != 0 || symbols[i].st_shndx == SHN_UNDEF)
+      continue;
     CHECK_EQ(ELF64_ST_TYPE(symbols[i].st_info), STT_FUNC);
     CHECK_STR(version_of(i), "LINUX_2.6");
     return (char*)vdso + symbols[i].st_value;
@@ -54,7 +55,8 @@ CASE(is_an_elf_file_with_the_functions) {
   const ElfW(Dyn)* dynamic = NULL;
   int loads = 0;
   for (int i = 0; i < vdso->e_phnum; i++) {
-    if (headers[i].p_type == PT_DYNAMIC) dynamic = (const void*)((const char*)vdso + headers[i].p_offset);
+    if (headers[i].p_type == PT_DYNAMIC)
+      dynamic = (const void*)((const char*)vdso + headers[i].p_offset);
     if (headers[i].p_type != PT_LOAD) continue;
     CHECK_EQ(headers[i].p_flags, PF_R | PF_X);
     loads++;
@@ -71,7 +73,8 @@ CASE(is_an_elf_file_with_the_functions) {
     if (dynamic->d_tag == DT_VERDEF) definitions = at;
     if (dynamic->d_tag == DT_SONAME) soname = dynamic->d_un.d_val;
   }
-  REQUIRE(strings != NULL && symbols != NULL && hash != NULL && versions != NULL && definitions != NULL);
+  REQUIRE(strings != NULL && symbols != NULL && hash != NULL && versions != NULL &&
+          definitions != NULL);
   CHECK_STR(strings + soname, "linux-vdso.so.1");
   vdso_gettime = find("__vdso_clock_gettime");
   vdso_gettimeofday = find("__vdso_gettimeofday");
@@ -116,10 +119,12 @@ static int64_t by_vdso(int clock) {
 
 CASE(clocks_agree_with_the_system_call) {
   REQUIRE(vdso_gettime != NULL);
-  static const int clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW};
+  static const int clocks[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME,
+                               CLOCK_MONOTONIC_RAW};
   for (int c = 0; c < 4; c++) {
     for (int i = 0; i < 1000; i++) {
-      int64_t before = by_syscall(clocks[c]), now = by_vdso(clocks[c]), after = by_syscall(clocks[c]);
+      int64_t before = by_syscall(clocks[c]), now = by_vdso(clocks[c]),
+              after = by_syscall(clocks[c]);
       CHECK(before <= now);
       CHECK(now <= after);
     }

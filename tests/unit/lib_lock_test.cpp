@@ -53,9 +53,7 @@ TYPED_TEST(LockTest, WithBothInEitherOrder) {
 TYPED_TEST(LockTest, NestingInRankOrder) {
   TypeParam outer{LockRank::kProcess, 1};
   TypeParam inner{LockRank::kPipe, 2};
-  outer.with([&](int&) {
-    inner.with([&](int&) { EXPECT_EQ(current_lock_ranks().held(), 2u); });
-  });
+  outer.with([&](int&) { inner.with([&](int&) { EXPECT_EQ(current_lock_ranks().held(), 2u); }); });
 }
 
 TYPED_TEST(LockTest, WrongOrderDies) {

@@ -34,12 +34,12 @@ std::vector<unsigned char> random_vector(std::size_t size, unsigned seed) {
 TEST(MemoryFunctions, MoveMatchesTheDefinition) {
   constexpr std::size_t kBase = 700;
   for (std::size_t count = 0; count < 600; count += count < 300 ? 1 : 37) {
-    for (const int distance : {-600, -64, -33, -32, -31, -9, -8, -7, -1, 0, 1, 3, 7, 8, 9,
-                               16, 31, 32, 33, 255, 600}) {
+    for (const int distance :
+         {-600, -64, -33, -32, -31, -9, -8, -7, -1, 0, 1, 3, 7, 8, 9, 16, 31, 32, 33, 255, 600}) {
       std::vector<unsigned char> actual = random_vector(2000, static_cast<unsigned>(count));
       std::vector<unsigned char> expected = actual;
-      const std::vector<unsigned char> source(
-          expected.begin() + kBase, expected.begin() + static_cast<long>(kBase + count));
+      const std::vector<unsigned char> source(expected.begin() + kBase,
+                                              expected.begin() + static_cast<long>(kBase + count));
       const std::size_t to = static_cast<std::size_t>(static_cast<int>(kBase) + distance);
       std::copy(source.begin(), source.end(), expected.begin() + static_cast<long>(to));
       EXPECT_EQ(occlum_memmove(&actual[to], &actual[kBase], count), &actual[to]);
@@ -50,8 +50,8 @@ TEST(MemoryFunctions, MoveMatchesTheDefinition) {
 
 TEST(MemoryFunctions, CopyAndSetTouchNothingElse) {
   const std::vector<unsigned char> source = random_vector(9000, 1);
-  for (std::size_t count : {0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100,
-                            255, 256, 257, 4096, 8191}) {
+  for (std::size_t count : {0,  1,  2,  3,  4,  7,   8,   9,   15,  16,   17,  31,
+                            32, 33, 63, 64, 65, 100, 255, 256, 257, 4096, 8191}) {
     for (std::size_t offset = 0; offset < 9; ++offset) {
       std::vector<unsigned char> actual(9000, 0xee);
       std::vector<unsigned char> expected = actual;

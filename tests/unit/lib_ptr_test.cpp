@@ -158,6 +158,5 @@ TEST(PtrDeathTest, NullIsNotFollowed) {
   EXPECT_DEATH((void)*ref, "null pointer followed");
 }
 
-
 }  // namespace
 }  // namespace occlum

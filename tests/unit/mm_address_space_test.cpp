@@ -37,7 +37,8 @@ class NumberedPages : public PageSource {
     page[0] = static_cast<std::byte>(index + 1);
     return {};
   }
-  Result<void> write_page(uint64_t index, std::span<const std::byte, 4096> page, uint64_t) override {
+  Result<void> write_page(uint64_t index, std::span<const std::byte, 4096> page,
+                          uint64_t) override {
     written[index] = static_cast<uint8_t>(page[0]);
     return {};
   }
@@ -80,7 +81,9 @@ class AddressSpaceTest : public ::testing::Test {
     const FaultResult result = program_load(*space, address, value);
     return result == FaultResult::kResolved ? value : -static_cast<int>(result);
   }
-  FaultResult store(uint64_t address, uint8_t value) { return program_store(*space, address, value); }
+  FaultResult store(uint64_t address, uint8_t value) {
+    return program_store(*space, address, value);
+  }
 
   RefPtr<AddressSpace> space;
 };
@@ -112,17 +115,21 @@ TEST_F(AddressSpaceTest, ReservationsCostNothing) {
 TEST_F(AddressSpaceTest, FixedReplacesOnlyOwnMemory) {
   const uint64_t at = map(anonymous(16 * kPageSize, kRW));
   EXPECT_EQ(store(at + 4 * kPageSize, 9), FaultResult::kResolved);
-  EXPECT_EQ(map(anonymous(kPageSize, kRW, at + 4 * kPageSize, Placement::kFixed)), at + 4 * kPageSize);
+  EXPECT_EQ(map(anonymous(kPageSize, kRW, at + 4 * kPageSize, Placement::kFixed)),
+            at + 4 * kPageSize);
   EXPECT_EQ(load(at + 4 * kPageSize), 0);
-  EXPECT_EQ(space->map(anonymous(kPageSize, kRW, at, Placement::kFixedNoReplace)).error(), Errno::kExist);
+  EXPECT_EQ(space->map(anonymous(kPageSize, kRW, at, Placement::kFixedNoReplace)).error(),
+            Errno::kExist);
   const RefPtr<AddressSpace> other = AddressSpace::create().release_value();
   EXPECT_EQ(other->map(anonymous(kPageSize, kRW, at, Placement::kFixed)).error(), Errno::kNoMem);
   // What is partly free and partly somebody's changes nothing.
-  EXPECT_EQ(other->map(anonymous(64 * kPageSize, kRW, at - 32 * kPageSize, Placement::kFixed)).error(),
-            Errno::kNoMem);
+  EXPECT_EQ(
+      other->map(anonymous(64 * kPageSize, kRW, at - 32 * kPageSize, Placement::kFixed)).error(),
+      Errno::kNoMem);
   EXPECT_TRUE(is_range_free({at - kPageSize, at}));
   EXPECT_EQ(space->map(anonymous(kPageSize, kRW, 4096, Placement::kFixed)).error(), Errno::kPerm);
-  EXPECT_EQ(space->map(anonymous(kPageSize, kRW, at + 1, Placement::kFixed)).error(), Errno::kInval);
+  EXPECT_EQ(space->map(anonymous(kPageSize, kRW, at + 1, Placement::kFixed)).error(),
+            Errno::kInval);
 }
 
 TEST_F(AddressSpaceTest, HintsAreTakenWhenFree) {
@@ -250,24 +257,31 @@ TEST_F(AddressSpaceTest, SharedAtAFixedAddress) {
 TEST_F(AddressSpaceTest, RemapGrowsShrinksAndMoves) {
   const uint64_t at = map(anonymous(8 * kPageSize, kRW));
   for (int i = 0; i < 8; ++i) EXPECT_EQ(store(at + i * kPageSize, i + 1), FaultResult::kResolved);
-  EXPECT_EQ(space->remap(at, 8 * kPageSize, 4 * kPageSize, AddressSpace::Remap::kMayMove, 0).value(), at);
+  EXPECT_EQ(
+      space->remap(at, 8 * kPageSize, 4 * kPageSize, AddressSpace::Remap::kMayMove, 0).value(), at);
   EXPECT_EQ(space->handle_fault(at + 4 * kPageSize, Access::kRead), FaultResult::kNoMapping);
-  EXPECT_EQ(space->remap(at, 4 * kPageSize, 6 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
+  EXPECT_EQ(
+      space->remap(at, 4 * kPageSize, 6 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
   EXPECT_EQ(load(at + 5 * kPageSize), 0);
   const uint64_t blocker = map(anonymous(kPageSize, kRW, at + 6 * kPageSize, Placement::kFixed));
-  EXPECT_EQ(space->remap(at, 6 * kPageSize, 7 * kPageSize, AddressSpace::Remap::kInPlace, 0).error(),
-            Errno::kNoMem);
+  EXPECT_EQ(
+      space->remap(at, 6 * kPageSize, 7 * kPageSize, AddressSpace::Remap::kInPlace, 0).error(),
+      Errno::kNoMem);
   const uint64_t moved =
       space->remap(at, 6 * kPageSize, 700 * kPageSize, AddressSpace::Remap::kMayMove, 0).value();
   EXPECT_NE(moved, at);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(load(moved + i * kPageSize), i + 1);
   EXPECT_EQ(load(at), -static_cast<int>(FaultResult::kNoMapping));
   const uint64_t to = blocker + (uint64_t{1} << 30);
-  EXPECT_EQ(space->remap(moved, 700 * kPageSize, 3 * kPageSize, AddressSpace::Remap::kFixed, to).value(), to);
+  EXPECT_EQ(
+      space->remap(moved, 700 * kPageSize, 3 * kPageSize, AddressSpace::Remap::kFixed, to).value(),
+      to);
   EXPECT_EQ(load(to + 2 * kPageSize), 3);
   EXPECT_EQ(space->handle_fault(to + 3 * kPageSize, Access::kRead), FaultResult::kNoMapping);
-  EXPECT_EQ(space->remap(to, kPageSize, 0, AddressSpace::Remap::kMayMove, 0).error(), Errno::kInval);
-  EXPECT_EQ(space->remap(at, kPageSize, kPageSize * 2, AddressSpace::Remap::kMayMove, 0).error(), Errno::kFault);
+  EXPECT_EQ(space->remap(to, kPageSize, 0, AddressSpace::Remap::kMayMove, 0).error(),
+            Errno::kInval);
+  EXPECT_EQ(space->remap(at, kPageSize, kPageSize * 2, AddressSpace::Remap::kMayMove, 0).error(),
+            Errno::kFault);
 }
 
 TEST_F(AddressSpaceTest, Break) {
@@ -308,18 +322,23 @@ TEST_F(AddressSpaceTest, UserCopies) {
   EXPECT_EQ(data, back);
   EXPECT_EQ(copy_to_user(*space, UserAddress(at + 50 * kPageSize), data).error(), Errno::kFault);
   EXPECT_EQ(copy_to_user(*space, UserAddress(UINT64_MAX - 3), data).error(), Errno::kFault);
-  EXPECT_EQ(copy_to_user(*space, UserAddress(kernel_dynamic_range().start), data).error(), Errno::kFault);
+  EXPECT_EQ(copy_to_user(*space, UserAddress(kernel_dynamic_range().start), data).error(),
+            Errno::kFault);
   ASSERT_FALSE(zero_user(*space, UserAddress(at), 5000).is_error());
   EXPECT_EQ(load(at + 4999), 0);
   EXPECT_EQ(load(at + 5000), 7);
   ASSERT_FALSE(space->protect(at, kPageSize, kR).is_error());
   EXPECT_EQ(copy_to_user(*space, UserAddress(at), std::span(data).first(1)).error(), Errno::kFault);
   // Two areas in a row are one range.
-  ASSERT_FALSE(copy_from_user(*space, std::span(back).first(2 * kPageSize), UserAddress(at)).is_error());
+  ASSERT_FALSE(
+      copy_from_user(*space, std::span(back).first(2 * kPageSize), UserAddress(at)).is_error());
   const RefPtr<AddressSpace> other = AddressSpace::create().release_value();
-  EXPECT_EQ(copy_to_user(*other, UserAddress(at + kPageSize), std::span(data).first(1)).error(), Errno::kFault);
+  EXPECT_EQ(copy_to_user(*other, UserAddress(at + kPageSize), std::span(data).first(1)).error(),
+            Errno::kFault);
   EXPECT_EQ(load_user_u32(*space, UserAddress(at + 2)).error(), Errno::kInval);
-  EXPECT_EQ(compare_exchange_user_u32(*space, UserAddress(at + 2 * kPageSize), 0x07070707, 5).value(), 0x07070707u);
+  EXPECT_EQ(
+      compare_exchange_user_u32(*space, UserAddress(at + 2 * kPageSize), 0x07070707, 5).value(),
+      0x07070707u);
   EXPECT_EQ(load_user_u32(*space, UserAddress(at + 2 * kPageSize)).value(), 5u);
 }
 
@@ -328,12 +347,15 @@ TEST_F(AddressSpaceTest, Strings) {
   const std::string text(300, 'x');
   const uint64_t end = at + 2 * kPageSize;
   const auto put = [&](uint64_t where, size_t size) {
-    ASSERT_FALSE(copy_to_user(*space, UserAddress(where), std::as_bytes(std::span(text).first(size))).is_error());
+    ASSERT_FALSE(
+        copy_to_user(*space, UserAddress(where), std::as_bytes(std::span(text).first(size)))
+            .is_error());
   };
   put(end - 301, 300);
   EXPECT_EQ(copy_string_from_user(*space, UserAddress(end - 301), 4096).value().view(), text);
   EXPECT_EQ(copy_string_from_user(*space, UserAddress(end - 301), 301).value().size(), 300u);
-  EXPECT_EQ(copy_string_from_user(*space, UserAddress(end - 301), 300).error(), Errno::kNameTooLong);
+  EXPECT_EQ(copy_string_from_user(*space, UserAddress(end - 301), 300).error(),
+            Errno::kNameTooLong);
   put(end - 300, 300);
   EXPECT_EQ(copy_string_from_user(*space, UserAddress(end - 300), 4096).error(), Errno::kFault);
   EXPECT_EQ(copy_string_from_user(*space, UserAddress(0), 4096).error(), Errno::kFault);
@@ -360,7 +382,8 @@ using Model = std::map<uint64_t, ModelPage>;  // by page address
 
 class RandomOperations {
  public:
-  explicit RandomOperations(unsigned seed) : random_(seed), space_(AddressSpace::create().release_value()) {}
+  explicit RandomOperations(unsigned seed)
+      : random_(seed), space_(AddressSpace::create().release_value()) {}
 
   void run(int steps) {
     base_ = space_->map(anonymous(kWindow * kPageSize, Prot::kNone)).value();
@@ -425,7 +448,9 @@ class RandomOperations {
         for (uint64_t q = at; q < at + bytes; q += kPageSize) model_[q].prot = p;
         break;
       }
-      case 3: remap(at, bytes, length()); break;
+      case 3:
+        remap(at, bytes, length());
+        break;
       case 4: {
         const bool ok = covered(at, bytes);
         ASSERT_EQ(!space_->advise(at, bytes, 4).is_error(), ok);
@@ -441,15 +466,17 @@ class RandomOperations {
         const auto value = static_cast<uint8_t>(random_());
         std::array<std::byte, 1> byte{static_cast<std::byte>(value)};
         if (random_() % 2 == 0) {
-          ASSERT_EQ(program_store(*space_, at, value),
-                    ok ? FaultResult::kResolved : mapped ? FaultResult::kNoPermission : FaultResult::kNoMapping);
+          ASSERT_EQ(program_store(*space_, at, value), ok       ? FaultResult::kResolved
+                                                       : mapped ? FaultResult::kNoPermission
+                                                                : FaultResult::kNoMapping);
         } else {
           ASSERT_EQ(!copy_to_user(*space_, UserAddress(at), byte).is_error(), ok);
         }
         if (ok) model_[at].value = value;
         break;
       }
-      default: check(at);
+      default:
+        check(at);
     }
   }
 
@@ -470,7 +497,8 @@ class RandomOperations {
     const uint64_t now = done.value();
     std::vector<ModelPage> pages;
     const Prot p = model_[at].prot;
-    for (uint64_t q = at; q < at + std::min(bytes, wanted); q += kPageSize) pages.push_back(model_[q]);
+    for (uint64_t q = at; q < at + std::min(bytes, wanted); q += kPageSize)
+      pages.push_back(model_[q]);
     erase(at, bytes);
     set(now, wanted, p);
     for (size_t i = 0; i < pages.size(); ++i) model_[now + i * kPageSize] = pages[i];
@@ -490,7 +518,8 @@ class RandomOperations {
     }
   }
   void check_all() {
-    for (uint64_t i = 0; i < kWindow && !::testing::Test::HasFatalFailure(); ++i) check(base_ + i * kPageSize);
+    for (uint64_t i = 0; i < kWindow && !::testing::Test::HasFatalFailure(); ++i)
+      check(base_ + i * kPageSize);
   }
 
   std::mt19937 random_;

@@ -75,8 +75,9 @@ TEST(Concurrent, FaultsOfOneProgram) {
     for (int step = 0; step < 2000; ++step) {
       const uint64_t page = random() % kPages;
       // Each thread has its byte in every page.
-      ASSERT_EQ(testing::program_store(*space, at + page * kPageSize + static_cast<uint64_t>(seed), 1),
-                FaultResult::kResolved);
+      ASSERT_EQ(
+          testing::program_store(*space, at + page * kPageSize + static_cast<uint64_t>(seed), 1),
+          FaultResult::kResolved);
     }
   });
 }

@@ -80,7 +80,8 @@ TEST(PageMap, RecycledPagesAreZeroed) {
 TEST(PageMap, RightsGoUpAndDown) {
   const AddressRange range = take(4);
   ASSERT_FALSE(page_map::populate_zero(range, Prot::kRead).is_error());
-  const Prot all[] = {Prot::kNone, Prot::kRead, kProtReadWrite, kProtAll, Prot::kRead | Prot::kExec};
+  const Prot all[] = {Prot::kNone, Prot::kRead, kProtReadWrite, kProtAll,
+                      Prot::kRead | Prot::kExec};
   for (const Prot from : all) {
     for (const Prot to : all) {
       ASSERT_FALSE(page_map::set_prot(range, from).is_error());
@@ -164,7 +165,8 @@ TEST(PageAllocator, RandomRuns) {
       std::memset(bytes(start), static_cast<int>(start >> 12), kPageSize);
       std::memset(bytes(start + (count - 1) * kPageSize), static_cast<int>(start >> 12), kPageSize);
     } else {
-      auto it = std::next(runs.begin(), static_cast<long>(random() % std::min<size_t>(runs.size(), 50)));
+      auto it =
+          std::next(runs.begin(), static_cast<long>(random() % std::min<size_t>(runs.size(), 50)));
       const auto mark = static_cast<uint8_t>(it->first >> 12);
       ASSERT_EQ(bytes(it->first)[kPageSize / 2], mark);
       ASSERT_EQ(bytes(it->first + it->second * kPageSize - 1)[0], mark);
@@ -193,7 +195,11 @@ TEST(PageAllocator, StacksHaveGuards) {
 
 TEST(KernelHeap, RandomSizes) {
   std::mt19937 random(2);
-  struct Block { void* memory; size_t size, align; uint8_t mark; };
+  struct Block {
+    void* memory;
+    size_t size, align;
+    uint8_t mark;
+  };
   std::vector<Block> blocks;
   const uint64_t before = memory_counters.heap_bytes.load();
   const auto check_and_free = [&](const Block& block) {

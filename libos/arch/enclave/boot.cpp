@@ -39,7 +39,8 @@ void check_parameters() {
       parameters.shared % kPageSize != 0) {
     reject("bad shared memory");
   }
-  if (parameters.root_image != 0 && !is_untrusted_range(parameters.root_image, parameters.root_image_size)) {
+  if (parameters.root_image != 0 &&
+      !is_untrusted_range(parameters.root_image, parameters.root_image_size)) {
     reject("bad root image");
   }
   if (parameters.strings_size > abi::kMaxBootStrings ||
@@ -85,7 +86,8 @@ Result<void> read_strings() {
   arguments.cwd = TRY(block.next());
   TRY(read_list(arguments.writable_dirs, parameters.writable_count));
   arguments.host_name = TRY(block.next());
-  for (size_t fd = 0; fd < arguments.terminal.size(); ++fd) arguments.terminal[fd] = (parameters.terminal_mask >> fd & 1) != 0;
+  for (size_t fd = 0; fd < arguments.terminal.size(); ++fd)
+    arguments.terminal[fd] = (parameters.terminal_mask >> fd & 1) != 0;
   return {};
 }
 

@@ -19,14 +19,15 @@ constexpr uint32_t kAmx = 1u << 22 | 1u << 24 | 1u << 25;                // 7.ED
 constexpr uint32_t kXsaveopt = 1;                                        // 0xD.1.EAX
 
 struct Component {
-  uint32_t bit, size, offset;   // in the standard format
+  uint32_t bit, size, offset;  // in the standard format
 };
 constexpr Component kComponents[] = {{2, 256, 576}, {5, 64, 1088}, {6, 512, 1152}, {7, 1024, 1664}};
 
 CpuidResult host_leaf(uint32_t leaf, uint32_t subleaf) {
   const abi::BootParameters& boot = boot_parameters();
   for (const abi::CpuidLeaf& entry : std::span(boot.cpuid).first(boot.cpuid_count)) {
-    if (entry.leaf == leaf && entry.subleaf == subleaf) return {entry.eax, entry.ebx, entry.ecx, entry.edx};
+    if (entry.leaf == leaf && entry.subleaf == subleaf)
+      return {entry.eax, entry.ebx, entry.ecx, entry.edx};
   }
   return {0, 0, 0, 0};
 }
@@ -34,7 +35,8 @@ CpuidResult host_leaf(uint32_t leaf, uint32_t subleaf) {
 CpuidResult xsave_leaf(uint32_t subleaf) {
   const uint64_t features = xstate_features();
   const auto size = static_cast<uint32_t>(xstate_size());
-  if (subleaf == 0) return {static_cast<uint32_t>(features), size, size, static_cast<uint32_t>(features >> 32)};
+  if (subleaf == 0)
+    return {static_cast<uint32_t>(features), size, size, static_cast<uint32_t>(features >> 32)};
   if (subleaf == 1) return {host_leaf(kXsaveLeaf, 1).eax & kXsaveopt, 0, 0, 0};
   for (const Component& component : kComponents) {
     if (component.bit == subleaf && (features >> component.bit & 1) != 0) {

@@ -6,8 +6,8 @@ namespace occlum {
 namespace {
 
 struct GuardedResult {
-  uint64_t value;   // RAX
-  uint64_t faulted; // RDX
+  uint64_t value;    // RAX
+  uint64_t faulted;  // RDX
 };
 
 extern "C" {

@@ -5,9 +5,9 @@
 #include "abi/enclave_image.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/guarded_copy.h"
+#include "libos/lib/address.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
-#include "libos/lib/address.h"
 
 namespace occlum {
 namespace {
@@ -16,7 +16,7 @@ extern "C" void exit_to_host();
 
 constexpr uint64_t kWord = sizeof(uint64_t);
 constexpr uint64_t kUserCanonicalEnd = uint64_t{1} << 47;
-constexpr size_t kFrameWords = 8;   // number and arguments
+constexpr size_t kFrameWords = 8;  // number and arguments
 
 }  // namespace
 
@@ -52,7 +52,8 @@ Result<void> copy_from_untrusted(std::span<std::byte> to, uint64_t from) {
   }
   uint64_t fault = 0;
   const size_t words = to.size() / kWord;
-  if (words != 0 && !guarded_copy_words(address_of(to.data()), from, words, fault)) return Errno::kFault;
+  if (words != 0 && !guarded_copy_words(address_of(to.data()), from, words, fault))
+    return Errno::kFault;
   const auto tail = to.subspan(words * kWord);
   if (!tail.empty()) {
     const uint64_t word = TRY(load_untrusted(from + words * kWord));
@@ -63,10 +64,12 @@ Result<void> copy_from_untrusted(std::span<std::byte> to, uint64_t from) {
 
 Result<void> copy_to_untrusted(uint64_t to, std::span<const std::byte> from) {
   if (from.empty()) return {};
-  if (!is_aligned(to, kWord) || !is_untrusted_range(to, align_up(from.size(), kWord))) return Errno::kFault;
+  if (!is_aligned(to, kWord) || !is_untrusted_range(to, align_up(from.size(), kWord)))
+    return Errno::kFault;
   uint64_t fault = 0;
   const size_t words = from.size() / kWord;
-  if (words != 0 && !guarded_copy_words(to, address_of(from.data()), words, fault)) return Errno::kFault;
+  if (words != 0 && !guarded_copy_words(to, address_of(from.data()), words, fault))
+    return Errno::kFault;
   const auto tail = from.subspan(words * kWord);
   if (!tail.empty()) {
     uint64_t word = 0;
@@ -79,12 +82,13 @@ Result<void> copy_to_untrusted(uint64_t to, std::span<const std::byte> from) {
 uint64_t vcpu_shared() { return this_vcpu().shared; }
 uint64_t bounce_buffer() { return this_vcpu().shared + abi::kBounceOffset; }
 
-int64_t make_host_call(abi::HostCallNumber number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
-                       uint64_t a4, uint64_t a5, uint64_t a6) {
+int64_t make_host_call(abi::HostCallNumber number, uint64_t a0, uint64_t a1, uint64_t a2,
+                       uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6) {
   VcpuBlock& vcpu = this_vcpu();
   // Nothing of the program may be left in the vector registers.
   if (vcpu.context != nullptr) (void)vcpu.context->xstate();
-  const std::array<uint64_t, kFrameWords> frame = {static_cast<uint64_t>(number), a0, a1, a2, a3, a4, a5, a6};
+  const std::array<uint64_t, kFrameWords> frame = {
+      static_cast<uint64_t>(number), a0, a1, a2, a3, a4, a5, a6};
   uint64_t fault = 0;
   if (!guarded_copy_words(vcpu.shared, address_of(frame.data()), frame.size(), fault)) {
     return -static_cast<int64_t>(Errno::kIo);

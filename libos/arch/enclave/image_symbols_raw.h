@@ -10,7 +10,7 @@
 namespace occlum {
 
 struct Fixup {
-  uint64_t from, to;   // [from, to): the instruction that may fault
+  uint64_t from, to;  // [from, to): the instruction that may fault
   uint64_t target;
 };
 

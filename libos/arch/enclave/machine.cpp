@@ -20,12 +20,13 @@ namespace {
 constexpr long kHostWrite = 1;
 constexpr uint64_t kHostStderr = 2;
 constexpr int kPanicStatus = 125;
-constexpr int kRdrandTries = 1000;   // Intel's guidance is 10; a busy machine may need more
+constexpr int kRdrandTries = 1000;  // Intel's guidance is 10; a busy machine may need more
 
 // tsc * multiplier >> shift without overflow.
 uint64_t scale(uint64_t ticks) {
   const abi::BootParameters& boot = boot_parameters();
-  return static_cast<uint64_t>((static_cast<unsigned __int128>(ticks) * boot.tsc_multiplier) >> boot.tsc_shift);
+  return static_cast<uint64_t>((static_cast<unsigned __int128>(ticks) * boot.tsc_multiplier) >>
+                               boot.tsc_shift);
 }
 
 uint64_t random_word() {
@@ -46,12 +47,16 @@ void write_to_host(std::string_view text) {
 
 constexpr std::string_view level_name(LogLevel level) {
   switch (level) {
-    case LogLevel::kOff: return "";
-    case LogLevel::kError: return "error: ";
-    case LogLevel::kWarn: return "warning: ";
+    case LogLevel::kOff:
+      return "";
+    case LogLevel::kError:
+      return "error: ";
+    case LogLevel::kWarn:
+      return "warning: ";
     case LogLevel::kInfo:
     case LogLevel::kDebug:
-    case LogLevel::kTrace: return "";
+    case LogLevel::kTrace:
+      return "";
   }
   return "";
 }
@@ -70,7 +75,9 @@ uint64_t machine_monotonic_ns() {
   return vcpu.last_ns;
 }
 
-uint64_t machine_boot_realtime_ns() { return boot_parameters().realtime_now - boot_parameters().monotonic_now; }
+uint64_t machine_boot_realtime_ns() {
+  return boot_parameters().realtime_now - boot_parameters().monotonic_now;
+}
 
 void random_bytes(std::span<std::byte> out) {
   while (!out.empty()) {

@@ -6,8 +6,8 @@
 // needs no exit of our own (EACCEPT-first). A leaf's failure means that the host has no page for us, or lies.
 #include "libos/arch/memory.h"
 
-#include "abi/host_call.h"
 #include "abi/enclave_image.h"
+#include "abi/host_call.h"
 #include "libos/arch/enclave/host_exit.h"
 #include "libos/lib/address.h"
 #include "libos/lib/bits.h"
@@ -19,10 +19,12 @@ namespace {
 
 extern "C" uint64_t enclu_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
 
-constexpr uint64_t kKernelStart = 0xE000000000;   // 896 GiB: programs below, the LibOS's own memory above
+constexpr uint64_t kKernelStart =
+    0xE000000000;  // 896 GiB: programs below, the LibOS's own memory above
 
 uint64_t permissions(Prot prot) {
-  return (has(prot, Prot::kRead) ? sgx::secinfo_flags::kR : 0) | (has(prot, Prot::kWrite) ? sgx::secinfo_flags::kW : 0) |
+  return (has(prot, Prot::kRead) ? sgx::secinfo_flags::kR : 0) |
+         (has(prot, Prot::kWrite) ? sgx::secinfo_flags::kW : 0) |
          (has(prot, Prot::kExec) ? sgx::secinfo_flags::kX : 0);
 }
 
@@ -41,7 +43,8 @@ AddressRange user_range() { return {abi::kElrangeFirstMapped, kKernelStart}; }
 AddressRange kernel_dynamic_range() { return {kKernelStart, abi::kConfigAddress}; }
 
 Result<void> commit_pages(uint64_t address, uint64_t count) {
-  const sgx::Secinfo fresh{.flags = sgx::secinfo_flags::kR | sgx::secinfo_flags::kW | sgx::secinfo_flags::kReg | sgx::secinfo_flags::kPending};
+  const sgx::Secinfo fresh{.flags = sgx::secinfo_flags::kR | sgx::secinfo_flags::kW |
+                                    sgx::secinfo_flags::kReg | sgx::secinfo_flags::kPending};
   for (uint64_t page = address; page < address + count * kPageSize; page += kPageSize) {
     if (leaf(sgx::Enclu::kEaccept, fresh, page) == 0) continue;
     // All or nothing: the pages before this one go back.
@@ -60,13 +63,14 @@ Result<void> commit_page_copy(uint64_t address, uint64_t from, Prot prot) {
 Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot) {
   const sgx::Secinfo wider{.flags = permissions(prot) | sgx::secinfo_flags::kReg};
   for (uint64_t page = address; page < address + count * kPageSize; page += kPageSize) {
-    (void)leaf(sgx::Enclu::kEmodpe, wider, page);   // EMODPE has no error code: a bad operand faults
+    (void)leaf(sgx::Enclu::kEmodpe, wider, page);  // EMODPE has no error code: a bad operand faults
   }
   return {};
 }
 
 Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot) {
-  return host_result(make_host_call(abi::HostCallNumber::kProtect, address, length, static_cast<uint64_t>(prot)));
+  return host_result(
+      make_host_call(abi::HostCallNumber::kProtect, address, length, static_cast<uint64_t>(prot)));
 }
 
 Result<void> decommit_pages(uint64_t address, uint64_t count) {

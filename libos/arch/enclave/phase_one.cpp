@@ -21,7 +21,7 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kCleanFlags = 2;   // the bit that is always one
+constexpr uint64_t kCleanFlags = 2;  // the bit that is always one
 
 // The fixup for a LibOS instruction that may fault, or 0.
 uint64_t fixup_for(uint64_t rip) {
@@ -32,11 +32,28 @@ uint64_t fixup_for(uint64_t rip) {
 }
 
 void save_user_registers(const sgx::Gprsgx& from, UserRegisters& to) {
-  to = {.rax = from.rax, .rbx = from.rbx, .rcx = from.rcx, .rdx = from.rdx, .rsi = from.rsi,
-        .rdi = from.rdi, .rbp = from.rbp, .rsp = from.rsp, .r8 = from.r8, .r9 = from.r9,
-        .r10 = from.r10, .r11 = from.r11, .r12 = from.r12, .r13 = from.r13, .r14 = from.r14,
-        .r15 = from.r15, .rip = from.rip, .rflags = from.rflags, .fs_base = from.fsbase,
-        .gs_base = from.gsbase, .original_rax = UINT64_MAX, .reserved = 0};
+  to = {.rax = from.rax,
+        .rbx = from.rbx,
+        .rcx = from.rcx,
+        .rdx = from.rdx,
+        .rsi = from.rsi,
+        .rdi = from.rdi,
+        .rbp = from.rbp,
+        .rsp = from.rsp,
+        .r8 = from.r8,
+        .r9 = from.r9,
+        .r10 = from.r10,
+        .r11 = from.r11,
+        .r12 = from.r12,
+        .r13 = from.r13,
+        .r14 = from.r14,
+        .r15 = from.r15,
+        .rip = from.rip,
+        .rflags = from.rflags,
+        .fs_base = from.fsbase,
+        .gs_base = from.gsbase,
+        .original_rax = UINT64_MAX,
+        .reserved = 0};
 }
 
 // Continue at `entry` on the kernel stack, below the registers that were saved at its top.
@@ -120,9 +137,9 @@ extern "C" void phase_one(VcpuBlock& vcpu) {
 extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
   const FaultInfo& fault = this_vcpu().fault;
   std::array<char, 200> text;
-  panic_write(format_to(text, "fault {} (error {:x}, address {:x}) in the LibOS at {:x}, stack {:x}",
-                        static_cast<unsigned>(fault.vector), fault.error_code, fault.address, rip,
-                        stack_pointer));
+  panic_write(format_to(
+      text, "fault {} (error {:x}, address {:x}) in the LibOS at {:x}, stack {:x}",
+      static_cast<unsigned>(fault.vector), fault.error_code, fault.address, rip, stack_pointer));
 }
 
 }  // namespace occlum

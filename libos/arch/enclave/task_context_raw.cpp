@@ -5,10 +5,10 @@
 #include "libos/arch/enclave/image_symbols_raw.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/enclave/xstate.h"
+#include "libos/arch/memory.h"
 #include "libos/lib/bytes.h"
 #include "libos/lib/heap.h"
 #include "libos/lib/memory.h"
-#include "libos/arch/memory.h"
 
 namespace occlum {
 namespace {
@@ -17,7 +17,7 @@ constexpr size_t kLegacyBytes = 512;
 constexpr size_t kHeaderBytes = 64;
 constexpr size_t kMxcsrOffset = 24;
 constexpr uint32_t kInitialMxcsr = 0x1f80;
-constexpr uint32_t kMxcsrMask = 0xffff;       // every bit that CPUs with AVX define
+constexpr uint32_t kMxcsrMask = 0xffff;  // every bit that CPUs with AVX define
 constexpr uint16_t kInitialFcw = 0x37f;
 // x87, SSE, AVX, opmask, ZMM_Hi256, Hi16_ZMM: what an area of kXstateSize bytes holds. Tiles are not offered yet.
 constexpr uint64_t kSupportedFeatures = 0xe7;
@@ -44,11 +44,17 @@ uint64_t read_xcr0() {
 }
 
 void xsave(uint64_t area) {
-  asm volatile("xsave64 (%0)" : : "r"(area), "a"(static_cast<uint32_t>(features)), "d"(0) : "memory");
+  asm volatile("xsave64 (%0)"
+               :
+               : "r"(area), "a"(static_cast<uint32_t>(features)), "d"(0)
+               : "memory");
 }
 
 void xrstor(uint64_t area) {
-  asm volatile("xrstor64 (%0)" : : "r"(area), "a"(static_cast<uint32_t>(features)), "d"(0) : "memory");
+  asm volatile("xrstor64 (%0)"
+               :
+               : "r"(area), "a"(static_cast<uint32_t>(features)), "d"(0)
+               : "memory");
 }
 
 std::span<std::byte> area_bytes(uint64_t area) {
@@ -118,7 +124,8 @@ std::span<std::byte> TaskContext::xstate() {
 void TaskContext::reset_xstate() {
   xstate_live = false;
   zero_bytes(area_bytes(xstate_));
-  copy_bytes(area_bytes(xstate_).first(sizeof(initial_area.bytes)), std::as_bytes(std::span(initial_area.bytes)));
+  copy_bytes(area_bytes(xstate_).first(sizeof(initial_area.bytes)),
+             std::as_bytes(std::span(initial_area.bytes)));
 }
 
 void TaskContext::copy_xstate_from(TaskContext& other) {

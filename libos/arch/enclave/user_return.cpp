@@ -17,9 +17,10 @@ namespace {
 
 extern "C" [[noreturn]] void restore_user_registers(UserRegisters* registers);
 
-constexpr uint64_t kSyscallLength = 2;             // 0f 05
+constexpr uint64_t kSyscallLength = 2;  // 0f 05
 constexpr uint32_t kSyscallBytes = 0x050f;
-constexpr uint64_t kResumeFlag = 1 << 16;          // set in the flags that a fault saves, not in those of SYSCALL
+constexpr uint64_t kResumeFlag =
+    1 << 16;  // set in the flags that a fault saves, not in those of SYSCALL
 
 // Cheaper than fetch_add: nobody else writes, and the LibOS is not preempted.
 void count(std::atomic<uint64_t>& counter) {
@@ -77,7 +78,8 @@ bool while_programs_pause(FunctionRef<void()> change) {
 extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
   while (true) {
     VcpuBlock& vcpu = this_vcpu();
-    vcpu.may_run_program.store(true, std::memory_order_relaxed);   // the exchange is the barrier: while_programs_pause()
+    vcpu.may_run_program.store(
+        true, std::memory_order_relaxed);  // the exchange is the barrier: while_programs_pause()
     const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
     const Task& task = *vcpu.current;
     if (work == 0 && !has_return_work(task)) {
@@ -87,7 +89,7 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
     }
     vcpu.may_run_program.store(false, std::memory_order_relaxed);
     if ((work & kWorkPause) != 0) wait_for_pause_end();
-    if ((work & kWorkReschedule) != 0) reschedule();   // may come back on another vCPU
+    if ((work & kWorkReschedule) != 0) reschedule();  // may come back on another vCPU
     if (has_return_work(task)) on_return_to_user(registers);
   }
 }
@@ -111,7 +113,8 @@ extern "C" [[noreturn]] void exception_entered(UserRegisters& registers) {
   if (fault.vector == sgx::vector::kUd && is_system_call(registers.rip)) {
     trapped_system_call(registers);
   } else if (fault.vector == sgx::vector::kPf && complete_stub(registers)) {
-    on_syscall(registers);   // the program took the stub's page away; nothing else in a stub can fault
+    on_syscall(
+        registers);  // the program took the stub's page away; nothing else in a stub can fault
   } else {
     (void)leave_stub(registers);
     on_fault(registers, fault);

@@ -12,16 +12,17 @@
 #include "abi/host_call.h"
 #include "libos/arch/arch.h"
 #include "libos/arch/registers.h"
-#include "libos/lib/lock_rank.h"
 #include "libos/arch/task_context.h"
+#include "libos/lib/lock_rank.h"
 
 namespace occlum {
 
 class Task;
 
 struct VcpuBlock {
-  VcpuBlock* self;              // 0
-  uint64_t saved_stack;         // 8   LibOS stack pointer while the vCPU is outside by a host call, or its first stack
+  VcpuBlock* self;  // 0
+  uint64_t
+      saved_stack;  // 8   LibOS stack pointer while the vCPU is outside by a host call, or its first stack
   uint64_t exit_target;         // 16  where EEXIT goes (RCX of the last EENTER at CSSA 0)
   uint64_t host_rsp;            // 24
   uint64_t host_rbp;            // 32
@@ -45,12 +46,13 @@ struct VcpuBlock {
   uint64_t last_ns;             // 176 monotonic clamp
   // Written by this vCPU only.
   std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
-  std::atomic<bool> may_run_program;  // false: it will look at `work` before it executes code of a program
+  std::atomic<bool>
+      may_run_program;  // false: it will look at `work` before it executes code of a program
   // The last fault of the LibOS on its own memory, and how often it came in a row (phase 1).
   uint64_t stale_fault_rip;
   uint64_t stale_fault_address;
   uint32_t stale_faults;
-  TaskContext* context;         // of the current task; null with it
+  TaskContext* context;  // of the current task; null with it
   LockRankStack* task_lock_ranks;
   LockRankStack lock_ranks;
 };

@@ -10,10 +10,10 @@
 #include "libos/arch/enclave/image_symbols_raw.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/memory.h"
+#include "libos/arch/vcpus.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
-#include "libos/arch/vcpus.h"
 #include "sgx/arch.h"
 
 namespace occlum {
@@ -29,7 +29,8 @@ constexpr uint64_t kSsaPages = abi::kSsaFrames * abi::kSsaFrameSizePages;
 constexpr uint64_t kBlockPages = 1;
 constexpr uint64_t kExceptionStackPages = 4;
 constexpr uint64_t kIdleStackPages = 8;
-constexpr uint64_t kVcpuPages = kTcsPages + kSsaPages + kBlockPages + kExceptionStackPages + kIdleStackPages;
+constexpr uint64_t kVcpuPages =
+    kTcsPages + kSsaPages + kBlockPages + kExceptionStackPages + kIdleStackPages;
 static_assert(sizeof(VcpuBlock) <= kBlockPages * kPageSize);
 
 constinit std::array<std::atomic<VcpuBlock*>, abi::kMaxVcpus> blocks{&vcpu0_block};
@@ -72,13 +73,15 @@ Result<void> start_vcpu(uint32_t index) {
   block->exception_stack = exception_stack;
   block->ssa = ssa;
   block->index = index;
-  block->work.store(kWorkPause, std::memory_order_relaxed);   // one may be under way that does not know this vCPU
+  block->work.store(
+      kWorkPause, std::memory_order_relaxed);  // one may be under way that does not know this vCPU
   block->shared = boot_parameters().shared + index * abi::kVcpuSharedSize;
   block->tcs = tcs;
   // The first EENTER pops six registers and returns to the trampoline, with the stack aligned for a call.
   constexpr size_t kWords = 7;
 #pragma clang unsafe_buffer_usage begin
-  const std::span<uint64_t> words(reinterpret_cast<uint64_t*>(idle_stack - kWords * sizeof(uint64_t)), kWords);
+  const std::span<uint64_t> words(
+      reinterpret_cast<uint64_t*>(idle_stack - kWords * sizeof(uint64_t)), kWords);
 #pragma clang unsafe_buffer_usage end
   words[6] = code_address(vcpu_trampoline);
   block->saved_stack = idle_stack - kWords * sizeof(uint64_t);
@@ -94,7 +97,7 @@ void start_one_more_vcpu() {
   const uint32_t index = started_vcpus();
   if (start_vcpu(index).is_error()) {
     log_error("vCPU {} could not be started: going on with {}", index, index);
-    return;   // `starting` stays set: no further attempt
+    return;  // `starting` stays set: no further attempt
   }
   started.store(index + 1, std::memory_order_release);
   starting.store(false);

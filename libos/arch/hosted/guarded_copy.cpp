@@ -17,7 +17,8 @@ size_t copy_some(uint64_t to, uint64_t from, size_t bytes) {
   const iovec local{reinterpret_cast<void*>(to), bytes};
   const iovec remote{reinterpret_cast<void*>(from), bytes};
   // Not through the C library's function, which the sanitizers intercept.
-  const long copied = syscall(SYS_process_vm_readv, static_cast<long>(getpid()), &local, 1L, &remote, 1L, 0L);
+  const long copied =
+      syscall(SYS_process_vm_readv, static_cast<long>(getpid()), &local, 1L, &remote, 1L, 0L);
   return copied < 0 ? 0 : static_cast<size_t>(copied);
 }
 
@@ -32,7 +33,8 @@ bool guarded_copy(uint64_t to, uint64_t from, size_t bytes, uint64_t& fault_addr
   size_t done = 0;
   while (done < bytes) {
     // Page by page, so that what faulted is known.
-    const size_t part = std::min({bytes - done, 4096 - (to + done) % 4096, 4096 - (from + done) % 4096});
+    const size_t part =
+        std::min({bytes - done, 4096 - (to + done) % 4096, 4096 - (from + done) % 4096});
     if (copy_some(to + done, from + done, part) != part) {
       fault_address = can_read(from + done) ? to + done : from + done;
       return false;
@@ -68,8 +70,8 @@ bool guarded_cmpxchg_u32(uint64_t at, uint32_t expected, uint32_t desired, uint3
   // Writable? Zero bytes more than that cannot be asked without writing, so the access is made: callers have checked.
   if (!guarded_load_u32(at, found, fault_address)) return false;
   found = expected;
-  __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(at), &found, desired, false, __ATOMIC_SEQ_CST,
-                              __ATOMIC_SEQ_CST);
+  __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(at), &found, desired, false,
+                              __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
   return true;
 }
 

@@ -114,7 +114,8 @@ Result<void> commit_pages(uint64_t address, uint64_t count) {
   // In one go where it is alike, which it nearly always is.
   bool same = true;
   const uint8_t host = m.page(address).host;
-  for (uint64_t at = address; at < address + count * kPage; at += kPage) same &= m.page(at).host == host;
+  for (uint64_t at = address; at < address + count * kPage; at += kPage)
+    same &= m.page(at).host == host;
   if (same) {
     if (mprotect(reinterpret_cast<void*>(address), count * kPage, PROT_READ | PROT_WRITE) != 0) {
       misuse("mprotect failed", address);

@@ -6,7 +6,8 @@
 namespace occlum {
 
 struct HostedMemoryCounters {
-  uint64_t commit_calls = 0, commit_copies = 0, extend_calls = 0, host_calls = 0, decommit_calls = 0;
+  uint64_t commit_calls = 0, commit_copies = 0, extend_calls = 0, host_calls = 0,
+           decommit_calls = 0;
 };
 HostedMemoryCounters hosted_memory_counters();
 

@@ -27,9 +27,9 @@ struct DirectoryEntry;
 
 // Event bits are poll(2)'s: POLLIN 0x1, POLLPRI 0x2, POLLOUT 0x4, POLLERR 0x8, POLLHUP 0x10, POLLRDHUP 0x2000, ...
 using PollEvents = uint32_t;
-constexpr PollEvents kPollIn = 0x001, kPollPri = 0x002, kPollOut = 0x004, kPollErr = 0x008, kPollHup = 0x010,
-                     kPollNval = 0x020, kPollRdNorm = 0x040, kPollRdBand = 0x080, kPollWrNorm = 0x100,
-                     kPollWrBand = 0x200, kPollRdHup = 0x2000;
+constexpr PollEvents kPollIn = 0x001, kPollPri = 0x002, kPollOut = 0x004, kPollErr = 0x008,
+                     kPollHup = 0x010, kPollNval = 0x020, kPollRdNorm = 0x040, kPollRdBand = 0x080,
+                     kPollWrNorm = 0x100, kPollWrBand = 0x200, kPollRdHup = 0x2000;
 
 // Collects the wait queues that a poll must sit in. poll(), epoll and blocking reads implement it.
 class Poller {
@@ -43,7 +43,18 @@ class Poller {
 
 // What a File is, for the calls that work on one kind only (epoll_ctl, timerfd_settime, bind, F_SETPIPE_SZ): there is
 // no RTTI. `static_cast` to the class is right when kind() says so.
-enum class FileKind : uint8_t { kOther, kPipe, kEvent, kTimer, kSignal, kEpoll, kSocket, kMemory, kTerminal, kProcess };
+enum class FileKind : uint8_t {
+  kOther,
+  kPipe,
+  kEvent,
+  kTimer,
+  kSignal,
+  kEpoll,
+  kSocket,
+  kMemory,
+  kTerminal,
+  kProcess
+};
 
 enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };
 
@@ -53,16 +64,19 @@ class File : public RefCounted<File> {
 
   // --- data ---
   // read(2) and write(2): at the file position where there is one. A sink that takes 0 bytes is fine.
-  virtual Result<size_t> read(DataSink& sink);                              // default kInval
-  virtual Result<size_t> write(DataSource& source);                         // default kInval
-  virtual Result<size_t> read_at(uint64_t offset, DataSink& sink);          // pread(2); default kSpipe
-  virtual Result<size_t> write_at(uint64_t offset, DataSource& source);     // pwrite(2); default kSpipe
-  virtual Result<uint64_t> seek(int64_t offset, Whence whence);             // default kSpipe
-  virtual Result<void> truncate(uint64_t size);                             // default kInval
-  virtual Result<void> allocate(int mode, uint64_t offset, uint64_t length);// fallocate(2); default kNoDev
-  virtual Result<void> sync(bool data_only);                                // default kInval
+  virtual Result<size_t> read(DataSink& sink);                      // default kInval
+  virtual Result<size_t> write(DataSource& source);                 // default kInval
+  virtual Result<size_t> read_at(uint64_t offset, DataSink& sink);  // pread(2); default kSpipe
+  virtual Result<size_t> write_at(uint64_t offset,
+                                  DataSource& source);           // pwrite(2); default kSpipe
+  virtual Result<uint64_t> seek(int64_t offset, Whence whence);  // default kSpipe
+  virtual Result<void> truncate(uint64_t size);                  // default kInval
+  virtual Result<void> allocate(int mode, uint64_t offset,
+                                uint64_t length);  // fallocate(2); default kNoDev
+  virtual Result<void> sync(bool data_only);       // default kInval
   virtual Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument);  // default kNoTty
-  virtual Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot);  // default kNoDev
+  virtual Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared,
+                                       Prot prot);  // default kNoDev
 
   // fcntl(2)'s commands of one kind of file: F_SETPIPE_SZ, F_GET_SEALS, ... Default kInval.
   virtual Result<long> fcntl(int command, uint64_t argument);
@@ -71,13 +85,13 @@ class File : public RefCounted<File> {
   virtual Result<void> read_entries(FunctionRef<bool(const DirectoryEntry&)> emit);
 
   // Current events; joins the poller's queues first when `poller` is not null.
-  virtual PollEvents poll(Poller* poller);   // default: kPollIn | kPollOut, always ready
+  virtual PollEvents poll(Poller* poller);  // default: kPollIn | kPollOut, always ready
 
   // The inode behind it where there is one (regular files, directories, FIFOs, devices): fstat, fchmod, ... use it.
   virtual Inode* inode() { return nullptr; }
   // The path that it was opened by, for files of the tree: fchdir, openat and friends start there.
   virtual const Path* path() const { return nullptr; }
-  virtual Result<Stat> stat();               // default: asks inode(), else an anonymous inode's answer
+  virtual Result<Stat> stat();  // default: asks inode(), else an anonymous inode's answer
 
   virtual FileKind kind() const { return FileKind::kOther; }
 

@@ -36,15 +36,15 @@ struct NewInode {
   uint32_t mode = 0;
   uint32_t uid = 0;
   uint32_t gid = 0;
-  uint64_t rdev = 0;              // devices
-  std::string_view target = {};   // symlinks
+  uint64_t rdev = 0;             // devices
+  std::string_view target = {};  // symlinks
 };
 
 struct DirectoryEntry {
   std::string_view name;
   uint64_t ino;
-  FileType type;        // kUnknown is allowed
-  uint64_t next;        // the cookie to go on from after this entry
+  FileType type;  // kUnknown is allowed
+  uint64_t next;  // the cookie to go on from after this entry
 };
 
 // Returns false when it takes no more; the entry was then not taken.
@@ -54,7 +54,7 @@ using DirectoryEmitter = FunctionRef<bool(const DirectoryEntry&)>;
 struct AttributeChange {
   std::optional<uint32_t> permissions;  // 07777
   std::optional<uint32_t> uid, gid;
-  std::optional<uint64_t> size;         // regular files; also sets mtime
+  std::optional<uint64_t> size;  // regular files; also sets mtime
   std::optional<FileTime> atime, mtime;
 };
 
@@ -128,8 +128,9 @@ class Inode : public RefCounted<Inode> {
   virtual Result<size_t> read_at(uint64_t offset, DataSink& sink);
   // The file grows as needed. Partial writes return what was written.
   virtual Result<size_t> write_at(uint64_t offset, DataSource& source);
-  virtual Result<void> allocate(uint32_t mode, uint64_t offset, uint64_t length);  // default kOpNotSupp
-  virtual Result<void> sync(bool data_only);                                       // default: nothing to do
+  virtual Result<void> allocate(uint32_t mode, uint64_t offset,
+                                uint64_t length);  // default kOpNotSupp
+  virtual Result<void> sync(bool data_only);       // default: nothing to do
   // SEEK_DATA and SEEK_HOLE; the default sees one piece of data up to the size. kNxIo at or past the end.
   virtual Result<uint64_t> seek_data(uint64_t offset);
   virtual Result<uint64_t> seek_hole(uint64_t offset);
@@ -141,7 +142,8 @@ class Inode : public RefCounted<Inode> {
 
   // --- extended attributes (xattr(7)); default kOpNotSupp, and an empty list ---
   virtual Result<Vec<std::byte>> get_xattr(std::string_view name);  // kNoData
-  virtual Result<void> set_xattr(std::string_view name, std::span<const std::byte> value, uint32_t flags);
+  virtual Result<void> set_xattr(std::string_view name, std::span<const std::byte> value,
+                                 uint32_t flags);
   virtual Result<void> remove_xattr(std::string_view name);
   virtual Result<String> list_xattr();  // names, each with its NUL
 

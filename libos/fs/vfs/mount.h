@@ -61,22 +61,27 @@ class Dentry : public RefCounted<Dentry> {
 };
 
 // Mount flags, as mount(2)'s MS_*.
-constexpr uint32_t kMountReadOnly = 1, kMountNoSuid = 2, kMountNoDev = 4, kMountNoExec = 8, kMountRemount = 32,
-                   kMountNoSymFollow = 256, kMountNoAtime = 1024, kMountRelatime = 1 << 21;
+constexpr uint32_t kMountReadOnly = 1, kMountNoSuid = 2, kMountNoDev = 4, kMountNoExec = 8,
+                   kMountRemount = 32, kMountNoSymFollow = 256, kMountNoAtime = 1024,
+                   kMountRelatime = 1 << 21;
 
 class Mount : public RefCounted<Mount> {
  public:
   // For make_ref: mounts are made by the table.
-  Mount(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, uint32_t flags, String source, uint32_t id);
+  Mount(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, uint32_t flags, String source,
+        uint32_t id);
   ~Mount();
   FileSystem& file_system() const { return *file_system_; }
   Dentry& root() const { return *root_; }
   uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
-  bool is_read_only() const { return (flags() & kMountReadOnly) != 0 || file_system_->is_read_only(); }
+  bool is_read_only() const {
+    return (flags() & kMountReadOnly) != 0 || file_system_->is_read_only();
+  }
   uint32_t id() const { return id_; }
   std::string_view source() const { return source_.view(); }
   // A mount outside of the tree, for anonymous_path().
-  static Result<RefPtr<Mount>> create_anonymous(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, uint32_t flags) {
+  static Result<RefPtr<Mount>> create_anonymous(RefPtr<FileSystem> file_system, RefPtr<Dentry> root,
+                                                uint32_t flags) {
     return make_ref<Mount>(std::move(file_system), std::move(root), flags, String(), 0u);
   }
   // Null for the root mount and for one that was unmounted.
@@ -112,7 +117,8 @@ class MountTable {
   Path root() const;
 
   // kNotDir, kBusy. `at` is a directory (or a file, for a file's root).
-  Result<RefPtr<Mount>> mount(RefPtr<FileSystem> file_system, const Path& at, std::string_view source, uint32_t flags);
+  Result<RefPtr<Mount>> mount(RefPtr<FileSystem> file_system, const Path& at,
+                              std::string_view source, uint32_t flags);
   // bind: the tree below `what` also appears at `at`.
   Result<RefPtr<Mount>> bind(const Path& what, const Path& at, uint32_t flags);
   // kInval when `at` is no mount's root; kBusy when something is mounted below or used (unless `detach`).

@@ -12,15 +12,16 @@ namespace occlum {
 
 // open(2)'s flags (x86-64).
 constexpr uint32_t kOpenAccessMode = 3, kOpenReadOnly = 0, kOpenWriteOnly = 1, kOpenReadWrite = 2;
-constexpr uint32_t kOpenCreate = 0100, kOpenExclusive = 0200, kOpenNoCtty = 0400, kOpenTruncate = 01000,
-                   kOpenAppend = 02000, kOpenNonblock = 04000, kOpenDsync = 010000, kOpenAsync = 020000,
-                   kOpenDirect = 040000, kOpenLargeFile = 0100000, kOpenDirectory = 0200000,
-                   kOpenNoFollow = 0400000, kOpenNoAtime = 01000000, kOpenCloseOnExec = 02000000,
-                   kOpenSync = 04010000, kOpenPath = 010000000, kOpenTmpFile = 020200000;
+constexpr uint32_t kOpenCreate = 0100, kOpenExclusive = 0200, kOpenNoCtty = 0400,
+                   kOpenTruncate = 01000, kOpenAppend = 02000, kOpenNonblock = 04000,
+                   kOpenDsync = 010000, kOpenAsync = 020000, kOpenDirect = 040000,
+                   kOpenLargeFile = 0100000, kOpenDirectory = 0200000, kOpenNoFollow = 0400000,
+                   kOpenNoAtime = 01000000, kOpenCloseOnExec = 02000000, kOpenSync = 04010000,
+                   kOpenPath = 010000000, kOpenTmpFile = 020200000;
 
 // open(2) without the descriptor. `mode` has the umask not yet applied.
-Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags, uint32_t mode,
-                               uint32_t umask, uint32_t walk = 0);
+Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags,
+                               uint32_t mode, uint32_t umask, uint32_t walk = 0);
 // Opens what is known already (exec, magic links); checks permissions.
 Result<RefPtr<File>> open_path(const Path& path, const Credentials& credentials, uint32_t flags);
 
@@ -28,23 +29,28 @@ Result<RefPtr<File>> open_path(const Path& path, const Credentials& credentials,
 Result<Path> path_of_file(const RefPtr<File>& file);
 
 // mknod(2), mkdir(2), symlink(2): `attributes.mode` has the type; the umask is applied here.
-Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes, uint32_t umask);
-Result<void> make_directory(const WalkContext& context, std::string_view path, uint32_t mode, uint32_t umask);
-Result<void> make_symlink(const WalkContext& context, std::string_view target, std::string_view path);
+Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes,
+                       uint32_t umask);
+Result<void> make_directory(const WalkContext& context, std::string_view path, uint32_t mode,
+                            uint32_t umask);
+Result<void> make_symlink(const WalkContext& context, std::string_view target,
+                          std::string_view path);
 Result<void> make_link(const Path& target, const WalkContext& context, std::string_view path);
 Result<void> remove_file(const WalkContext& context, std::string_view path);
 Result<void> remove_directory(const WalkContext& context, std::string_view path);
-Result<void> rename_path(const WalkContext& from_context, std::string_view from, const WalkContext& to_context,
-                         std::string_view to, uint32_t flags);
+Result<void> rename_path(const WalkContext& from_context, std::string_view from,
+                         const WalkContext& to_context, std::string_view to, uint32_t flags);
 
 // chmod(2), chown(2), truncate(2), utimensat(2) on a path found already.
 Result<void> change_mode(const Path& path, const Credentials& credentials, uint32_t mode);
 // UINT32_MAX leaves an id as it is.
-Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid, uint32_t gid);
+Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid,
+                          uint32_t gid);
 Result<void> truncate_path(const Path& path, const Credentials& credentials, uint64_t size);
 enum class TimesPermission { kOwner, kOwnerOrWriter };  // the latter when both times become now
-Result<void> change_times(const Path& path, const Credentials& credentials, std::optional<FileTime> atime,
-                          std::optional<FileTime> mtime, TimesPermission permission);
+Result<void> change_times(const Path& path, const Credentials& credentials,
+                          std::optional<FileTime> atime, std::optional<FileTime> mtime,
+                          TimesPermission permission);
 
 // kAcces, or kRoFs for kMayWrite on a read-only mount.
 Result<void> check_access(const Path& path, const Credentials& credentials, uint32_t request);

@@ -38,8 +38,10 @@ constexpr bool is_known_type(FileType type) {
     case FileType::kBlockDevice:
     case FileType::kRegular:
     case FileType::kSymlink:
-    case FileType::kSocket: return true;
-    case FileType::kUnknown: return false;
+    case FileType::kSocket:
+      return true;
+    case FileType::kUnknown:
+      return false;
   }
   return false;
 }

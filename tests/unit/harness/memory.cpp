@@ -47,7 +47,8 @@ bool machine_can_store(uint64_t address) {
 FaultResult program_load(AddressSpace& memory, uint64_t address, uint8_t& value) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     uint64_t fault;
-    if (guarded_copy(reinterpret_cast<uint64_t>(&value), address, 1, fault)) return FaultResult::kResolved;
+    if (guarded_copy(reinterpret_cast<uint64_t>(&value), address, 1, fault))
+      return FaultResult::kResolved;
     const FaultResult result = memory.handle_fault(address, Access::kRead);
     if (result != FaultResult::kResolved) return result;
   }
@@ -57,7 +58,8 @@ FaultResult program_load(AddressSpace& memory, uint64_t address, uint8_t& value)
 FaultResult program_store(AddressSpace& memory, uint64_t address, uint8_t value) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     uint64_t fault;
-    if (guarded_copy(address, reinterpret_cast<uint64_t>(&value), 1, fault)) return FaultResult::kResolved;
+    if (guarded_copy(address, reinterpret_cast<uint64_t>(&value), 1, fault))
+      return FaultResult::kResolved;
     const FaultResult result = memory.handle_fault(address, Access::kWrite);
     if (result != FaultResult::kResolved) return result;
   }
