@@ -18,7 +18,6 @@ enum class HostCallNumber : uint64_t {
   kProtect,      // args: address, length, PROT_*: mprotect of enclave pages
   kModifyTypes,  // args: address, length, page type
   kRemovePages,  // args: address, length
-  kRestrict,     // args: address, length, PROT_*: EMODPR
   kStartVcpu,    // args: TCS address, index -> 0 or negative errno
   kWatch,        // args: host descriptor, token, EPOLL events -> 0 or negative errno
   kUnwatch,      // args: host descriptor
@@ -50,8 +49,9 @@ constexpr uint64_t kVcpuSharedSize = kBounceOffset + kBounceSize;
 
 struct VcpuShared {
   HostCallFrame frame;
-  uint64_t tick_wanted;   // not 0: the enclave asks for ticks on this vCPU
-  uint64_t tick_pending;  // the runtime's flag: a tick came outside the enclave
+  uint64_t tick_wanted;  // not 0: the enclave asks for ticks on this vCPU
+  uint64_t
+      tick_pending;  // set by the runtime: a tick came while the vCPU was outside; cleared by who sees it
   // In vCPU 0's only: signals that the runtime got for the program (SIGINT, SIGTERM, SIGWINCH, ...). The runtime adds
   // one to the signal's count, then to the generation; the enclave compares both with what it has seen.
   uint64_t host_signal_generation;

@@ -286,8 +286,10 @@ void enclave_fault(Context& c, int signal, siginfo_t* info) {
   const Address rip = c.rip();
 
   if (!enclave.contains(rip)) {
-    // The enclave jumped out. Fetching outside ELRANGE is #GP on hardware.
-    if (options().strict)
+    // The enclave jumped out. Fetching outside ELRANGE is #GP on hardware; here it is found before anything was
+    // executed only if the page tables refuse the fetch.
+    const bool refused = trap == sgx::vector::kPf && (error & sgx::pf_error::kFetch) != 0;
+    if (options().strict && !refused)
       die("enclave mode executes code outside ELRANGE at", rip, thread.current->address);
     return leave_and_report(c, exception(sgx::vector::kGp), signal, info);
   }

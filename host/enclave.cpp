@@ -134,7 +134,11 @@ class Builder {
     secs->attributes.flags = header_.attributes;
     secs->attributes.xfrm = (host_xcr0() & header_.xfrm_allowed) | header_.xfrm_required;
     sgx_enclave_create request{.src = reinterpret_cast<uint64_t>(secs.get())};
-    if (device_.ioctl(fd_, SGX_IOC_ENCLAVE_CREATE, &request) == 0) return {};
+    int result = 0;
+    do {
+      result = device_.ioctl(fd_, SGX_IOC_ENCLAVE_CREATE, &request);
+    } while (result != 0 && again(errno));
+    if (result == 0) return {};
     return fmt::format("the enclave cannot be created: {}", strerror(errno));
   }
 
@@ -242,16 +246,6 @@ int64_t Enclave::modify_types(uint64_t address, uint64_t length, uint64_t type) 
 int64_t Enclave::remove_pages(uint64_t address, uint64_t length) const {
   return repeat(*device_, fd_, SGX_IOC_ENCLAVE_REMOVE_PAGES,
                 sgx_enclave_remove_pages{.offset = address, .length = length, .count = 0});
-}
-
-int64_t Enclave::restrict_permissions(uint64_t address, uint64_t length,
-                                      uint64_t permissions) const {
-  return repeat(*device_, fd_, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS,
-                sgx_enclave_restrict_permissions{.offset = address,
-                                                 .length = length,
-                                                 .permissions = permissions,
-                                                 .result = 0,
-                                                 .count = 0});
 }
 
 }  // namespace host

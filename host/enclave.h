@@ -21,7 +21,6 @@ class Enclave {
   int64_t protect(uint64_t address, uint64_t length, int prot) const;
   int64_t modify_types(uint64_t address, uint64_t length, uint64_t type) const;
   int64_t remove_pages(uint64_t address, uint64_t length) const;
-  int64_t restrict_permissions(uint64_t address, uint64_t length, uint64_t permissions) const;
 
  private:
   Enclave(const Device& device, int fd, uint64_t tcs) : device_(&device), fd_(fd), tcs_(tcs) {}

@@ -91,6 +91,14 @@ bool Runtime::pass_exception(Vcpu& vcpu) {
   return result == 0 && run.function == static_cast<uint32_t>(sgx::Enclu::kEexit);
 }
 
+// A tick that came while the vCPU was outside, before an ERESUME. (Before an EENTER the LibOS looks for itself.)
+void Runtime::pass_missed_tick(Vcpu& vcpu) {
+  std::atomic<uint64_t>& pending = shared_word(vcpu.shared->tick_pending);
+  if (pending.load(std::memory_order_relaxed) == 0) return;
+  pending.store(0, std::memory_order_relaxed);
+  (void)pass_exception(vcpu);
+}
+
 void Runtime::vcpu_loop(Vcpu& vcpu) {
   current_vcpu = &vcpu;
   device_.attach_thread();
@@ -113,6 +121,7 @@ void Runtime::vcpu_loop(Vcpu& vcpu) {
       leaf = sgx::Enclu::kEenter;
     } else if (run.function == kEresumeLeaf && pass_exception(vcpu)) {
       leaf = sgx::Enclu::kEresume;
+      pass_missed_tick(vcpu);
     } else {
       end(kInternalStatus,
           fmt::format("the enclave has died (leaf {}, exception {} at {:#x}, vCPU {})",
@@ -147,8 +156,6 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
       return enclave_.modify_types(args[0], args[1], args[2]);
     case abi::HostCallNumber::kRemovePages:
       return enclave_.remove_pages(args[0], args[1]);
-    case abi::HostCallNumber::kRestrict:
-      return enclave_.restrict_permissions(args[0], args[1], args[2]);
     case abi::HostCallNumber::kStartVcpu:
       return start_vcpu(args[0], args[1]);
     case abi::HostCallNumber::kWatch:
@@ -213,12 +220,15 @@ void Runtime::on_tick(int, siginfo_t*, void* context) {
   // An asynchronous exit leaves AC as the program had it, and the kernel does too: code of ours expects it clear.
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~kAlignmentCheck);
   auto* vcpu = static_cast<Vcpu*>(current_vcpu);
-  if (vcpu == nullptr || nested != 0) return;
+  if (vcpu == nullptr) return;
   const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
   const auto* code = reinterpret_cast<const uint8_t*>(registers[REG_RIP]);
-  if (registers[REG_RAX] != static_cast<greg_t>(kEresumeLeaf) ||
-      memcmp(code, sgx::kEncluBytes.data(), 3) != 0)
+  if (nested != 0 || registers[REG_RAX] != static_cast<greg_t>(kEresumeLeaf) ||
+      memcmp(code, sgx::kEncluBytes.data(), 3) != 0) {
+    // Outside, or in phase 1: to be told at the next way in.
+    shared_word(vcpu->shared->tick_pending).store(1, std::memory_order_relaxed);
     return;
+  }
   const int saved_errno = errno;
   (void)vcpu->runtime->pass_exception(*vcpu);  // a refused tick is a lost tick
   errno = saved_errno;

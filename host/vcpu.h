@@ -41,6 +41,7 @@ class Runtime {
 
   void vcpu_loop(Vcpu& vcpu);
   bool pass_exception(Vcpu& vcpu);
+  void pass_missed_tick(Vcpu& vcpu);
   int64_t serve(Vcpu& vcpu, const abi::HostCallFrame& frame);
   int64_t wait(Vcpu& vcpu, uint64_t timeout, bool poll_events);
   int64_t watch(int fd, uint64_t token, uint64_t events);

@@ -41,6 +41,7 @@ def main() -> int:
     import image_scan
     import layers
     import raw_share
+    import syscalls
     import tidy
     import words
     checks = {"format": (format.check, "run ./dev lint format --fix"),
@@ -48,6 +49,7 @@ def main() -> int:
               "layers": (layers.check, "design.md section 3: arrows point down only; take an interface"),
               "raw": (raw_share.check, "move what need not be raw out of *_raw* files; the ceiling is only ever lowered"),
               "hosts": (hosts.check, "name packages, not the hosts they come from"),
+              "syscalls": (syscalls.check, "run libos/syscall/document.py"),
               "image": (image_scan.check, "dev.d/lint/image_allow.txt lists the only places, each with its reason"),
               "tidy": (tidy.check, "fix it, or say why not in a NOLINT of that line")}
     parser = argparse.ArgumentParser(description=__doc__)

@@ -100,7 +100,7 @@ def busybox() -> list[Spec]:
         "expr": ["6", "*", "7"], "printf": ["%05d %s\\n", "42", "x"], "od": ["-c", "{dir}/tabs"],
         "md5sum": ["{dir}/words"], "sha256sum": ["{dir}/words"], "base64": ["{dir}/tabs"],
         "date": ["-u", "-d", "@0"], "ls": ["-a", "{dir}"], "find": ["{dir}/sub"], "basename": ["/a/b.c", ".c"],
-        "tr": ["a-z", "A-Z"], "rev": ["{dir}/tabs"], "zcat": ["{dir}/numbers.gz"], "hexdump": ["-C", "{dir}/tabs"],
+        "tr": ["a-z", "A-Z"], "rev": ["{dir}/tabs"], "hexdump": ["-C", "{dir}/tabs"],
         "test": ["-d", "{dir}"], "true": [], "readlink": ["{dir}/link"], "stat": ["-c", "%s %F", "{dir}/words"],
         "cmp": ["{dir}/words", "{dir}/link"], "diff": ["{dir}/words", "{dir}/words"], "env": ["-i", "A=1", "/bin/busybox", "env"],
         "mkdir": ["-p", "{tmp}/a/b/c"], "touch": ["{tmp}/new"], "dd": ["if={dir}/words", "bs=10", "count=2"],

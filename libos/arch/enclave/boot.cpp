@@ -117,13 +117,14 @@ extern "C" [[noreturn]] void enclave_boot(uint64_t parameters_address) {
   }
   vcpu0_block.shared = parameters.shared;
   check_parameters();
-  log_level.store(static_cast<LogLevel>(parameters.log_level));
   initialize_xstate();
   initialize_clock();
   run_constructors();
   seed_hashes();
   initialize_memory(parameters.memory_limit);
   if (read_strings().is_error()) reject("a malformed command line or environment");
+  // Not before: what is wrong with the parameters is said at any level.
+  log_level.store(static_cast<LogLevel>(parameters.log_level));
   start_scheduler();
 }
 

@@ -18,6 +18,15 @@ constexpr uint64_t kWord = sizeof(uint64_t);
 constexpr uint64_t kUserCanonicalEnd = uint64_t{1} << 47;
 constexpr size_t kFrameWords = 8;  // number and arguments
 
+// The runtime says that a tick came while the vCPU was outside. A lie costs a look at the timers.
+void notice_missed_tick(VcpuBlock& vcpu) {
+  const uint64_t at = vcpu.shared + offsetof(abi::VcpuShared, tick_pending);
+  const auto pending = load_untrusted(at);
+  if (pending.is_error() || pending.value() == 0) return;
+  (void)store_untrusted(at, 0);
+  vcpu.work.fetch_or(kWorkReschedule, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 bool is_untrusted_range(uint64_t address, uint64_t size) {
@@ -94,6 +103,7 @@ int64_t make_host_call(abi::HostCallNumber number, uint64_t a0, uint64_t a1, uin
     return -static_cast<int64_t>(Errno::kIo);
   }
   exit_to_host();
+  notice_missed_tick(vcpu);
   const auto result = load_untrusted(vcpu.shared + offsetof(abi::HostCallFrame, result));
   if (result.is_error()) return -static_cast<int64_t>(Errno::kIo);
   return static_cast<int64_t>(result.value());

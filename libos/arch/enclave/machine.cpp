@@ -100,11 +100,14 @@ void panic_write(std::string_view message) {
   shut_down(kPanicStatus);
 }
 
+// A host that comes back from it does not serve us, or the shared memory is not where it said.
 void shut_down(int status) {
-  while (true) (void)make_host_call(abi::HostCallNumber::kExit, static_cast<uint64_t>(status));
+  (void)make_host_call(abi::HostCallNumber::kExit, static_cast<uint64_t>(status));
+  stop_silently();
 }
 
 void stop_silently() {
+  this_vcpu().dead = true;
   while (true) undefined_instruction();
 }
 

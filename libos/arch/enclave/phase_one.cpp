@@ -8,6 +8,7 @@
 // The host chooses when phase 1 runs and may call it more than once for one exit: EXITINFO is consumed by the first.
 #include "abi/enclave_image.h"
 #include "libos/arch/enclave/image_symbols_raw.h"
+#include "libos/arch/enclave/instructions_raw.h"
 #include "libos/arch/enclave/ssa_raw.h"
 #include "libos/arch/enclave/vcpu.h"
 #include "libos/arch/memory.h"
@@ -115,6 +116,7 @@ void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault)
 }  // namespace
 
 extern "C" void phase_one(VcpuBlock& vcpu) {
+  if (vcpu.dead) undefined_instruction();  // an exception of phase 1: the host cannot enter any more
   sgx::Gprsgx& gpr = interrupted_registers(vcpu.ssa);
   const sgx::Exinfo& exinfo = exception_information(vcpu.ssa);
   const uint32_t exit_info = gpr.exitinfo;

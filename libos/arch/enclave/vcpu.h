@@ -52,6 +52,7 @@ struct VcpuBlock {
   uint64_t stale_fault_rip;
   uint64_t stale_fault_address;
   uint32_t stale_faults;
+  bool dead;             // phase 1 ends this vCPU for good: stop_silently()
   TaskContext* context;  // of the current task; null with it
   LockRankStack* task_lock_ranks;
   LockRankStack lock_ranks;
