@@ -19,4 +19,8 @@ bool guarded_load_u32(uint64_t from, uint32_t& value, uint64_t& fault_address);
 bool guarded_cmpxchg_u32(uint64_t at, uint32_t expected, uint32_t desired, uint32_t& found,
                          uint64_t& fault_address);
 
+// 16 bytes at once, 16-byte aligned. `expected` becomes what was there; `stored` says whether it was equal.
+bool guarded_cmpxchg_u128(uint64_t at, unsigned __int128& expected, unsigned __int128 desired,
+                          bool& stored, uint64_t& fault_address);
+
 }  // namespace occlum

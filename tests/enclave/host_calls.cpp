@@ -60,6 +60,7 @@ bool is_output(const abi::HostCallFrame& frame) {
 bool chosen(uint64_t permille) {
   if (calls.load() < settings.after || !one_in_thousand(permille)) return false;
   if (call.number == static_cast<uint64_t>(abi::HostCallNumber::kExit)) return false;
+  if (call.number >= 64 || (settings.numbers >> call.number & 1) == 0) return false;
   return settings.only < 0 ||
          (call.number == static_cast<uint64_t>(abi::HostCallNumber::kSystemCall) &&
           static_cast<long>(call.args[0]) == settings.only);
@@ -127,6 +128,12 @@ uint64_t hostile_word(uint64_t honest) {
   return which < std::size(kWords) ? kWords[which] : random_number();
 }
 
+// Calls whose answer is the content of a file: a program that was itself read so may do anything.
+bool brings_content(const abi::HostCallFrame& frame) {
+  return frame.number == static_cast<uint64_t>(abi::HostCallNumber::kSystemCall) &&
+         (frame.args[0] == SYS_read || frame.args[0] == SYS_pread64 || frame.args[0] == SYS_preadv2);
+}
+
 // Words around what the call was about: the frame's events, and the start of the bounce buffer, where structures are.
 void corrupt(abi::VcpuShared& shared) {
   auto* bounce = reinterpret_cast<uint8_t*>(&shared) + abi::kBounceOffset;
@@ -164,44 +171,32 @@ void after_host_call(abi::VcpuShared& shared) {
     shared.frame.result = hostile_result(left_out ? 0 : shared.frame.result);
     if (!left_out) counts.replaced++;
   }
-  if (chosen(settings.data) && !is_output(call)) {
+  if (chosen(settings.data) && !is_output(call) && !brings_content(call)) {
     corrupt(shared);
     counts.corrupted++;
   }
 }
 
-// Changes what the enclave reads, never what the runtime acts on: a changed call would be this process's own doing.
+// Changes what the enclave reads, never what the runtime acts on: a changed call would be this process's own doing. Nor
+// the bounce buffer, where programs pass on their way in.
 void start_flipping(uint8_t* shared, uint64_t vcpus) {
   std::thread([=] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
     while (true) {
-      auto& words = *reinterpret_cast<abi::VcpuShared*>(shared + random_number() % vcpus *
-                                                                     abi::kVcpuSharedSize);
-      auto* bounce =
-          reinterpret_cast<uint64_t*>(reinterpret_cast<uint8_t*>(&words) + abi::kBounceOffset);
-      switch (random_number() % 8) {
+      auto& words = *reinterpret_cast<abi::VcpuShared*>(shared + random_number() % vcpus * abi::kVcpuSharedSize);
+      const uint64_t number = words.frame.number;
+      switch (random_number() % 6) {
         case 0:
-          words.frame.result = hostile_result(words.frame.result);
+          if (number < 64 && (settings.numbers >> number & 1) != 0) words.frame.result = hostile_result(words.frame.result);
           break;
-        case 1:
-          words.frame.events[random_number() % abi::kMaxHostEvents] = {random_number() % 256,
-                                                                       random_number()};
-          break;
-        case 2:
-          words.tick_wanted ^= 1;
-          break;
+        case 1: words.frame.events[random_number() % abi::kMaxHostEvents] = {random_number() % 256, random_number()}; break;
+        case 2: words.tick_wanted ^= 1; break;
         // SIGWINCH and SIGCONT, by default of no consequence; and generations without a signal.
-        case 3:
-          words.host_signal_counts[random_number() % 2 == 0 ? 28 : 18] = random_number();
-          break;
-        case 4:
-          words.host_signal_generation = random_number();
-          break;
-        case 5:
-          words.host_signal_counts[0] = random_number();
-          break;
-        default:
-          bounce[random_number() % 64] ^= uint64_t{1} << random_number() % 64;
-          break;
+        case 3: words.host_signal_counts[random_number() % 2 == 0 ? 28 : 18] = random_number(); break;
+        case 4: words.host_signal_generation = random_number(); break;
+        default: words.host_signal_counts[0] = random_number(); break;
       }
       const timespec moment{.tv_sec = 0, .tv_nsec = static_cast<long>(random_number() % 200'000)};
       nanosleep(&moment, nullptr);

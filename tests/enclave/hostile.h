@@ -15,6 +15,7 @@
 //   results=PERMILLE  so many host calls in a thousand get a hostile result; data=PERMILLE: hostile data in the buffers
 //   skip=PERMILLE     so many host calls are not made at all
 //   only=NUMBER       of host system calls, only this one
+//   numbers=MASK      of host calls, only those with this number (bit n for abi::HostCallNumber n)
 //   after=N           the first N host calls are left alone
 //   flip=1            a thread changes words of the shared memory all the time
 //   boot=FIELD:VALUE  a start parameter is replaced
@@ -61,7 +62,7 @@ static_assert(offsetof(Crossing, features) == 12560 && sizeof(Crossing) == 12608
 struct Settings {
   uint64_t seed = 1;
   bool entry = false, inspect = false, fast = true, strict = true, flip = false;
-  uint64_t results = 0, data = 0, skip = 0, again = 0, ticks = 0, after = 0;
+  uint64_t results = 0, data = 0, skip = 0, again = 0, ticks = 0, after = 0, numbers = UINT64_MAX;
   long only = -1;
   std::string boot, report;
   std::vector<std::pair<uint64_t, uint64_t>> steps;

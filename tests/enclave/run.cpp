@@ -73,6 +73,7 @@ void read_settings(std::string_view text) {
     if (key == "data") settings.data = number;
     if (key == "skip") settings.skip = number;
     if (key == "only") settings.only = static_cast<long>(number);
+    if (key == "numbers") settings.numbers = number;
     if (key == "after") settings.after = number;
     if (key == "again") settings.again = number;
     if (key == "ticks") settings.ticks = number;

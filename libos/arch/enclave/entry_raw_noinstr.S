@@ -55,6 +55,13 @@
   .byte 0x0f, 0x1f, 0x00
 .endm
 
+# A fault at an instruction of [from, to) makes phase 1 continue at `target` with RAX = the fault's address.
+.macro fixup from, to, target
+  .pushsection fixups, "aR", @progbits
+  .quad \from, \to, \target
+  .popsection
+.endm
+
 .text
 
 # --- EENTER ------------------------------------------------------------------------------------------------------
@@ -140,7 +147,8 @@ leave_enclave:
   jmp enclave_dead
 
 # --- other leaves ------------------------------------------------------------------------------------------------
-# uint64_t enclu_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx): RAX after the leaf.
+# uint64_t enclu_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx): RAX after the leaf, or all ones when it
+# faulted: the host's page table does not let it through, or the operand is not what the host said.
 .globl enclu_leaf
 .type enclu_leaf, @function
 .balign 16
@@ -149,9 +157,16 @@ enclu_leaf:
   movq %rdi, %rax
   movq %rsi, %rbx
   xchgq %rdx, %rcx
+60:
   enclu
+61:
   popq %rbx
   ret
+enclu_fault:
+  movq $-1, %rax
+  popq %rbx
+  ret
+  fixup 60b, 61b, enclu_fault
 
 # --- tasks -------------------------------------------------------------------------------------------------------
 # void switch_stack(uint64_t* save_here, uint64_t new_stack)
@@ -296,13 +311,7 @@ libos_fault_entry:
   jmp enclave_dead
 
 # --- guarded accesses (guarded_copy.h) ---------------------------------------------------------------------------
-# A fault at an instruction of the table makes phase 1 continue at the fixup with RAX = the fault's address.
 # Each returns {RAX: address, RDX: 1} after a fault, else {value, RDX: 0}.
-.macro fixup from, to, target
-  .pushsection fixups, "aR", @progbits
-  .quad \from, \to, \target
-  .popsection
-.endm
 
 .globl guarded_copy_raw
 .type guarded_copy_raw, @function
@@ -354,6 +363,30 @@ guarded_cmpxchg_u32_raw:   # RDI at, ESI expected, EDX desired: the value found
 50: lock cmpxchgl %ecx, (%rdi)
 51: ret
   fixup 50b, 51b, guarded_fault
+
+.globl guarded_cmpxchg_u128_raw
+.type guarded_cmpxchg_u128_raw, @function
+.balign 16
+guarded_cmpxchg_u128_raw:   # RDI at (16-byte aligned), RSI expected, RDX desired: addresses of 16 bytes; 1 if stored
+  pushq %rbx
+  movq %rsi, %r8
+  movq (%rdx), %rbx
+  movq 8(%rdx), %rcx
+  movq (%rsi), %rax
+  movq 8(%rsi), %rdx
+70: lock cmpxchg16b (%rdi)
+71: movq %rax, (%r8)            # what was there
+  movq %rdx, 8(%r8)
+  sete %al
+  movzbl %al, %eax
+  popq %rbx
+  xorl %edx, %edx
+  ret
+guarded_u128_fault:
+  popq %rbx
+  movl $1, %edx
+  ret
+  fixup 70b, 71b, guarded_u128_fault
 
 guarded_fault:
   movl $1, %edx

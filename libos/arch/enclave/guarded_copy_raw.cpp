@@ -16,6 +16,8 @@ GuardedResult guarded_copy_words_raw(uint64_t to, uint64_t from, size_t words);
 GuardedResult guarded_zero_raw(uint64_t to, size_t bytes);
 GuardedResult guarded_load_u32_raw(uint64_t from);
 GuardedResult guarded_cmpxchg_u32_raw(uint64_t at, uint32_t expected, uint32_t desired);
+GuardedResult guarded_cmpxchg_u128_raw(uint64_t at, unsigned __int128* expected,
+                                       const unsigned __int128* desired);
 }
 
 bool report(GuardedResult result, uint64_t& fault_address) {
@@ -48,6 +50,13 @@ bool guarded_cmpxchg_u32(uint64_t at, uint32_t expected, uint32_t desired, uint3
                          uint64_t& fault_address) {
   const GuardedResult result = guarded_cmpxchg_u32_raw(at, expected, desired);
   found = static_cast<uint32_t>(result.value);
+  return report(result, fault_address);
+}
+
+bool guarded_cmpxchg_u128(uint64_t at, unsigned __int128& expected, unsigned __int128 desired,
+                          bool& stored, uint64_t& fault_address) {
+  const GuardedResult result = guarded_cmpxchg_u128_raw(at, &expected, &desired);
+  stored = result.faulted == 0 && result.value != 0;
   return report(result, fault_address);
 }
 

@@ -28,8 +28,16 @@ uint64_t permissions(Prot prot) {
          (has(prot, Prot::kExec) ? sgx::secinfo_flags::kX : 0);
 }
 
+constexpr uint64_t kFaulted = UINT64_MAX;
+
+// RAX after the leaf, or kFaulted. A fault may be stale, as any of the LibOS's: it is tried again, but not for ever.
 uint64_t leaf(sgx::Enclu number, const sgx::Secinfo& secinfo, uint64_t rcx, uint64_t rdx = 0) {
-  return enclu_leaf(static_cast<uint64_t>(number), address_of(&secinfo), rcx, rdx);
+  constexpr int kTries = 16;
+  uint64_t result = kFaulted;
+  for (int i = 0; i < kTries && result == kFaulted; ++i) {
+    result = enclu_leaf(static_cast<uint64_t>(number), address_of(&secinfo), rcx, rdx);
+  }
+  return result;
 }
 
 Result<void> host_result(int64_t result) {
@@ -63,7 +71,8 @@ Result<void> commit_page_copy(uint64_t address, uint64_t from, Prot prot) {
 Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot) {
   const sgx::Secinfo wider{.flags = permissions(prot) | sgx::secinfo_flags::kReg};
   for (uint64_t page = address; page < address + count * kPageSize; page += kPageSize) {
-    (void)leaf(sgx::Enclu::kEmodpe, wider, page);  // EMODPE has no error code: a bad operand faults
+    // EMODPE has no error code: a bad operand faults.
+    if (leaf(sgx::Enclu::kEmodpe, wider, page) == kFaulted) return Errno::kIo;
   }
   return {};
 }
