@@ -8,9 +8,9 @@
 // Wake-up protocol: unpark() sets the permit, then queues the task if it is parked; finish_switch() publishes
 // "parked", then looks at the permit. One of the two sees the other, so exactly one of them queues the task.
 //
-// A vCPU asks for ticks (1 ms, tick_wanted in shared memory) while something may need them: tasks wait in the queue,
-// timers are armed, or host watches exist and no vCPU sleeps on them. On a tick it also wakes a sleeping vCPU, or
-// starts one more, when work waits: so short hand-overs stay on one vCPU and long work spreads.
+// A vCPU asks for ticks (1 ms, tick_wanted in shared memory) while something needs them: tasks wait in the queue, or
+// timers and host watches that no sleeping vCPU attends to. On a tick it also wakes a sleeping vCPU, or starts one
+// more: so short hand-overs stay on one vCPU, long work spreads, and a busy program alone is not disturbed.
 #include "libos/sched/scheduler.h"
 
 #include "abi/host_call.h"
@@ -38,12 +38,13 @@ struct VcpuState {
   RefPtr<Task> buried;
   Task* left = nullptr;
   After after = After::kNothing;
-  bool tick_on = false;
+  std::atomic<bool> tick_on{false};   // what its tick_wanted says
   std::atomic<bool> sleeping{false};
 };
 constinit std::array<VcpuState, abi::kMaxVcpus> states;
 constinit std::atomic<uint32_t> queued{0};
 constinit std::atomic<bool> poller_sleeps{false};
+constinit std::atomic<Nanoseconds> poller_deadline{kNever};  // when the sleeping poller wakes by itself
 constinit std::atomic<int> host_watches{0};
 constinit std::atomic<uint64_t> context_switches{0};
 
@@ -103,21 +104,29 @@ class Scheduler {
   }
 
   static void request_tick(VcpuBlock& vcpu) {
+    states[vcpu.index].tick_on.store(true, std::memory_order_relaxed);
     (void)store_untrusted(vcpu.shared + offsetof(abi::VcpuShared, tick_wanted), 1);
   }
 
   static void set_tick(bool on) {
-    VcpuState& state = this_state();
-    if (state.tick_on == on) return;
-    state.tick_on = on;
+    if (this_state().tick_on.exchange(on, std::memory_order_relaxed) == on) return;
     (void)store_untrusted(vcpu_shared() + offsetof(abi::VcpuShared, tick_wanted), on ? 1 : 0);
   }
   static void want_tick() { set_tick(true); }
 
+  // Timers and host events are seen to by a vCPU that sleeps in the host, and wakes early enough.
+  static bool is_attended() {
+    return poller_sleeps.load(std::memory_order_relaxed) &&
+           poller_deadline.load(std::memory_order_relaxed) <= timer_queue().next_deadline();
+  }
+  static bool needs_attention() {
+    return (timer_queue().next_deadline() != kNever ||
+            host_watches.load(std::memory_order_relaxed) != 0) &&
+           !is_attended();
+  }
+
   static bool needs_tick() {
-    return queued.load(std::memory_order_relaxed) != 0 || timer_queue().next_deadline() != kNever ||
-           (host_watches.load(std::memory_order_relaxed) != 0 &&
-            !poller_sleeps.load(std::memory_order_relaxed));
+    return queued.load(std::memory_order_relaxed) != 0 || needs_attention();
   }
 
   static void install(VcpuBlock& vcpu, Task& task) {
@@ -228,19 +237,17 @@ class Scheduler {
     }
   }
 
-  // Wakes one sleeping vCPU, or starts one more, because work waits or nobody listens to the host.
+  // Wakes one sleeping vCPU, or starts one more, because work waits or nobody attends to timers and the host.
   static void spread_work() {
     const bool waiting = queued.load(std::memory_order_relaxed) != 0;
-    const bool deaf = host_watches.load(std::memory_order_relaxed) != 0 &&
-                      !poller_sleeps.load(std::memory_order_relaxed);
-    if (!waiting && !deaf) return;
+    if (!waiting && !needs_attention()) return;
     for (uint32_t index = 0; index < started_vcpus(); ++index) {
       if (states[index].sleeping.load(std::memory_order_seq_cst)) {
         (void)make_host_call(abi::HostCallNumber::kKick, index);
         return;
       }
     }
-    if (waiting) start_one_more_vcpu();
+    start_one_more_vcpu();
   }
 
   static void reschedule() {
@@ -274,9 +281,13 @@ class Scheduler {
       const Nanoseconds now = machine_monotonic_ns();
       const Nanoseconds timeout = deadline == kNever ? kNever : deadline > now ? deadline - now : 0;
       const bool polls = !poller_sleeps.exchange(true);
+      if (polls) poller_deadline.store(deadline);
       set_tick(false);
       wait_for_host(timeout, polls);
-      if (polls) poller_sleeps.store(false);
+      if (polls) {
+        poller_deadline.store(kNever);
+        poller_sleeps.store(false);
+      }
     }
     state.sleeping.store(false, std::memory_order_seq_cst);
   }
