@@ -38,13 +38,14 @@ struct VcpuState {
   RefPtr<Task> buried;
   Task* left = nullptr;
   After after = After::kNothing;
-  std::atomic<bool> tick_on{false};   // what its tick_wanted says
+  std::atomic<bool> tick_on{false};  // what its tick_wanted says
   std::atomic<bool> sleeping{false};
 };
 constinit std::array<VcpuState, abi::kMaxVcpus> states;
 constinit std::atomic<uint32_t> queued{0};
 constinit std::atomic<bool> poller_sleeps{false};
-constinit std::atomic<Nanoseconds> poller_deadline{kNever};  // when the sleeping poller wakes by itself
+constinit std::atomic<Nanoseconds> poller_deadline{
+    kNever};  // when the sleeping poller wakes by itself
 constinit std::atomic<int> host_watches{0};
 constinit std::atomic<uint64_t> context_switches{0};
 

@@ -131,7 +131,8 @@ uint64_t hostile_word(uint64_t honest) {
 // Calls whose answer is the content of a file: a program that was itself read so may do anything.
 bool brings_content(const abi::HostCallFrame& frame) {
   return frame.number == static_cast<uint64_t>(abi::HostCallNumber::kSystemCall) &&
-         (frame.args[0] == SYS_read || frame.args[0] == SYS_pread64 || frame.args[0] == SYS_preadv2);
+         (frame.args[0] == SYS_read || frame.args[0] == SYS_pread64 ||
+          frame.args[0] == SYS_preadv2);
 }
 
 // Words around what the call was about: the frame's events, and the start of the bounce buffer, where structures are.
@@ -185,18 +186,31 @@ void start_flipping(uint8_t* shared, uint64_t vcpus) {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, nullptr);
     while (true) {
-      auto& words = *reinterpret_cast<abi::VcpuShared*>(shared + random_number() % vcpus * abi::kVcpuSharedSize);
+      auto& words = *reinterpret_cast<abi::VcpuShared*>(shared + random_number() % vcpus *
+                                                                     abi::kVcpuSharedSize);
       const uint64_t number = words.frame.number;
       switch (random_number() % 6) {
         case 0:
-          if (number < 64 && (settings.numbers >> number & 1) != 0) words.frame.result = hostile_result(words.frame.result);
+          if (number < 64 && (settings.numbers >> number & 1) != 0)
+            words.frame.result = hostile_result(words.frame.result);
           break;
-        case 1: words.frame.events[random_number() % abi::kMaxHostEvents] = {random_number() % 256, random_number()}; break;
-        case 2: words.tick_wanted ^= 1; break;
+        case 1:
+          words.frame.events[random_number() % abi::kMaxHostEvents] = {random_number() % 256,
+                                                                       random_number()};
+          break;
+        case 2:
+          words.tick_wanted ^= 1;
+          break;
         // SIGWINCH and SIGCONT, by default of no consequence; and generations without a signal.
-        case 3: words.host_signal_counts[random_number() % 2 == 0 ? 28 : 18] = random_number(); break;
-        case 4: words.host_signal_generation = random_number(); break;
-        default: words.host_signal_counts[0] = random_number(); break;
+        case 3:
+          words.host_signal_counts[random_number() % 2 == 0 ? 28 : 18] = random_number();
+          break;
+        case 4:
+          words.host_signal_generation = random_number();
+          break;
+        default:
+          words.host_signal_counts[0] = random_number();
+          break;
       }
       const timespec moment{.tv_sec = 0, .tv_nsec = static_cast<long>(random_number() % 200'000)};
       nanosleep(&moment, nullptr);

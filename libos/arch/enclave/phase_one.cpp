@@ -116,7 +116,8 @@ void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault)
 }  // namespace
 
 extern "C" void phase_one(VcpuBlock& vcpu) {
-  if (vcpu.dead) undefined_instruction();  // an exception of phase 1: the host cannot enter any more
+  if (vcpu.dead)
+    undefined_instruction();  // an exception of phase 1: the host cannot enter any more
   sgx::Gprsgx& gpr = interrupted_registers(vcpu.ssa);
   const sgx::Exinfo& exinfo = exception_information(vcpu.ssa);
   const uint32_t exit_info = gpr.exitinfo;

@@ -77,8 +77,8 @@ bool guarded_cmpxchg_u32(uint64_t at, uint32_t expected, uint32_t desired, uint3
 
 bool guarded_cmpxchg_u128(uint64_t at, unsigned __int128& expected, unsigned __int128 desired,
                           bool& stored, uint64_t&) {
-  const unsigned __int128 found = __sync_val_compare_and_swap(
-      reinterpret_cast<unsigned __int128*>(at), expected, desired);
+  const unsigned __int128 found =
+      __sync_val_compare_and_swap(reinterpret_cast<unsigned __int128*>(at), expected, desired);
   stored = found == expected;
   expected = found;
   return true;
