@@ -102,6 +102,8 @@ void note_trapped_syscall(const UserRegisters& registers);
 // false: it was elsewhere. complete_stub: on to where on_syscall() begins.
 bool leave_stub(UserRegisters& registers);
 bool complete_stub(UserRegisters& registers);
+// What identifies the memory of the current task's program: not 0.
+uint64_t program_of(const Task& task);
 // True when on_return_to_user has work for the current task; read with ticks able to come: must be cheap.
 bool has_return_work(const Task& task);
 // The runtime got this signal for the program (Ctrl-C without a terminal, SIGTERM, SIGWINCH, ...). Runs with no lock held,

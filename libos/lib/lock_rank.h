@@ -22,7 +22,11 @@ enum class LockRank : std::uint8_t {
   kUnion,         // one file of a union: its layers
   kInode,         // one file: size, contents, directory entries
   kProgramText,   // the patched system calls of an address space; the vDSO's object
+  kConflicts,     // who is in which conflict group: one change at a time
+  kConflictGroup, // one conflict group: an exchange of its resident member
+  kSpaces,        // the list of all address spaces
   kAddressSpace,  // the areas of an address space
+  kGroupRanges,   // how many members of a conflict group have which addresses
   kPageCache,     // cached pages of one object
   kBlockStore,    // what lies below a page cache: verified blocks, host files
   kVerifiedData,  // cached blocks of a verified image
@@ -34,6 +38,7 @@ enum class LockRank : std::uint8_t {
   kPoll,          // epoll sets, poll registrations
   kPipe,          // one pipe
   kSocket,        // one socket
+  kTurns,         // who waits for his turn to be resident
   kWaitQueue,     // one wait queue
   kReady,         // the ready list of an epoll set: taken by wakers
   kScheduler,     // run queues, vCPU states

@@ -42,7 +42,7 @@ Area without_name(AreaSet::ConstIterator it) {
 bool AddressSpace::may_access(uint64_t address, uint64_t length, Access access) const {
   const auto end = checked_add(address, length);
   if (!end) return false;
-  return state_->areas.read([&](const Areas& areas) {
+  return state_->areas.peek([&](const Areas& areas) {
     uint64_t at = address;
     while (at < *end) {
       const AreaSet::Map::Entry* area = areas.set.lookup(at);
@@ -58,7 +58,7 @@ Result<void> AddressSpace::check_mapped(uint64_t address, uint64_t length) {
   const AddressRange range =
       TRY(area_ops::checked_range(align_down(address, kPageSize), length, Errno::kNoMem));
   const bool covered =
-      state_->areas.read([&](const Areas& areas) { return areas.set.covers(range); });
+      state_->areas.peek([&](const Areas& areas) { return areas.set.covers(range); });
   return covered ? Result<void>() : Errno::kNoMem;
 }
 
@@ -84,7 +84,7 @@ Result<void> AddressSpace::residency(uint64_t address, uint64_t length,
 }
 
 Result<Vec<Area>> AddressSpace::areas() const {
-  return state_->areas.hold([&](Areas& areas) -> Result<Vec<Area>> {
+  return state_->areas.peek_long([&](const Areas& areas) -> Result<Vec<Area>> {
     Vec<Area> result;
     TRY(result.reserve(areas.set.size()));
     for (auto it = areas.set.begin(); it; ++it) {
@@ -98,8 +98,8 @@ Result<Vec<Area>> AddressSpace::areas() const {
 }
 
 std::optional<Area> AddressSpace::find_area(uint64_t address) const {
-  return state_->areas.hold([&](Areas& areas) -> std::optional<Area> {
-    const auto it = std::as_const(areas.set).find(address);
+  return state_->areas.peek_long([&](const Areas& areas) -> std::optional<Area> {
+    const auto it = areas.set.find(address);
     if (!it) return std::nullopt;
     return without_name(it);
   });
@@ -108,11 +108,11 @@ std::optional<Area> AddressSpace::find_area(uint64_t address) const {
 uint64_t AddressSpace::id() const { return address_of(this); }
 
 uint64_t AddressSpace::mapped_bytes() const {
-  return state_->areas.read([](const Areas& areas) { return areas.mapped_bytes; });
+  return state_->areas.peek([](const Areas& areas) { return areas.mapped_bytes; });
 }
 
 uint64_t AddressSpace::committed_bytes() const {
-  return state_->areas.hold([](Areas& areas) {
+  return state_->areas.peek_long([](const Areas& areas) {
     uint64_t pages = 0;
     for (auto it = areas.set.begin(); it; ++it) {
       if (it->value.is_visible()) pages += page_map::present_pages(area_ops::range_of(it));
@@ -124,7 +124,7 @@ uint64_t AddressSpace::committed_bytes() const {
 Result<AddressSpace::FutexKey> AddressSpace::futex_key(uint64_t address,
                                                        bool process_private) const {
   if (process_private) return FutexKey{id(), address};
-  return state_->areas.read([&](const Areas& areas) -> Result<FutexKey> {
+  return state_->areas.peek([&](const Areas& areas) -> Result<FutexKey> {
     const AreaSet::Map::Entry* area = areas.set.lookup(address);
     if (area == nullptr) return Errno::kFault;
     if (!area->value.shared) return FutexKey{id(), address};

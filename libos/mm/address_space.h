@@ -1,15 +1,17 @@
 // AddressSpace: what one process has mapped. (mmap(2), mprotect(2), mremap(2), madvise(2), brk(2))
 //
-// All processes live in one linear range, so an address space is a set of *areas*, each owning its range of linear
-// addresses: no other address space can have it at the same time (conflict groups for ET_EXEC and fork come with
-// residency, docs/architecture.md). Pages of an area are committed on the first touch, with some around them. The
-// owner check of user copies looks areas up here.
+// All processes live in one linear range, so an address space is a set of *areas*, each with its range of linear
+// addresses. Address spaces that want the same addresses (after a fork, or programs linked there) form a conflict group
+// (conflict_group.h): one of them at a time is *resident*, that is its content is in the pages. Every operation here
+// waits for that first, except questions about areas. Pages of an area are committed on the first touch, with some
+// around them. The owner check of user copies looks areas up here.
 //
 // Locking (rank kAddressSpace): lookups and user copies are readers, faults exclude each other, and whatever adds,
 // removes or restricts areas is alone (shared_locked.h). A copy is one read from its owner check to its last byte, so
 // the pages under it cannot be unmapped and given to another process meanwhile.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -17,6 +19,7 @@
 #include "libos/arch/memory.h"
 #include "libos/arch/prot.h"
 #include "libos/lib/function_ref.h"
+#include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
@@ -72,10 +75,16 @@ enum class FaultResult {
   kOutOfMemory
 };
 
+class ConflictGroup;
+
 class AddressSpace : public RefCounted<AddressSpace> {
  public:
   static Result<RefPtr<AddressSpace>> create();
   ~AddressSpace();  // frees every area
+
+  // fork(2): the same areas with the same content, in a conflict group with this one. The companion is not copied.
+  // Errors: kNoMem.
+  Result<RefPtr<AddressSpace>> fork();
 
   // mmap(2). Returns the address. Errors: kInval, kNoMem, kExist, kAccess, kPerm.
   Result<uint64_t> map(MapRequest request);
@@ -119,8 +128,19 @@ class AddressSpace : public RefCounted<AddressSpace> {
   // Calls back for each area in order of address, on copies (for /proc/<pid>/maps).
   Result<Vec<Area>> areas() const;
 
-  // An identity for /proc and logs, and the futex key's `space`.
+  // An identity for /proc and logs, and the futex key's `space`; what a vCPU says that it executes.
   uint64_t id() const;
+
+  // --- residency (residency.cpp) ---
+  // Whether programs may execute here. What the scheduler and the way back to user mode ask; changes at any time.
+  bool is_resident() const { return is_resident_.load(std::memory_order_seq_cst); }
+  // Waits for the turn of this address space. May sleep; no lock of rank kConflicts or later may be held.
+  void await_residency();
+  // Threads of this memory that can run, and others who use it: while there are any, the slice is used to its end.
+  void note_runnable();
+  void note_waiting();
+  // sched_yield(2): the rest of the slice is given up.
+  void give_up_slice();
 
   uint64_t mapped_bytes() const;
   uint64_t committed_bytes() const;
@@ -156,6 +176,15 @@ class AddressSpace : public RefCounted<AddressSpace> {
   AddressSpace();
   void populate(AddressRange range);
   FaultResult grow_stack(uint64_t address);
+
+  friend class ConflictGroup;
+  friend class Freeze;
+  friend class SpaceList;
+  ListNode all_node_;  // in the list of all address spaces
+  std::atomic<bool> is_resident_{true};
+  std::atomic<int32_t> runnable_{0};
+  std::atomic<bool> is_contended_{false};  // others of the group wait
+  ConflictGroup* turn_group_ = nullptr;    // guarded by the lock of turns
   OwnPtr<State> state_;
 };
 

@@ -2,9 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
+#include <type_traits>
+#include <utility>
 
 #include "libos/mm/address_space.h"
 #include "libos/mm/area_set.h"
+#include "libos/mm/conflict_group.h"
+#include "libos/mm/held_pages.h"
 #include "libos/mm/page_map.h"
 #include "libos/mm/shared_locked.h"
 
@@ -19,10 +24,98 @@ struct Areas {
   uint64_t break_start = 0;
   uint64_t break_now = 0;     // exact; the heap area ends at the page behind it
   uint64_t mapped_bytes = 0;  // of visible areas
+
+  RefPtr<ConflictGroup> group;  // null: alone
+  bool resident = true;         // false: nothing may be done with pages of private areas
+  // Pages that could not be filled when we became resident: faults try again. And when not even that could be noted.
+  HeldPages lost;
+  bool is_broken = false;
+  // While away: our content of the group's pages, where it is not the common one. While resident: what it was.
+  HeldPages held;
+};
+
+// The lock of the areas. read, hold and change wait until the address space is resident; the others do not.
+class ResidentAreas {
+ public:
+  explicit ResidentAreas(AddressSpace& space) : space_(space) {}
+
+  template <typename F>
+  auto read(F&& function) const {
+    return when_resident<const Areas>(
+        [&](auto&& body) -> decltype(auto) { return lock_.read(body); }, function);
+  }
+  template <typename F>
+  auto hold(F&& function) {
+    return when_resident<Areas>([&](auto&& body) -> decltype(auto) { return lock_.hold(body); },
+                                function);
+  }
+  template <typename F>
+  auto change(F&& function) {
+    return when_resident<Areas>([&](auto&& body) -> decltype(auto) { return lock_.change(body); },
+                                function);
+  }
+
+  // Questions about areas, not about pages.
+  template <typename F>
+  auto peek(F&& function) const {
+    return lock_.read(function);
+  }
+  template <typename F>
+  auto peek_long(F&& function) const {
+    return lock_.hold([&](Areas& areas) { return function(std::as_const(areas)); });
+  }
+  // For residency itself.
+  template <typename F>
+  auto change_anyway(F&& function) {
+    return lock_.change(function);
+  }
+  template <typename F>
+  auto change_second(F&& function) {
+    return lock_.change_second(function);
+  }
+
+ private:
+  // Keeps the address space resident, once it is, until the operation is done or the slice is over.
+  class Visit {
+   public:
+    explicit Visit(AddressSpace& space) : space_(space) { space_.note_runnable(); }
+    Visit(const Visit&) = delete;
+    ~Visit() { space_.note_waiting(); }
+
+   private:
+    AddressSpace& space_;
+  };
+
+  template <typename A, typename Enter, typename F>
+  auto when_resident(Enter&& enter, F&& function) const {
+    using R = decltype(function(std::declval<A&>()));
+    std::optional<Visit> visit;
+    while (true) {
+      if constexpr (std::is_void_v<R>) {
+        const bool done = enter([&](A& areas) {
+          if (areas.resident) function(areas);
+          return areas.resident;
+        });
+        if (done) return;
+      } else {
+        std::optional<R> result = enter([&](A& areas) -> std::optional<R> {
+          if (!areas.resident) return std::nullopt;
+          return std::optional<R>(function(areas));
+        });
+        if (result) return R(std::move(*result));
+      }
+      if (!visit) visit.emplace(space_);
+      space_.await_residency();
+    }
+  }
+
+  AddressSpace& space_;
+  mutable SharedLocked<Areas> lock_{LockRank::kAddressSpace};
 };
 
 struct AddressSpace::State {
-  SharedLocked<Areas> areas{LockRank::kAddressSpace};
+  explicit State(AddressSpace& space) : areas(space) {}
+  ResidentAreas areas;
 };
 
 namespace area_ops {
@@ -48,11 +141,27 @@ enum class Uses { kOne, kAll };
 // Takes all areas in the range away. They must have been split at its ends. Cannot fail.
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses,
                 page_map::Rights rights);
+// All of a member of a conflict group that ends; what others have as well stays in place.
+void drop_member_areas(Areas& areas);
 // Splits and drops: munmap(2).
 Result<void> unmap(Areas& areas, AddressRange range);
 
+// The addresses of private areas, which members of a conflict group may share (group_pages.cpp).
+Result<AddressRange> acquire(Areas& areas, uint64_t size, uint64_t slack);
+// Exactly these: free ones, and those that other members of our group have. kBusy: somebody else has some.
+Result<void> acquire_at(Areas& areas, AddressRange range);
+// Gives addresses back that acquire gave; no pages there may be present.
+void release(Areas& areas, AddressRange range);
+// They become a shared object's: false when other members of the group have some.
+bool hand_over(Areas& areas, AddressRange range);
+// Before the present pages of the range change (content, rights, presence): what other members have there is held.
+Result<void> part_present(Areas& areas, AddressRange range);
+// Before pages that are not present are filled.
+Result<void> part_absent(Areas& areas, AddressRange range);
+
 // Makes all addresses of the range ours and leaves them free of shared mappings; private areas stay in place until
-// drop_areas. Areas are split at the range's ends. Errors: kNoMem when somebody else owns some; kAgain.
+// drop_areas. Areas are split at the range's ends. Errors: kBusy when somebody who is not in our group has some; kNoMem
+// when that is a shared object; kAgain.
 Result<void> claim(Areas& areas, AddressRange range);
 
 // Undoes that: addresses in the range where no area is go back.
@@ -63,7 +172,7 @@ Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node
 // A shared area, on its object's home. Where the object is mapped already, the area is used once more.
 Result<void> insert_shared(Areas& areas, AddressRange range, const AreaData& data);
 // Kept pages in the range, which became part of an area: few are filled at once, many lose their rights.
-Result<void> settle_kept_pages(AddressRange range, const AreaData& data);
+Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data);
 
 // Makes pages around `address` present. `access` was checked.
 FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t address);

@@ -32,9 +32,12 @@ void drop_private(AreaSet::ConstIterator it, AddressRange part) {
 }
 
 Result<void> drop(Areas& areas, AddressRange range) {
+  TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (!it->value.is_visible() || it->value.shared) continue;
-    drop_private(it, {std::max(it->key, range.start), std::min(it->value.end, range.end)});
+    const AddressRange part{std::max(it->key, range.start), std::min(it->value.end, range.end)};
+    drop_private(it, part);
+    areas.lost.remove(part);
   }
   return areas.set.covers(range) ? Result<void>() : Errno::kNoMem;
 }

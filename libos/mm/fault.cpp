@@ -8,6 +8,7 @@
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
 #include "libos/mm/address_space_state.h"
+#include "libos/mm/exchange.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/range_allocator.h"
 #include "libos/mm/stats.h"
@@ -116,20 +117,39 @@ Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint
   return {};
 }
 
+// A page that could not be filled when this address space became resident.
+bool fill_lost(Areas& areas, AreaSet::ConstIterator area, uint64_t page, const Held& held) {
+  const AddressRange one{page, page + kPageSize};
+  if (page_map::open_for_kernel(one, area->value.prot).is_error()) return false;
+  page_map::update(page, PageState::kDirty, 0);
+  copy_bytes(page_at(page), held.frame()->bytes());
+  if (page_map::seal(one, area->value.prot).is_error()) return false;
+  areas.lost.remove(one);
+  return true;
+}
+
 }  // namespace
 
 namespace area_ops {
 
-FaultResult fill_private(Areas&, AreaSet::Iterator area, uint64_t page) {
+FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   const Prot prot = area->value.prot;
   const PageState state = page_map::state_of(page);
   if (state.present()) {
     memory_counters.spurious_faults.fetch_add(1, std::memory_order_relaxed);
     if (state.effective() == effective_prot(prot)) return FaultResult::kResolved;
+    if (Result<void> parted = part_present(areas, {page, page + kPageSize}); parted.is_error())
+      return result_of(parted.error());
     const Result<void> set = page_map::set_prot({page, page + kPageSize}, prot);
     return set.is_error() ? result_of(set.error()) : FaultResult::kResolved;
   }
   const AddressRange cluster = cluster_at(area, page);
+  if (areas.is_broken) return FaultResult::kOutOfMemory;
+  if (const Held* lost = areas.lost.find(page)) {
+    return fill_lost(areas, area, page, *lost) ? FaultResult::kResolved : FaultResult::kOutOfMemory;
+  }
+  if (Result<void> parted = part_absent(areas, cluster); parted.is_error())
+    return result_of(parted.error());
   Result<void> filled = area->value.object() == nullptr ? page_map::populate_zero(cluster, prot)
                                                         : fill_from_object(area, cluster, page);
   if (filled.is_error() && filled.error() == Errno::kNoMem && !page_map::state_of(page).present()) {
@@ -192,8 +212,10 @@ FaultResult AddressSpace::grow_stack(uint64_t page) {
     Result<AreaSet::Node> node = AreaSet::prepare(page, std::move(data));
     // The page below stays free, so that the stack does not run into what comes next.
     const uint64_t guard = page - kPageSize;
-    if (node.is_error() || !is_range_free({guard, range.end}) ||
-        allocate_range_at(range).is_error()) {
+    const auto below = areas.set.first_after(guard);
+    const bool is_guarded = areas.group ? below && below->key >= range.end
+                                        : is_range_free({guard, range.end});
+    if (node.is_error() || !is_guarded || area_ops::acquire_at(areas, range).is_error()) {
       return FaultResult::kNoMapping;
     }
     above->value.grows_down = false;

@@ -25,7 +25,7 @@ Result<void> grow(Areas& areas, uint64_t from, uint64_t to) {
   AreaData& data = areas.set.first_after(from)->value;
   data.kind = AreaData::Kind::kHeap;
   data.prot = kProtReadWrite;
-  if (Result<void> settled = area_ops::settle_kept_pages(range, data); settled.is_error()) {
+  if (Result<void> settled = area_ops::settle_kept_pages(areas, range, data); settled.is_error()) {
     page_map::release(range, page_map::Rights::kRevoke);
     data.kind = AreaData::Kind::kReserve;
     data.prot = Prot::kNone;
@@ -41,6 +41,7 @@ Result<void> grow(Areas& areas, uint64_t from, uint64_t to) {
 Result<void> shrink(Areas& areas, uint64_t from, uint64_t to) {
   const AddressRange range{to, from};
   TRY(areas.set.split(range));
+  TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(to); it && it->key < from; ++it) {
     if (it->value.kind != AreaData::Kind::kHeap) continue;
     page_map::release(area_ops::range_of(it), page_map::Rights::kRevoke);
@@ -60,7 +61,7 @@ Result<void> AddressSpace::create_heap() {
     // A quarter of what is free at most, so that many processes fit.
     for (uint64_t size = kReserve; size >= kSmallestReserve && range.is_error(); size /= 4) {
       if (size <= linear_use().largest_free / 256 || size / 4 < kSmallestReserve) {
-        range = allocate_range(size, kPageSize);
+        range = area_ops::acquire(areas, size, 0);
       }
     }
     if (range.is_error()) return range.error();
@@ -77,7 +78,7 @@ Result<void> AddressSpace::create_heap() {
     }
     Result<AreaSet::Node> node = AreaSet::prepare(reserve.start, std::move(data));
     if (node.is_error()) {
-      free_range(reserve);
+      area_ops::release(areas, reserve);
       return node.error();
     }
     TRY(area_ops::insert_private(areas, reserve, node.release_value()));

@@ -51,7 +51,8 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
     case Placement::kHint: {
       const Result<AddressRange> hint = area_ops::checked_range(
           align_down(request.address, kPageSize), request.length, Errno::kNoMem);
-      if (!hint.is_error() && !allocate_range_at(hint.value()).is_error()) return hint.value();
+      if (!hint.is_error() && !area_ops::acquire_at(areas, hint.value()).is_error())
+        return hint.value();
       break;
     }
     case Placement::kFixedNoReplace:
@@ -61,18 +62,13 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
       [[fallthrough]];
     case Placement::kFixed: {
       TRY(area_ops::checked_range(wanted.start, request.length, Errno::kNoMem));
-      const Result<void> claimed = area_ops::claim(areas, wanted);
-      if (claimed.is_error()) {
-        const bool taken = claimed.error() == Errno::kNoMem;
-        if (taken && request.placement == Placement::kFixedNoReplace) return Errno::kExist;
-        return claimed.error();
-      }
+      TRY(area_ops::claim(areas, wanted));
       return wanted;
     }
     case Placement::kAnywhere:
       break;
   }
-  return allocate_range(request.length, kPageSize);
+  return area_ops::acquire(areas, request.length, 0);
 }
 
 Result<uint64_t> map_private(Areas& areas, const MapRequest& request, AreaData data) {
@@ -115,6 +111,11 @@ Result<uint64_t> map_shared_fixed(Areas& areas, const MapRequest& request, AreaD
     TRY(area_ops::claim(areas, range));
     area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
                          page_map::Rights::kRevoke);
+    if (!area_ops::hand_over(areas, range)) {
+      log_warn("mm: {:x} cannot be shared: other members of the family have it", range.start);
+      area_ops::release(areas, range);
+      return Errno::kNoMem;
+    }
     if (Result<void> moved = object.set_home(range, data.offset); moved.is_error()) {
       free_range(range);
       return moved.error();
@@ -139,6 +140,7 @@ Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno erro
 
 Result<void> claim(Areas& areas, AddressRange range) {
   TRY(areas.set.split(range));
+  TRY(part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end;) {
     if (!it->value.shared) {
       ++it;
@@ -164,7 +166,7 @@ Result<void> claim(Areas& areas, AddressRange range) {
     if (at < gap_end) {
       const AddressRange gap{at, gap_end};
       result = taken.push(gap);
-      if (!result.is_error()) result = allocate_range_at(gap);
+      if (!result.is_error()) result = acquire_at(areas, gap);
       if (result.is_error() && !taken.is_empty() && taken.last().start == gap.start)
         (void)taken.pop();
     }
@@ -173,23 +175,23 @@ Result<void> claim(Areas& areas, AddressRange range) {
     ++it;
   }
   if (!result.is_error()) return result;
-  for (const AddressRange& gap : taken) free_range(gap);
-  return Errno::kNoMem;
+  for (const AddressRange& gap : taken) release(areas, gap);
+  return result;
 }
 
 void unclaim(Areas& areas, AddressRange range) {
   uint64_t at = range.start;
   for (auto it = areas.set.first_after(at); it && it->key < range.end; ++it) {
-    if (at < it->key) free_range({at, it->key});
+    if (at < it->key) release(areas, {at, it->key});
     at = it->value.end;
   }
-  if (at < range.end) free_range({at, range.end});
+  if (at < range.end) release(areas, {at, range.end});
 }
 
-Result<void> settle_kept_pages(AddressRange range, const AreaData& data) {
+Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data) {
   const uint64_t kept = page_map::kept_pages(range);
   if (kept == 0) return {};
-  if (kept <= kFillAtOnce && data.object() == nullptr && has(data.prot, Prot::kWrite)) {
+  if (kept <= kFillAtOnce && !areas.group && data.object() == nullptr && has(data.prot, Prot::kWrite)) {
     return page_map::populate_kept(range, data.prot);
   }
   return page_map::close_kept(range);
@@ -198,7 +200,7 @@ Result<void> settle_kept_pages(AddressRange range, const AreaData& data) {
 Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node) {
   const auto it = areas.set.insert(std::move(node));
   if (it->value.is_visible()) areas.mapped_bytes += range.size();
-  if (Result<void> settled = settle_kept_pages(range, it->value); settled.is_error()) {
+  if (Result<void> settled = settle_kept_pages(areas, range, it->value); settled.is_error()) {
     drop_areas(areas, range, Addresses::kFree, Uses::kAll, page_map::Rights::kRevoke);
     return settled;
   }
@@ -288,8 +290,13 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
       address = done.value();
       break;
     }
-    if (done.error() != Errno::kAgain) return done.error();
     if (attempt == kRetries) return Errno::kNoMem;
+    if (done.error() == Errno::kBusy) {
+      // Another program has some of these addresses: both shall, by turns.
+      TRY(ConflictGroup::join_owners(*this, {request.address, request.address + request.length}));
+      continue;
+    }
+    if (done.error() != Errno::kAgain) return done.error();
     yield_task();
   }
   if (request.populate && request.prot != Prot::kNone)

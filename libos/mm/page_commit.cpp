@@ -61,7 +61,7 @@ void record_committed(AddressRange range, Prot epcm, uint32_t also_set) {
   for_each(range, [&](uint64_t, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));
     ASSERT(!state.committed());
-    constexpr uint32_t kClear = PageState::kPending | PageState::kDirty;
+    constexpr uint32_t kClear = PageState::kPending | PageState::kDirty | PageState::kModified;
     const PageState after = state.with(PageState::kCommitted | also_set, kClear).with_epcm(epcm);
     bits.store(after.bits(), std::memory_order_release);
   });
@@ -249,7 +249,8 @@ void discard(AddressRange range) {
       if (++since_preemption % kPreemptionPages == 0) preemption_point();
       return;
     }
-    bits.store(state.with(0, PageState::kPresent).bits(), std::memory_order_release);
+    bits.store(state.with(0, PageState::kPresent | PageState::kModified).bits(),
+               std::memory_order_release);
     memory_counters.user_present_pages.fetch_sub(1, std::memory_order_relaxed);
     memory_counters.user_kept_pages.fetch_add(1, std::memory_order_relaxed);
   });
@@ -266,7 +267,8 @@ void decommit_kept(AddressRange range) {
         TRY(decommit_pages(run.start, pages));
         for_each(run, [](uint64_t, std::atomic<uint32_t>& bits) {
           const PageState state(bits.load(std::memory_order_relaxed));
-          constexpr uint32_t kClear = PageState::kCommitted | PageState::kDirty;
+          constexpr uint32_t kClear =
+              PageState::kCommitted | PageState::kDirty | PageState::kModified;
           bits.store(state.with(0, kClear).with_epcm(Prot::kNone).with_host(kProtAll).bits(),
                      std::memory_order_release);
         });

@@ -44,11 +44,14 @@ class PageState {
   static constexpr unsigned kHostDeniedShift = 8;  // rights that the host page table lacks
   static constexpr uint32_t kFreeRun =
       1u << 12;  // first or last page of a free run of the page allocator
+  // A page of a program that could be written since it was filled: it may differ from its file.
+  static constexpr uint32_t kModified = 1u << 13;
 
   constexpr uint32_t bits() const { return bits_; }
   constexpr bool committed() const { return (bits_ & kCommitted) != 0; }
   constexpr bool present() const { return (bits_ & kPresent) != 0; }
   constexpr bool dirty() const { return (bits_ & kDirty) != 0; }
+  constexpr bool modified() const { return (bits_ & kModified) != 0; }
   constexpr Prot epcm() const { return static_cast<Prot>((bits_ >> kEpcmShift) & 7); }
   constexpr Prot host() const { return ~static_cast<Prot>((bits_ >> kHostDeniedShift) & 7); }
   constexpr Prot effective() const { return committed() ? epcm() & host() : Prot::kNone; }

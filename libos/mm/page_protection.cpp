@@ -96,7 +96,7 @@ Result<void> apply(AddressRange range, Prot wanted, FunctionRef<bool(PageState)>
 }
 
 void mark_present(AddressRange range, Prot wanted) {
-  const uint32_t set = PageState::kPresent | (has(wanted, Prot::kWrite) ? PageState::kDirty : 0u);
+  const uint32_t set = PageState::kPresent | (has(wanted, Prot::kWrite) ? PageState::kDirty | PageState::kModified : 0u);
   uint64_t fresh = 0;
   for_each(range, [&](uint64_t, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));
@@ -124,7 +124,8 @@ Result<void> set_prot(AddressRange range, Prot prot) {
     for_each(range, [](uint64_t, std::atomic<uint32_t>& bits) {
       const PageState state(bits.load(std::memory_order_relaxed));
       if (state.present())
-        bits.store(state.with(PageState::kDirty).bits(), std::memory_order_release);
+        bits.store(state.with(PageState::kDirty | PageState::kModified).bits(),
+                   std::memory_order_release);
     });
   }
   return {};
@@ -136,7 +137,8 @@ void release(AddressRange range, Rights rights) {
     const PageState state(bits.load(std::memory_order_relaxed));
     if (!state.present()) return;
     ++released;
-    bits.store(state.with(0, PageState::kPresent).bits(), std::memory_order_release);
+    bits.store(state.with(0, PageState::kPresent | PageState::kModified).bits(),
+               std::memory_order_release);
   });
   memory_counters.user_present_pages.fetch_sub(released, std::memory_order_relaxed);
   memory_counters.user_kept_pages.fetch_add(released, std::memory_order_relaxed);

@@ -25,6 +25,7 @@ Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot)
   return state_->areas.change([&](Areas& areas) -> Result<void> {
     TRY(check(areas, range, prot));
     TRY(areas.set.split(range));
+    TRY(area_ops::part_present(areas, range));
     Result<void> result;
     AddressRange run{0, 0};  // neighbouring private areas: one change of rights
     const auto flush = [&] {

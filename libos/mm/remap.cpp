@@ -40,7 +40,7 @@ bool grow_in_place(Areas& areas, AreaSet::Iterator it, uint64_t from, uint64_t t
   if (it->value.end != from || to > user_range().end || to < from) return false;
   const AddressRange more{from, to};
   Result<AreaSet::Node> node = AreaSet::prepare(from, continued(it, from, to));
-  if (node.is_error() || allocate_range_at(more).is_error()) return false;
+  if (node.is_error() || area_ops::acquire_at(areas, more).is_error()) return false;
   return !area_ops::insert_private(areas, more, node.release_value()).is_error();
 }
 
@@ -83,8 +83,8 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   } else {
     const uint64_t slack =
         move.new_length < kSlackFrom ? 0 : std::min(move.new_length * 2, kLargestSlack);
-    Result<AddressRange> found = allocate_range(move.new_length, kPageSize, slack);
-    if (found.is_error()) found = allocate_range(move.new_length, kPageSize);
+    Result<AddressRange> found = area_ops::acquire(areas, move.new_length, slack);
+    if (found.is_error()) found = area_ops::acquire(areas, move.new_length, 0);
     to = TRY(std::move(found));
   }
   const auto give_up = [&](Errno error) {
@@ -92,6 +92,8 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
     return error;
   };
   if (Result<void> cut = areas.set.split(move.from); cut.is_error()) return give_up(cut.error());
+  if (Result<void> parted = area_ops::part_present(areas, move.from); parted.is_error())
+    return give_up(parted.error());
   it = areas.set.find(move.from.start);
   AreaData data = continued(it, move.from.start, to.end);
   const Prot prot = data.prot;
@@ -105,7 +107,7 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   if (Result<void> copied = copy_pages({move.from.start, move.from.start + kept}, to.start, prot);
       copied.is_error()) {
     page_map::release(to, page_map::Rights::kRevoke);
-    free_range(to);
+    area_ops::release(areas, to);
     return copied.error();
   }
   const auto made = areas.set.insert(node.release_value());
@@ -180,6 +182,10 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
       if (!it) return Errno::kFault;
       return it->value.shared ? remap_shared(areas, it, move) : remap_private(areas, it, move);
     });
+    if (done.is_error() && done.error() == Errno::kBusy) {
+      TRY(ConflictGroup::join_owners(*this, {fixed, fixed + *new_size}));
+      continue;
+    }
     if (!done.is_error() || done.error() != Errno::kAgain) {
       trim_kept_pages();
       return done;

@@ -41,6 +41,13 @@ class SharedLocked {
     Changer changer(*this);
     return std::forward<F>(function)(data_);
   }
+  // The same while another lock of this rank is held, under a lock that keeps others from doing so in another order.
+  template <typename F>
+  decltype(auto) change_second(F&& function) {
+    lock_detail::Guard<Mutex> guard(mutex_, LockRankStack::Order::kSecond);
+    Changer changer(*this);
+    return std::forward<F>(function)(data_);
+  }
 
  private:
   static constexpr uint32_t kChanging = 1u << 31;

@@ -3,6 +3,7 @@
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/range_allocator.h"
 #include "libos/mm/reclaim.h"
+#include "libos/mm/space_list.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -11,8 +12,8 @@ namespace {
 // Neighbouring private areas go with one change of rights and one release of addresses.
 class PrivateRun {
  public:
-  PrivateRun(area_ops::Addresses addresses, page_map::Rights rights)
-      : addresses_(addresses), rights_(rights) {}
+  PrivateRun(Areas& areas, area_ops::Addresses addresses, page_map::Rights rights)
+      : areas_(areas), addresses_(addresses), rights_(rights) {}
 
   void add(AddressRange range) {
     if (run_.end != range.start) flush();
@@ -23,11 +24,13 @@ class PrivateRun {
   void flush() {
     if (run_.start == run_.end) return;
     page_map::release(run_, rights_);
-    if (addresses_ == area_ops::Addresses::kFree) free_range(run_);
+    areas_.lost.remove(run_);
+    if (addresses_ == area_ops::Addresses::kFree) area_ops::release(areas_, run_);
     run_ = {0, 0};
   }
 
  private:
+  Areas& areas_;
   const area_ops::Addresses addresses_;
   const page_map::Rights rights_;
   AddressRange run_ = {0, 0};
@@ -54,7 +57,7 @@ namespace area_ops {
 
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses,
                 page_map::Rights rights) {
-  PrivateRun run(addresses, rights);
+  PrivateRun run(areas, addresses, rights);
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end;) {
     if (it->value.shared && uses == Uses::kOne && it->value.uses > 1) {
       --it->value.uses;
@@ -75,8 +78,28 @@ void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses
 Result<void> unmap(Areas& areas, AddressRange range) {
   TRY(areas.set.split(range));
   TRY(prepare_objects(areas, range));
+  TRY(part_present(areas, range));
   drop_areas(areas, range, Addresses::kFree, Uses::kOne, page_map::Rights::kRevoke);
   return {};
+}
+
+void drop_member_areas(Areas& areas) {
+  ConflictGroup& group = *areas.group;
+  for (auto it = areas.set.begin(); it;) {
+    if (it->value.shared) {
+      drop_shared(areas, it, page_map::Rights::kLeave);
+    } else {
+      group.ranges.with([&](RangeCounts& counts) {
+        counts.remove(range_of(it), [&](AddressRange part) {
+          group.base.remove(part);
+          page_map::release(part, page_map::Rights::kLeave);
+          free_range(part);
+        });
+      });
+    }
+    it = areas.set.remove(it);
+  }
+  areas.mapped_bytes = 0;
 }
 
 }  // namespace area_ops
@@ -93,14 +116,17 @@ AddressSpace::AddressSpace() = default;
 
 Result<RefPtr<AddressSpace>> AddressSpace::create() {
   RefPtr<AddressSpace> space = TRY(make_ref<AddressSpace>());
-  space->state_ = TRY(make_own<State>());
-  space->state_->areas.change([&](Areas& areas) { areas.space = space.get(); });
+  space->state_ = TRY(make_own<State>(*space));
+  space->state_->areas.change_anyway([&](Areas& areas) { areas.space = space.get(); });
+  SpaceList::add(*space);
   return space;
 }
 
 AddressSpace::~AddressSpace() {
   if (state_ == nullptr) return;
-  state_->areas.change([](Areas& areas) {
+  SpaceList::remove(*this);
+  ConflictGroup::leave(*this);
+  state_->areas.change_anyway([](Areas& areas) {
     area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, area_ops::Uses::kAll,
                          page_map::Rights::kLeave);
   });

@@ -91,8 +91,9 @@ Result<void> AddressSpace::poke(uint64_t address, std::span<const std::byte> dat
         if (filled != FaultResult::kResolved) return Errno::kFault;
       }
       const AddressRange range{page, page + kPageSize};
+      TRY(area_ops::part_present(areas, range));
       TRY(page_map::open_for_kernel(range, area->value.prot));
-      page_map::update(page, PageState::kDirty, 0);
+      page_map::update(page, PageState::kDirty | PageState::kModified, 0);
       store_text(address, data.first(size));
       TRY(page_map::seal(range, area->value.prot));
       return false;

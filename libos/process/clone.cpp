@@ -7,20 +7,12 @@
 #include "libos/process/pid_file.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/rewrite/rewrite.h"
 
 namespace occlum {
 namespace {
 
 bool has_flag(const CloneRequest& request, uint64_t flag) { return (request.flags & flag) != 0; }
-
-Result<void> refuse_fork() {
-  static constinit std::atomic<bool> is_logged = false;
-  if (!is_logged.exchange(true)) {
-    log_warn(
-        "fork without sharing memory is not implemented yet: ENOSYS (vfork and posix_spawn work)");
-  }
-  return Errno::kNoSys;
-}
 
 template <typename T>
 Result<RefPtr<T>> share_or_copy(RefPtr<T> object, bool share) {
@@ -30,7 +22,7 @@ Result<RefPtr<T>> share_or_copy(RefPtr<T> object, bool share) {
 
 Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& request) {
   Thread::Resources resources;
-  resources.memory = self.share_memory();
+  resources.memory = has_flag(request, kCloneVm) ? self.share_memory() : TRY(fork_memory(self.memory()));
   resources.credentials = self.share_credentials();
   resources.files = TRY(share_or_copy(self.share_files(), has_flag(request, kCloneFiles)));
   resources.fs = TRY(share_or_copy(self.share_fs(), has_flag(request, kCloneFs)));
@@ -148,7 +140,6 @@ Result<void> check_clone_flags(uint64_t flags) {
 
 Result<Pid> clone_thread(Thread& self, const CloneRequest& request) {
   TRY(check_clone_flags(request.flags));
-  if (!has_flag(request, kCloneVm)) TRY(refuse_fork());
   TRY(check_process_limit(self));
 
   const bool is_thread = has_flag(request, kCloneThread);

@@ -3,7 +3,8 @@
 // program takes over.
 //
 // A program at fixed addresses (ET_EXEC) may want those that its caller has now. It is then mapped after the old memory
-// is gone, unless another process uses that memory as well (a vfork parent): that is ENOMEM until residency comes.
+// is gone: else both would have to share the addresses for a moment, as they do when another process uses that memory
+// as well (a vfork parent; mm/conflict_group.h).
 #include "libos/process/exec.h"
 
 #include "libos/ipc/futex.h"
@@ -68,25 +69,15 @@ struct NewMemory {
   std::optional<LoadedProgram> loaded;
 };
 
-bool is_taken(Errno error) { return error == Errno::kExist || error == Errno::kNoMem; }
-
 Result<NewMemory> make_memory(Thread& self, const Executable& executable,
                               const UserCredentials& next) {
   NewMemory made{.memory = TRY(AddressSpace::create()), .loaded = std::nullopt};
-  Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, is_secure(next));
-  if (!loaded.is_error()) {
-    made.loaded = loaded.value();
-    return made;
-  }
   const ElfImage& image = executable.program.image;
-  if (image.type != ElfType::kExecutable || !is_taken(loaded.error())) return loaded.error();
-  if (has_area_in(self.memory(), image) && !shares_memory_with_others(self)) {
-    made.memory = TRY(AddressSpace::create());
-    return made;
-  }
-  log_error("{} wants its fixed addresses {:x}-{:x}, which another process has: ENOMEM",
-            executable.path, image.start, image.end);
-  return Errno::kNoMem;
+  const bool replaces_itself = image.type == ElfType::kExecutable &&
+                               has_area_in(self.memory(), image) && !shares_memory_with_others(self);
+  if (!replaces_itself)
+    made.loaded = TRY(load_program(*made.memory, executable, next, is_secure(next)));
+  return made;
 }
 
 // The other threads end, and this one becomes the leader. kAgain: another thread was faster with exec or exit.

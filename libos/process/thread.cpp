@@ -76,7 +76,10 @@ RefPtr<SharedCredentials> Thread::share_credentials() const {
 
 // The old object goes after the lock is released: its destructor may sleep.
 void Thread::replace_memory(RefPtr<AddressSpace> memory) {
+  // The thread itself does this, so it is one that can run.
+  if (memory) memory->note_runnable();
   RefPtr<AddressSpace> old = std::exchange(memory_, memory);
+  if (old) old->note_waiting();
   shared_.with([&](Shared& shared) { std::swap(shared.memory, memory); });
 }
 void Thread::replace_files(RefPtr<FileTable> files) {
@@ -153,6 +156,18 @@ Thread& current_thread() { return static_cast<Thread&>(current_task()); }
 
 AddressSpace& current_memory() { return current_thread().memory(); }
 
-bool has_return_work(const Task& task) { return static_cast<const Thread&>(task).work() != 0; }
+uint64_t program_of(const Task& task) { return static_cast<const Thread&>(task).own_memory().id(); }
+
+bool has_return_work(const Task& task) {
+  const Thread& thread = static_cast<const Thread&>(task);
+  return thread.work() != 0 || !thread.own_memory().is_resident();
+}
+
+void Thread::on_wait() {
+  if (memory_) memory_->note_waiting();
+}
+void Thread::on_runnable() {
+  if (memory_) memory_->note_runnable();
+}
 
 }  // namespace occlum

@@ -67,6 +67,8 @@ class Thread final : public Task {
   // --- Task ---
   [[noreturn]] void run() override;  // goes to user mode with context().user_registers()
   bool has_interrupt() const override;
+  void on_wait() override;
+  void on_runnable() override;
 
   // --- who it is ---
   Process& process() const { return *process_; }
@@ -76,6 +78,7 @@ class Thread final : public Task {
 
   // --- for the thread itself ---
   AddressSpace& memory() { return *memory_; }
+  const AddressSpace& own_memory() const { return *memory_; }
   FileTable& files() { return *files_; }
   FsContext& fs() { return *fs_; }
   // As whom it works on files, and the whole of it.

@@ -90,6 +90,7 @@ class Scheduler {
     Task::State expected = Task::State::kParked;
     if (task.state_.compare_exchange_strong(expected, Task::State::kRunnable,
                                             std::memory_order_seq_cst)) {
+      task.on_runnable();
       enqueue(task);
     }
   }
@@ -107,6 +108,18 @@ class Scheduler {
   static void request_tick(VcpuBlock& vcpu) {
     states[vcpu.index].tick_on.store(true, std::memory_order_relaxed);
     (void)store_untrusted(vcpu.shared + offsetof(abi::VcpuShared, tick_wanted), 1);
+  }
+
+  // See task.h. A vCPU says what it executes before it looks for work a last time (user_return.cpp).
+  static bool recall_program(uint64_t memory) {
+    bool is_left = true;
+    for (uint32_t index = 0; VcpuBlock* vcpu = vcpu_block(index); ++index) {
+      if (vcpu->program.load(std::memory_order_seq_cst) != memory) continue;
+      is_left = false;
+      vcpu->work.fetch_or(kWorkInterrupt, std::memory_order_seq_cst);
+      request_tick(*vcpu);
+    }
+    return is_left;
   }
 
   static void set_tick(bool on) {
@@ -179,6 +192,7 @@ class Scheduler {
       case After::kNothing:
         break;
       case After::kPark:
+        left->on_wait();
         left->state_.store(Task::State::kParked, std::memory_order_seq_cst);
         if (left->permit_.load(std::memory_order_seq_cst) != 0) wake_if_parked(*left);
         break;
@@ -327,7 +341,12 @@ void Task::interrupt() { Scheduler::interrupt(*this); }
 
 Task& current_task() { return *this_vcpu().current; }
 
-void start_task(RefPtr<Task> task) { Scheduler::enqueue(*task.leak()); }
+void start_task(RefPtr<Task> task) {
+  task->on_runnable();
+  Scheduler::enqueue(*task.leak());
+}
+
+bool recall_program(uint64_t memory) { return Scheduler::recall_program(memory); }
 
 ParkResult park(Nanoseconds deadline, Interruptible interruptible) {
   return Scheduler::park(deadline, interruptible);

@@ -42,6 +42,10 @@ class Task : public RefCounted<Task> {
   // True when an interruptible wait must not begin or go on: a signal is pending for this task.
   virtual bool has_interrupt() const { return false; }
 
+  // The task is about to wait, or can run (again). Called by the scheduler with any lock held: only counts.
+  virtual void on_wait() {}
+  virtual void on_runnable() {}
+
   TaskContext& context() { return context_; }
   uint64_t cpu_time() const;  // ns that it ran, in user mode and in the LibOS
 
@@ -76,6 +80,10 @@ ParkResult park(Nanoseconds deadline, Interruptible interruptible);
 
 // Lets others run. Returns at once when nobody waits.
 void yield_task();
+
+// Asks vCPUs that may execute programs of this memory (AddressSpace::id) to come in. True: none does, and as long as
+// has_return_work() says so, none will.
+bool recall_program(uint64_t memory);
 
 // Ends the current task. Its stack and the scheduler's reference are given up by whoever runs next.
 [[noreturn]] void exit_task();

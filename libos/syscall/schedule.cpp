@@ -41,7 +41,8 @@ uint64_t all_vcpus() {
 
 }  // namespace
 
-Result<long> sys_sched_yield(Thread&) {
+Result<long> sys_sched_yield(Thread& self) {
+  self.memory().give_up_slice();
   yield_task();
   return 0;
 }

@@ -55,7 +55,7 @@ void wait_for_pause_end() {
   }
 }
 
-void left_program() { this_vcpu().may_run_program.store(false, std::memory_order_relaxed); }
+void left_program() { this_vcpu().program.store(0, std::memory_order_relaxed); }
 
 }  // namespace
 
@@ -68,7 +68,7 @@ bool while_programs_pause(FunctionRef<void()> change) {
   }
   bool all_inside = true;
   for (uint32_t index = 0; const VcpuBlock* vcpu = vcpu_block(index); ++index) {
-    all_inside = all_inside && !vcpu->may_run_program.load(std::memory_order_seq_cst);
+    all_inside = all_inside && vcpu->program.load(std::memory_order_seq_cst) == 0;
   }
   if (all_inside) change();
   programs_pause.store(false, std::memory_order_release);
@@ -78,16 +78,16 @@ bool while_programs_pause(FunctionRef<void()> change) {
 extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
   while (true) {
     VcpuBlock& vcpu = this_vcpu();
-    vcpu.may_run_program.store(
-        true, std::memory_order_relaxed);  // the exchange is the barrier: while_programs_pause()
-    const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
     const Task& task = *vcpu.current;
+    // The exchange is the barrier: while_programs_pause(), recall_program().
+    vcpu.program.store(program_of(task), std::memory_order_relaxed);
+    const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
     if (work == 0 && !has_return_work(task)) {
       load_xstate(*vcpu.context);
       if (vcpu.work.load(std::memory_order_acquire) == 0) restore_user_registers(&registers);
       continue;
     }
-    vcpu.may_run_program.store(false, std::memory_order_relaxed);
+    left_program();
     if ((work & kWorkPause) != 0) wait_for_pause_end();
     if ((work & kWorkReschedule) != 0) reschedule();  // may come back on another vCPU
     if (has_return_work(task)) on_return_to_user(registers);

@@ -46,8 +46,8 @@ struct VcpuBlock {
   uint64_t last_ns;             // 176 monotonic clamp
   // Written by this vCPU only.
   std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
-  std::atomic<bool>
-      may_run_program;  // false: it will look at `work` before it executes code of a program
+  // The memory whose program it may execute (program_of()); 0: it will look at `work` before it executes any.
+  std::atomic<uint64_t> program;
   // The last fault of the LibOS on its own memory, and how often it came in a row (phase 1).
   uint64_t stale_fault_rip;
   uint64_t stale_fault_address;

@@ -22,6 +22,11 @@ Result<void> prepare_rewriting(AddressSpace& memory) {
   return {};
 }
 
+Result<RefPtr<AddressSpace>> fork_memory(AddressSpace& memory) {
+  SyscallStubs* stubs = stubs_of(memory);
+  return stubs != nullptr ? stubs->fork(memory) : memory.fork();
+}
+
 void note_trapped_syscall(const UserRegisters& registers) {
   AddressSpace& memory = current_thread().memory();
   if (SyscallStubs* stubs = stubs_of(memory)) stubs->note_trap(memory, registers);

@@ -25,6 +25,8 @@ extern constinit std::atomic<bool> rewriting_enabled;
 
 // exec: before the first thread runs in the memory. Errors: kNoMem.
 Result<void> prepare_rewriting(AddressSpace& memory);
+// AddressSpace::fork, with the patched system calls.
+Result<RefPtr<AddressSpace>> fork_memory(AddressSpace& memory);
 
 // For /proc/occlum/stats.
 struct RewriteCounters {

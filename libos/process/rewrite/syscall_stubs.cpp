@@ -97,6 +97,31 @@ std::optional<SyscallSite> SyscallStubs::site_of(uint64_t rip) const {
   return std::nullopt;
 }
 
+// No site is patched meanwhile, so that the stubs are those that the memory has.
+Result<RefPtr<AddressSpace>> SyscallStubs::fork(AddressSpace& memory) {
+  OwnPtr<SyscallStubs> copy = TRY(make_own<SyscallStubs>());
+  State pages;
+  RefPtr<AddressSpace> child;
+  TRY(state_.with([&](State& state) -> Result<void> {
+    child = TRY(memory.fork());
+    const uint32_t count = page_count_.load(std::memory_order_relaxed);
+    for (uint32_t i = 0; i < count; ++i) {
+      const Page& page = *state.owned[i];
+      OwnPtr<Page> same = TRY(make_own<Page>());
+      same->address = page.address;
+      same->sites = page.sites;
+      same->used.store(page.used.load(std::memory_order_relaxed), std::memory_order_relaxed);
+      copy->pages_[i].store(same.get(), std::memory_order_relaxed);
+      pages.owned[i] = std::move(same);
+    }
+    copy->page_count_.store(count, std::memory_order_release);
+    return {};
+  }));
+  copy->state_.with([&](State& state) { state.owned = std::move(pages.owned); });
+  child->companion = std::move(copy);
+  return child;
+}
+
 SyscallStubs::Candidate& SyscallStubs::candidate(State& state, uint64_t rip) {
   auto& set = state.candidates[(rip / 16 ^ rip / 4096) % kSets];
   const auto known = std::ranges::find(set, rip, &Candidate::rip);

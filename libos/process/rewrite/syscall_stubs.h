@@ -22,6 +22,9 @@ namespace occlum {
 
 class SyscallStubs final : public AddressSpace::Companion {
  public:
+  // fork(2): the same memory, with the same stubs. Errors: kNoMem.
+  Result<RefPtr<AddressSpace>> fork(AddressSpace& memory);
+
   // The site whose stub `rip` lies in.
   std::optional<SyscallSite> site_of(uint64_t rip) const;
 

@@ -107,6 +107,7 @@ void on_return_to_user(UserRegisters& registers) {
   settle_without_handler(self, registers);
   // May uncover a signal: we are called again then.
   if (const std::optional<SignalSet> mask = self.take_saved_mask()) self.set_signal_mask(*mask);
+  if (!self.memory().is_resident()) self.memory().await_residency();
 }
 
 }  // namespace occlum

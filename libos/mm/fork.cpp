@@ -1,0 +1,95 @@
+// fork(2): a second address space with the same areas and the same content.
+//
+// Both become members of a conflict group, so nothing is at two addresses. Pages that can be written are parted at once:
+// a copy of each is held, and both go on from it. All others are common, and parted when somebody changes them.
+#include "libos/lib/memory.h"
+#include "libos/mm/address_space_state.h"
+#include "libos/mm/exchange.h"
+#include "libos/mm/kernel_memory_raw.h"
+#include "libos/sched/task.h"
+
+namespace occlum {
+namespace {
+
+// What the parent has for a parted page becomes what the child has.
+Result<void> copy_parted_page(ConflictGroup& group, Areas& parent, Areas& child, uint64_t page) {
+  const AreaSet::ConstIterator area = std::as_const(parent.set).find(page);
+  if (!area || area->value.shared) return {};
+  const PageState state = page_map::state_of(page);
+  const Held* known = held_of(group, parent, page);
+  if (!state.present()) {
+    if (!known->is_absent()) TRY(parent.held.set(page, Held::absent()));
+  } else {
+    const AddressRange one{page, page + kPageSize};
+    const bool is_readable = has(state.effective(), Prot::kRead);
+    if (!is_readable) TRY(page_map::set_prot(one, Prot::kRead));
+    Result<void> done;
+    if (known->frame() == nullptr || !bytes_equal(known->frame()->bytes(), page_at(page))) {
+      Result<RefPtr<Frame>> frame = Frame::copy_of(page);
+      done = frame.is_error() ? Result<void>(frame.error())
+                              : parent.held.set(page, Held::content(frame.release_value()));
+    }
+    if (!is_readable) (void)page_map::set_prot(one, area->value.prot);
+    TRY(std::move(done));
+  }
+  if (const Held* own = parent.held.find(page)) return child.held.set(page, *own);
+  return {};
+}
+
+// The pages of the private areas: those that can be written are parted, from now on each has its own.
+Result<void> part_pages(ConflictGroup& group, Areas& parent, Areas& child) {
+  Result<void> result;
+  group.base.for_each([&](uint64_t page, const Held&) {
+    if (!result.is_error()) result = copy_parted_page(group, parent, child, page);
+  });
+  TRY(std::move(result));
+  for (auto it = parent.set.begin(); it; ++it) {
+    if (it->value.shared || !has(it->value.prot, Prot::kWrite)) continue;
+    TRY(area_ops::part_present(parent, area_ops::range_of(it)));
+  }
+  return {};
+}
+
+Result<void> copy_areas(Areas& parent, Areas& child) {
+  for (auto it = parent.set.begin(); it; ++it) {
+    AreaData data = it->value;
+    data.cluster = 0;
+    data.next_up = data.next_down = 0;
+    const AddressRange range = area_ops::range_of(it);
+    auto node = TRY(AreaSet::prepare(range.start, std::move(data)));
+    if (it->value.shared) {
+      const area_ops::ObjectPages pages = area_ops::object_pages(it, range);
+      TRY(it->value.object()->add_mapping(child.space, pages.first, pages.count, it->value.prot));
+    } else {
+      TRY(child.group->ranges.with([&](RangeCounts& counts) { return counts.add(range); }));
+    }
+    child.set.insert(std::move(node));
+  }
+  child.break_start = parent.break_start;
+  child.break_now = parent.break_now;
+  child.mapped_bytes = parent.mapped_bytes;
+  return {};
+}
+
+}  // namespace
+
+Result<RefPtr<AddressSpace>> AddressSpace::fork() {
+  RefPtr<AddressSpace> child = TRY(create());
+  child->layout = layout;
+  child->auxv = TRY(auxv.clone());
+  TRY(ConflictGroup::add(*this, *child));
+  TRY(state_->areas.change([&](Areas& parent) -> Result<void> {
+    const Nanoseconds start = monotonic_now();
+    Freeze freeze(*this);
+    ConflictGroup& group = *parent.group;
+    const Result<void> copied = child->state_->areas.change_second([&](Areas& areas) -> Result<void> {
+      TRY(copy_areas(parent, areas));
+      return part_pages(group, parent, areas);
+    });
+    group.start_slice(monotonic_now() - start);
+    return copied;
+  }));
+  return child;
+}
+
+}  // namespace occlum

@@ -1,0 +1,22 @@
+// All address spaces, to find out who has an address.
+#pragma once
+
+#include "libos/arch/memory.h"
+#include "libos/lib/ptr.h"
+#include "libos/mm/address_space.h"
+
+namespace occlum {
+
+class SpaceList {
+ public:
+  static void add(AddressSpace& space);
+  static void remove(AddressSpace& space);
+  // An address space other than `but` with a private area, or addresses reserved for its heap, in the range.
+  static RefPtr<AddressSpace> find_owner(const AddressSpace& but, AddressRange range);
+
+ private:
+  using List = IntrusiveList<AddressSpace, &AddressSpace::all_node_>;
+  static MutexLocked<List> spaces;
+};
+
+}  // namespace occlum
