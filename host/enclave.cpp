@@ -243,6 +243,13 @@ int64_t Enclave::modify_types(uint64_t address, uint64_t length, uint64_t type) 
           .offset = address, .length = length, .page_type = type, .result = 0, .count = 0});
 }
 
+int64_t Enclave::restrict_rights(uint64_t address, uint64_t length, uint64_t rights) const {
+  return repeat(
+      *device_, fd_, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS,
+      sgx_enclave_restrict_permissions{
+          .offset = address, .length = length, .permissions = rights, .result = 0, .count = 0});
+}
+
 int64_t Enclave::remove_pages(uint64_t address, uint64_t length) const {
   return repeat(*device_, fd_, SGX_IOC_ENCLAVE_REMOVE_PAGES,
                 sgx_enclave_remove_pages{.offset = address, .length = length, .count = 0});

@@ -19,6 +19,7 @@ class Enclave {
   // What the LibOS asks for at run time, on ranges of ELRANGE; 0 or a negative errno. The driver's partial results and
   // -EAGAIN, -EBUSY, -EINTR are continued here.
   int64_t protect(uint64_t address, uint64_t length, int prot) const;
+  int64_t restrict_rights(uint64_t address, uint64_t length, uint64_t rights) const;
   int64_t modify_types(uint64_t address, uint64_t length, uint64_t type) const;
   int64_t remove_pages(uint64_t address, uint64_t length) const;
 

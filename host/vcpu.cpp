@@ -156,6 +156,8 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
       return enclave_.modify_types(args[0], args[1], args[2]);
     case abi::HostCallNumber::kRemovePages:
       return enclave_.remove_pages(args[0], args[1]);
+    case abi::HostCallNumber::kRestrict:
+      return enclave_.restrict_rights(args[0], args[1], args[2]);
     case abi::HostCallNumber::kStartVcpu:
       return start_vcpu(args[0], args[1]);
     case abi::HostCallNumber::kWatch:

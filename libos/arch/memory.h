@@ -31,6 +31,9 @@ Result<void> commit_pages(uint64_t address, uint64_t count);
 Result<void> commit_page_copy(uint64_t address, uint64_t from, Prot prot);
 // EMODPE: adds EPCM rights to committed pages.
 Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot);
+// EMODPR and EACCEPT: committed pages that have all the same EPCM rights keep `prot` of them. One host call. On an error
+// the rights of some may be gone. Errors: kIo when the host does not do it.
+Result<void> restrict_page_rights(uint64_t address, uint64_t count, Prot prot);
 // The host page table's rights: one host call. Untrusted: a lying host can only suppress faults.
 Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot);
 // Gives committed pages back to the host (trim, EACCEPT, remove); they are uncommitted afterwards, with all host rights.

@@ -155,7 +155,8 @@ void release(Areas& areas, AddressRange range);
 // They become a shared object's: false when other members of the group have some.
 bool hand_over(Areas& areas, AddressRange range);
 // Before the present pages of the range change (content, rights, presence): what other members have there is held.
-Result<void> part_present(Areas& areas, AddressRange range);
+enum class Which { kAll, kWritable };
+Result<void> part_present(Areas& areas, AddressRange range, Which which = Which::kAll);
 // Before pages that are not present are filled.
 Result<void> part_absent(Areas& areas, AddressRange range);
 

@@ -19,6 +19,7 @@ namespace {
 constexpr uint32_t kFirstCluster = 16;
 constexpr uint32_t kStackCluster = 4;
 constexpr uint32_t kLargestCluster = 256;
+constexpr uint32_t kGuardedCluster = 16;
 constexpr uint64_t kStackGrowth =
     8 * 1024 * 1024;  // how far below a MAP_GROWSDOWN area a fault may be
 
@@ -138,9 +139,13 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   if (state.present()) {
     memory_counters.spurious_faults.fetch_add(1, std::memory_order_relaxed);
     if (state.effective() == effective_prot(prot)) return FaultResult::kResolved;
-    if (Result<void> parted = part_present(areas, {page, page + kPageSize}); parted.is_error())
+    // Pages that a fork guarded: some around it are likely to be written as well.
+    const uint64_t around = (areas.group ? kGuardedCluster : kLargestCluster) * kPageSize;
+    const uint64_t start = align_down(page, around);
+    const AddressRange pages{std::max(start, area->key), std::min(start + around, area->value.end)};
+    if (Result<void> parted = part_present(areas, pages); parted.is_error())
       return result_of(parted.error());
-    const Result<void> set = page_map::set_prot({page, page + kPageSize}, prot);
+    const Result<void> set = page_map::set_prot(pages, prot);
     return set.is_error() ? result_of(set.error()) : FaultResult::kResolved;
   }
   const AddressRange cluster = cluster_at(area, page);

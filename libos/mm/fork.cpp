@@ -36,16 +36,30 @@ Result<void> copy_parted_page(ConflictGroup& group, Areas& parent, Areas& child,
   return {};
 }
 
-// The pages of the private areas: those that can be written are parted, from now on each has its own.
+// Up to so many pages that can be written are copied at once. Of more the right to write is taken, and a page is copied
+// when somebody writes to it.
+constexpr uint64_t kCopiedAtOnce = 128;
+
 Result<void> part_pages(ConflictGroup& group, Areas& parent, Areas& child) {
   Result<void> result;
   group.base.for_each([&](uint64_t page, const Held&) {
     if (!result.is_error()) result = copy_parted_page(group, parent, child, page);
   });
   TRY(std::move(result));
+  const auto is_common = [&](uint64_t page) { return !group.base.contains(page); };
+  uint64_t writable = 0;
   for (auto it = parent.set.begin(); it; ++it) {
     if (it->value.shared || !has(it->value.prot, Prot::kWrite)) continue;
-    TRY(area_ops::part_present(parent, area_ops::range_of(it)));
+    page_map::for_each(area_ops::range_of(it), [&](uint64_t page, std::atomic<uint32_t>& bits) {
+      const PageState state(bits.load(std::memory_order_relaxed));
+      if (state.present() && has(state.epcm(), Prot::kWrite) && is_common(page)) ++writable;
+    });
+  }
+  for (auto it = parent.set.begin(); it; ++it) {
+    if (it->value.shared || !has(it->value.prot, Prot::kWrite)) continue;
+    const AddressRange range = area_ops::range_of(it);
+    if (writable <= kCopiedAtOnce || page_map::guard_writes(range, is_common).is_error())
+      TRY(area_ops::part_present(parent, range, area_ops::Which::kWritable));
   }
   return {};
 }

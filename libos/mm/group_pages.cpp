@@ -106,7 +106,7 @@ bool hand_over(Areas& areas, AddressRange range) {
   return true;
 }
 
-Result<void> part_present(Areas& areas, AddressRange range) {
+Result<void> part_present(Areas& areas, AddressRange range, Which which) {
   if (!areas.group) return {};
   ConflictGroup& group = *areas.group;
   Vec<AddressRange> shared;
@@ -122,6 +122,7 @@ Result<void> part_present(Areas& areas, AddressRange range) {
     page_map::for_each(part, [&](uint64_t page, std::atomic<uint32_t>& bits) {
       const PageState state(bits.load(std::memory_order_relaxed));
       if (result.is_error() || !state.present() || group.base.contains(page)) return;
+      if (which == Which::kWritable && !has(state.epcm(), Prot::kWrite)) return;
       const AreaSet::ConstIterator area = std::as_const(areas.set).find(page);
       if (!area || area->value.shared) return;
       if (area->value.object() != nullptr && !state.modified()) {

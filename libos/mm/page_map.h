@@ -115,6 +115,9 @@ Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot);
 
 // Changes the rights of the present pages.
 Result<void> set_prot(AddressRange range, Prot prot);
+// Takes the right to write from the present pages of the range for which `applies`, in the EPCM: a write faults
+// whatever the host does. On an error some may have lost it.
+Result<void> guard_writes(AddressRange range, FunctionRef<bool(uint64_t page)> applies);
 // What becomes of the rights of pages that lose their content: taken away now (munmap: a later use faults), or left
 // (exit: nobody is there to use them; the next owner closes or fills them).
 enum class Rights { kRevoke, kLeave };

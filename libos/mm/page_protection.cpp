@@ -131,6 +131,36 @@ Result<void> set_prot(AddressRange range, Prot prot) {
   return {};
 }
 
+Result<void> guard_writes(AddressRange range, FunctionRef<bool(uint64_t page)> applies) {
+  Result<void> result;
+  AddressRange run{0, 0};
+  Prot run_epcm = Prot::kNone;
+  const auto flush = [&] {
+    const AddressRange pages = std::exchange(run, {0, 0});
+    if (pages.start == pages.end || result.is_error()) return;
+    const Prot kept = run_epcm & ~Prot::kWrite;
+    memory_counters.restrict_calls.fetch_add(1, std::memory_order_relaxed);
+    result = restrict_page_rights(pages.start, pages.size() / kPageSize, kept);
+    if (result.is_error()) return;
+    for_each(pages, [&](uint64_t, std::atomic<uint32_t>& bits) {
+      const PageState state(bits.load(std::memory_order_relaxed));
+      bits.store(state.with_epcm(kept).bits(), std::memory_order_release);
+    });
+  };
+  for_each(range, [&](uint64_t page, std::atomic<uint32_t>& bits) {
+    const PageState state(bits.load(std::memory_order_relaxed));
+    if (!state.present() || !has(state.epcm(), Prot::kWrite) || !applies(page)) return;
+    if (run.end != page || run_epcm != state.epcm()) flush();
+    if (run.start == run.end) {
+      run.start = page;
+      run_epcm = state.epcm();
+    }
+    run.end = page + kPageSize;
+  });
+  flush();
+  return result;
+}
+
 void release(AddressRange range, Rights rights) {
   uint64_t released = 0;
   for_each(range, [&](uint64_t, std::atomic<uint32_t>& bits) {

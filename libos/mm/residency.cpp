@@ -37,10 +37,13 @@ void SpaceList::remove(AddressSpace& space) {
 }
 
 RefPtr<AddressSpace> SpaceList::find_owner(const AddressSpace& but, AddressRange range) {
+  const RefPtr<ConflictGroup> own =
+      but.state_->areas.peek_long([](const Areas& areas) { return areas.group; });
   return spaces.with([&](List& list) {
     for (AddressSpace& space : list) {
       if (&space == &but) continue;
       const bool has_some = space.state_->areas.peek_long([&](const Areas& areas) {
+        if (own && areas.group == own) return false;
         for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
           if (!it->value.shared) return true;
         }

@@ -11,7 +11,8 @@ class SpaceList {
  public:
   static void add(AddressSpace& space);
   static void remove(AddressSpace& space);
-  // An address space other than `but` with a private area, or addresses reserved for its heap, in the range.
+  // An address space that is not `but`, nor in its group, with a private area, or addresses reserved for its heap, in
+  // the range.
   static RefPtr<AddressSpace> find_owner(const AddressSpace& but, AddressRange range);
 
  private:

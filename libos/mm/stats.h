@@ -26,6 +26,7 @@ struct MemoryCounters {
   std::atomic<uint64_t> spurious_faults = 0;  // of these: nothing had to be done
   std::atomic<uint64_t> host_protect_calls = 0;
   std::atomic<uint64_t> extend_calls = 0;       // EMODPE runs
+  std::atomic<uint64_t> restrict_calls = 0;     // EMODPR runs
   std::atomic<uint64_t> commit_calls = 0;       // EACCEPT runs
   std::atomic<uint64_t> commit_copies = 0;      // EACCEPTCOPY pages
   std::atomic<uint64_t> decommitted_pages = 0;  // given back to the host

@@ -120,13 +120,6 @@ TEST_F(AddressSpaceTest, FixedReplacesOnlyOwnMemory) {
   EXPECT_EQ(load(at + 4 * kPageSize), 0);
   EXPECT_EQ(space->map(anonymous(kPageSize, kRW, at, Placement::kFixedNoReplace)).error(),
             Errno::kExist);
-  const RefPtr<AddressSpace> other = AddressSpace::create().release_value();
-  EXPECT_EQ(other->map(anonymous(kPageSize, kRW, at, Placement::kFixed)).error(), Errno::kNoMem);
-  // What is partly free and partly somebody's changes nothing.
-  EXPECT_EQ(
-      other->map(anonymous(64 * kPageSize, kRW, at - 32 * kPageSize, Placement::kFixed)).error(),
-      Errno::kNoMem);
-  EXPECT_TRUE(is_range_free({at - kPageSize, at}));
   EXPECT_EQ(space->map(anonymous(kPageSize, kRW, 4096, Placement::kFixed)).error(), Errno::kPerm);
   EXPECT_EQ(space->map(anonymous(kPageSize, kRW, at + 1, Placement::kFixed)).error(),
             Errno::kInval);

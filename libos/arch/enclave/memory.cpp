@@ -77,6 +77,18 @@ Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot) {
   return {};
 }
 
+// What the host claims to have restricted is seen by EACCEPT, which compares the rights.
+Result<void> restrict_page_rights(uint64_t address, uint64_t count, Prot prot) {
+  TRY(host_result(make_host_call(abi::HostCallNumber::kRestrict, address, count * kPageSize,
+                                 permissions(prot))));
+  const sgx::Secinfo narrower{.flags = permissions(prot) | sgx::secinfo_flags::kReg |
+                                       sgx::secinfo_flags::kPr};
+  for (uint64_t page = address; page < address + count * kPageSize; page += kPageSize) {
+    if (leaf(sgx::Enclu::kEaccept, narrower, page) != 0) return Errno::kIo;
+  }
+  return {};
+}
+
 Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot) {
   return host_result(
       make_host_call(abi::HostCallNumber::kProtect, address, length, static_cast<uint64_t>(prot)));

@@ -144,6 +144,19 @@ Result<void> commit_page_copy(uint64_t address, uint64_t from, Prot prot) {
   return {};
 }
 
+Result<void> restrict_page_rights(uint64_t address, uint64_t count, Prot prot) {
+  Machine& m = machine();
+  const std::lock_guard guard(m.mutex);
+  for (uint64_t at = address; at < address + count * kPage; at += kPage) {
+    HostedPage& page = m.page(at);
+    if (!page.committed) misuse("EMODPR of an uncommitted page", at);
+    page.epcm &= static_cast<uint8_t>(prot);
+    if (page.epcm != static_cast<uint8_t>(prot)) misuse("EACCEPT of other rights than the page has", at);
+    m.apply(at);
+  }
+  return {};
+}
+
 Result<void> extend_page_rights(uint64_t address, uint64_t count, Prot prot) {
   Machine& m = machine();
   const std::lock_guard guard(m.mutex);

@@ -119,6 +119,9 @@ void report_base_counters(CounterReport report) {
   report("memory.object_pages", memory.object_pages.load());
   report("memory.faults", memory.faults.load());
   report("memory.spurious_faults", memory.spurious_faults.load());
+  report("memory.held_pages", memory.held_pages.load());
+  report("memory.exchanges", memory.exchanges.load());
+  report("memory.exchanged_pages", memory.exchanged_pages.load());
   report("memory.host_protect_calls", memory.host_protect_calls.load());
   report("memory.extend_calls", memory.extend_calls.load());
   report("memory.commit_calls", memory.commit_calls.load());

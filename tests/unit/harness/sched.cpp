@@ -29,6 +29,7 @@ __attribute__((weak)) Nanoseconds realtime_now() { return now(CLOCK_REALTIME); }
 __attribute__((weak)) Task& current_task() { no_tasks("current_task"); }
 __attribute__((weak)) ParkResult park(Nanoseconds, Interruptible) { no_tasks("park"); }
 __attribute__((weak)) void Task::unpark() { no_tasks("unpark"); }
+__attribute__((weak)) bool recall_program(uint64_t) { return true; }
 
 __attribute__((weak)) void WaitQueue::add(Waiter&) { no_tasks("WaitQueue::add"); }
 __attribute__((weak)) void WaitQueue::remove(Waiter&) {}
