@@ -118,8 +118,7 @@ void Exchange::load_page(uint64_t page) {
   const AreaSet::Iterator area = private_area(next_, page);
   const PageState state = page_map::state_of(page);
   if (!area) {
-    // Nobody's for now. (The rights may stay: what is no area of its own is never a program's by right.)
-    if (state.present()) page_map::release(range_at(page), page_map::Rights::kLeave);
+    if (state.present()) close_page(page);  // it was unmapped here: an access must fault
     return;
   }
   const Held* held = held_of(group_, next_, page);
