@@ -148,7 +148,8 @@ Result<void> unmap(Areas& areas, AddressRange range);
 
 // The addresses of private areas, which members of a conflict group may share (group_pages.cpp).
 Result<AddressRange> acquire(Areas& areas, uint64_t size, uint64_t slack);
-// Exactly these: free ones, and those that other members of our group have. kBusy: somebody else has some.
+// Exactly these: free ones, and those that other members of our group have. kExist: an area of ours is there. kBusy:
+// somebody else has some.
 Result<void> acquire_at(Areas& areas, AddressRange range);
 // Gives addresses back that acquire gave; no pages there may be present.
 void release(Areas& areas, AddressRange range);

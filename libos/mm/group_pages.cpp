@@ -51,6 +51,8 @@ Result<void> acquire_at(Areas& areas, AddressRange range) {
     return allocate_range_at(range).is_error() ? Result<void>(Errno::kBusy) : Result<void>();
   }
   ConflictGroup& group = *areas.group;
+  const AreaSet::ConstIterator own = std::as_const(areas.set).first_after(range.start);
+  if (own && own->key < range.end) return Errno::kExist;
   // Parts that nobody of the group has must be free; those of others of the group become ours as well.
   Vec<AddressRange> fresh;
   const Result<bool> shared = group.ranges.with([&](RangeCounts& counts) -> Result<bool> {

@@ -51,7 +51,8 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
     case Placement::kHint: {
       const Result<AddressRange> hint = area_ops::checked_range(
           align_down(request.address, kPageSize), request.length, Errno::kNoMem);
-      if (!hint.is_error() && !area_ops::acquire_at(areas, hint.value()).is_error())
+      if (!hint.is_error() && is_range_free(hint.value()) &&
+          !area_ops::acquire_at(areas, hint.value()).is_error())
         return hint.value();
       break;
     }

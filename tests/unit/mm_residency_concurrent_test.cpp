@@ -282,6 +282,28 @@ TEST_F(Residency, ManyPagesAreGuarded) {
   EXPECT_EQ(memory_counters.held_pages.load(), held_before);
 }
 
+TEST_F(Residency, HintsAndGrowthStayClearOfAllMembers) {
+  const RefPtr<AddressSpace> parent = AddressSpace::create().release_value();
+  const auto map = [](AddressSpace& space, uint64_t at, uint64_t pages, Placement placement) {
+    MapRequest request;
+    request.address = at;
+    request.length = pages * kPageSize;
+    request.prot = kProtReadWrite;
+    request.placement = placement;
+    return space.map(std::move(request)).value();
+  };
+  const uint64_t at = map(*parent, window_start(0), 4, Placement::kFixed);
+  const RefPtr<AddressSpace> child = parent->fork().release_value();
+  EXPECT_NE(map(*child, at, 4, Placement::kHint), at);
+  EXPECT_NE(map(*child, at + 2 * kPageSize, 8, Placement::kHint), at + 2 * kPageSize);
+  EXPECT_NE(map(*parent, at + 3 * kPageSize, 1, Placement::kHint), at + 3 * kPageSize);
+  // In place it grows only to where its own next area is.
+  (void)map(*child, at + 6 * kPageSize, 1, Placement::kFixed);
+  EXPECT_TRUE(child->remap(at, 4 * kPageSize, 8 * kPageSize, AddressSpace::Remap::kInPlace, 0).is_error());
+  EXPECT_EQ(child->remap(at, 4 * kPageSize, 6 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
+  EXPECT_EQ(parent->remap(at, 4 * kPageSize, 8 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
+}
+
 // No memory at some moment of a fork: it fails, and the parent is as it was.
 TEST_F(Residency, ForkWithoutMemory) {
   std::mt19937 random(3);
