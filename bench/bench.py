@@ -70,6 +70,10 @@ def rows() -> list[Row]:
         Row("spawn_static", "program", "us", ["{bench}/spawn", "{bench}/hello.musl"]),
         Row("spawn_static_glibc", "program", "us", ["{bench}/spawn", "{bench}/hello.static"]),
         Row("spawn_dynamic", "program", "us", ["{bench}/spawn", "{bench}/hello.dynamic"]),
+        Row("fork_exit", "program", "us", ["{bench}/fork", "exit"]),
+        Row("fork_exec_50mb", "program", "us", ["{bench}/fork", "exec_50mb"]),
+        Row("fork_pipe_pingpong", "program", "us", ["{bench}/fork", "pipe_pingpong"], pinned=True),
+        Row("prefork_2_workers", "program", "us", ["{bench}/fork", "prefork_2_workers"]),
         Row("python_start", "process", "ms", ["/usr/bin/python3", "-c", "pass"], rounds=7),
     ]
 
