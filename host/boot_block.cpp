@@ -57,9 +57,10 @@ ClockRate measured_clock_rate() {
   constexpr uint64_t kMeasureFor = 2'000'000;  // ns: an error of 50 ns in reading is 25 ppm
   constexpr uint64_t kShift = 24;
   const uint64_t start = nanoseconds(CLOCK_MONOTONIC), start_tsc = __rdtsc();
-  uint64_t now = start;
-  while ((now = nanoseconds(CLOCK_MONOTONIC)) - start < kMeasureFor) {
-  }
+  uint64_t now;
+  do {
+    now = nanoseconds(CLOCK_MONOTONIC);
+  } while (now - start < kMeasureFor);
   const uint64_t ticks = __rdtsc() - start_tsc;
   return {((now - start) << kShift) / ticks, kShift};
 }

@@ -1,50 +1,87 @@
-"""clang-tidy 19 with the checks of .clang-tidy. A file is looked at again only when it, a header that it includes, its
-command or the configuration has changed: clean results are kept in the build directory."""
+"""clang-tidy 19 with the checks of .clang-tidy.
+
+A clean result is kept in the build directory (lint-cache/, one small file for each source file) together with what it
+was found for: the command, the configuration, and a hash of each file of the project that clang-tidy read. A source
+file is looked at again only when one of these differs. Paths in there are relative to the root: the cache of one
+checkout is good in another. Nothing has to be built: no source file includes a generated one.
+"""
 
 import concurrent.futures
+import functools
 import hashlib
 import json
 import pathlib
 import re
 import subprocess
+import time
 
 PARTS = ("sgx", "emulator", "abi", "host", "libos", "image", "cli")
+TIDY = "clang-tidy-19"
 
 
-def dependencies(build: pathlib.Path) -> dict[str, list[str]]:
-    """Object file -> the files it was made from, as ninja recorded them."""
-    listed = subprocess.run(["ninja", "-C", str(build), "-t", "deps"], capture_output=True, text=True, check=False).stdout
-    table, current = {}, None
-    for line in listed.splitlines():
-        if line.startswith(" "):
-            table[current].append(line.strip())
-        elif ":" in line:
-            current = line.split(":")[0]
-            table[current] = []
-    return table
+def entries_of(context) -> list[dict]:
+    """One compile command for each source file. The first one is the real one: the unit tests compile libos/ again with
+    flags of their own, and clang-tidy would look at a file once for each of its commands."""
+    entries = {}
+    for entry in json.loads((context.build / "compile_commands.json").read_text()):
+        source = pathlib.Path(entry["file"])
+        if source.suffix == ".cpp" and source.is_relative_to(context.root):
+            source = source.relative_to(context.root)
+            if source.parts[0] in PARTS and source in context.files:
+                entries.setdefault(source, entry)
+    return list(entries.values())
 
 
-def object_of(entry: dict) -> str:
-    match = re.search(r" -o (\S+)", entry["command"])
-    return match.group(1) if match else ""
+def hash_of(path: pathlib.Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def digest(context, entry: dict, deps: dict[str, list[str]], base: bytes) -> str:
-    state = hashlib.sha256(base + entry["command"].encode())
-    for name in sorted({entry["file"], *deps.get(object_of(entry), [])}):
-        path = pathlib.Path(entry["directory"]) / name
-        if path.is_relative_to(context.root) and path.exists():
-            state.update(hashlib.sha256(path.read_bytes()).digest())
-    return state.hexdigest()
+once_hash_of = functools.cache(hash_of)
 
 
-def look(context, database: pathlib.Path, entry: dict) -> list[str]:
-    # The database itself names the compiler launcher and clang-only flags of which clang-tidy needs none changed.
-    done = subprocess.run(["clang-tidy-19", "--quiet", "-p", str(database), entry["file"]], cwd=context.root,
-                          capture_output=True, text=True, check=False)
+class Results:
+    """The clean results of earlier runs."""
+
+    def __init__(self, context):
+        self.root = context.root
+        self.directory = context.build / "lint-cache"
+        self.directory.mkdir(exist_ok=True)
+        version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
+        self.base = version + (context.root / ".clang-tidy").read_bytes()
+
+    def place(self, entry: dict) -> pathlib.Path:
+        return self.directory / (str(pathlib.Path(entry["file"]).relative_to(self.root)).replace("/", "__") + ".json")
+
+    def command(self, entry: dict) -> str:
+        return hashlib.sha256(self.base + entry["command"].replace(str(self.root), "").encode()).hexdigest()
+
+    def is_clean(self, entry: dict) -> bool:
+        try:
+            kept = json.loads(self.place(entry).read_text())
+        except (OSError, ValueError):
+            return False
+        return kept["command"] == self.command(entry) and \
+            all(once_hash_of(self.root / name) == value for name, value in kept["files"].items())
+
+    def keep(self, entry: dict, read: set[pathlib.Path], began: float) -> None:
+        # A file that was written while clang-tidy ran may be another one than clang-tidy saw.
+        if all(path.stat().st_mtime < began for path in read):
+            files = {str(path.relative_to(self.root)): hash_of(path) for path in sorted(read)}
+            self.place(entry).write_text(json.dumps({"command": self.command(entry), "files": files}, indent=1))
+
+
+def look(context, results: Results, entry: dict) -> list[str]:
+    began = time.time()
+    # -H lists the headers that are read, each line with as many dots as it is deep.
+    done = subprocess.run([TIDY, "--quiet", "-p", str(results.directory), "--extra-arg=-H", entry["file"]],
+                          cwd=context.root, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if re.search(r": (?:warning|error): ", line)]
     if done.returncode and not lines:
-        lines = [f"{entry['file']}: clang-tidy-19 failed: {done.stderr.strip().splitlines()[-1:] or ''}"]
+        lines = [f"{entry['file']}: {TIDY} failed: {done.stderr.strip().splitlines()[-1:] or ''}"]
+    if not lines:
+        headers = re.findall(r"^\.+ (.+)$", done.stderr, re.MULTILINE)
+        read = {(pathlib.Path(entry["directory"]) / name).resolve() for name in [entry["file"], *headers]}
+        results.keep(entry, {path for path in read if path.is_relative_to(context.root)}, began)
     return [line.replace(str(context.root) + "/", "") for line in lines]
 
 
@@ -52,24 +89,23 @@ def check(context) -> list[str]:
     path = context.build / "compile_commands.json"
     if not path.exists():
         return [f"{path} is not there: run ./dev build"]
-    seen, entries = set(), []
-    for entry in json.loads(path.read_text()):
-        source = pathlib.Path(entry["file"])
-        if source.suffix == ".cpp" and source.is_relative_to(context.root) and source not in seen and \
-                source.relative_to(context.root).parts[0] in PARTS and source.relative_to(context.root) in context.files:
-            seen.add(source)
-            entries.append(entry)
-    cache = context.build / "lint-cache"
-    cache.mkdir(exist_ok=True)
-    base = (context.root / ".clang-tidy").read_bytes()
-    deps = dependencies(context.build)
-    keys = {e["file"]: digest(context, e, deps, base) for e in entries}
-    todo = [e for e in entries if not (cache / keys[e["file"]]).exists()]
-    print(f"lint tidy: {len(todo)} of {len(entries)} files have changed", flush=True)
-    complaints = []
+    entries = entries_of(context)
+    results = Results(context)
+    (results.directory / path.name).write_text(json.dumps(entries))
+    todo = [entry for entry in entries if not results.is_clean(entry)]
+    print(f"lint tidy: {len(todo)} of {len(entries)} files to look at", flush=True)
+    complaints = {}  # An ordered set: many files include the header that is complained about.
     with concurrent.futures.ThreadPoolExecutor(context.jobs) as pool:
-        for entry, found in zip(todo, pool.map(lambda e: look(context, context.build, e), todo)):
-            complaints += found
-            if not found:
-                (cache / keys[entry["file"]]).touch()
-    return sorted(set(complaints))
+        try:
+            futures = [pool.submit(look, context, results, entry) for entry in todo]
+            for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                for line in future.result():
+                    if line not in complaints:
+                        print(f"  {line}", flush=True)
+                    complaints[line] = True
+                if count % 25 == 0:
+                    print(f"lint tidy: {count} of {len(todo)} done, {len(complaints)} complaints", flush=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return sorted(complaints)

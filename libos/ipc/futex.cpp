@@ -36,7 +36,8 @@ Result<void> futex_wait(Thread& self, FutexAddress futex, uint32_t expected, uin
                         Nanoseconds deadline) {
   if (bits == 0) return Errno::kInval;
   AddressSpace& memory = self.memory();
-  FutexWaiter waiter(self, TRY(futex_key_of(memory, futex)), bits);
+  const FutexKey key = TRY(futex_key_of(memory, futex));
+  FutexWaiter waiter(self, key, bits);
   join_queue(waiter);
   const Result<uint32_t> value = load_user_u32(memory, UserAddress(futex.address));
   if (value.is_error() || value.value() != expected) {

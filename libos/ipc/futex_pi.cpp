@@ -78,7 +78,8 @@ Result<void> hand_over(AddressSpace& memory, FutexAddress futex, uint32_t word, 
 }  // namespace
 
 Result<void> futex_lock_pi(Thread& self, FutexAddress futex, PiWait wait, Nanoseconds deadline) {
-  FutexWaiter waiter(self, TRY(futex_key_of(self.memory(), futex)), kFutexAnyBits);
+  const FutexKey key = TRY(futex_key_of(self.memory(), futex));
+  FutexWaiter waiter(self, key, kFutexAnyBits);
   waiter.tid = number_of(self);
   TRY(check_owner(self, TRY(load_user_u32(self.memory(), UserAddress(futex.address)))));
   const bool is_taken =

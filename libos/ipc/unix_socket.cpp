@@ -265,7 +265,7 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
     case kSoSndBufForce:
       if (const RefPtr<Mailbox> other = peer(); other != nullptr && !is_datagram()) {
         other->set_limit(
-            static_cast<size_t>(std::clamp(number, kSmallestBuffer / 2, kLargestBuffer) * 2));
+            static_cast<size_t>(std::clamp(number, kSmallestBuffer / 2, kLargestBuffer)) * 2);
       }
       return {};
     case kSoRcvBuf:

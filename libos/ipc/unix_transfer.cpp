@@ -1,5 +1,6 @@
 // Sending and receiving on unix sockets.
 #include <algorithm>
+#include <utility>
 
 #include "libos/ipc/unix_control.h"
 #include "libos/ipc/unix_socket.h"
@@ -73,7 +74,7 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
     auto packet = make_packet(message.data, size);
     if (packet.is_error()) return failed(packet.error());
     packet.value()->identity = identity;
-    packet.value()->files = std::move(files);
+    packet.value()->files = std::exchange(files, {});  // The first packet carries them all.
     if (!other->post(packet.release_value())) return failed(Errno::kPipe);
     total += size;
   }

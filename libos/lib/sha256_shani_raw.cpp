@@ -111,7 +111,6 @@ Sha256Digest sha256_shani(std::span<const std::byte> prefix, std::span<const std
       held += taken;
       if (held < kSha256BlockBytes) continue;
       state.compress(std::span(pending).first<kSha256BlockBytes>());
-      held = 0;
     }
     while (rest.size() >= kSha256BlockBytes) {
       state.compress(rest.first<kSha256BlockBytes>());

@@ -131,6 +131,7 @@ void* take_slot(SizeClass& list) {
   Slab* slab = list.partial;
   if (slab == nullptr) return nullptr;
   Slot* slot = slab->free;
+  ASSERT(slot != nullptr);  // A slab without free slots is not on the list.
   slab->free = slot->next;
   if (slab->used == 0) --list.empty;
   if (++slab->used == slab->capacity) unlink(list, slab);
