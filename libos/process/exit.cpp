@@ -3,6 +3,8 @@
 // gives its children to the reaper and tells its parent.
 #include "libos/process/exit.h"
 
+#include <algorithm>
+
 #include "libos/arch/arch.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/ipc/futex.h"
@@ -127,7 +129,8 @@ void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Pr
 }
 
 // Takes the thread out of the process table. True: it was the last one.
-bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thread>& entry) {
+bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>& gone,
+                 RefPtr<Thread>& entry) {
   Process& process = self.process();
   return process_tree().with([&](ProcessTree& tree) {
     Process::Links& links = process.links(tree);
@@ -136,6 +139,9 @@ bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thre
       return pending.set();
     }));
     links.ended_threads.user_time += self.cpu_time();
+    tree.ended_cpu_time += self.cpu_time();
+    links.ended_threads.max_resident = std::max(links.ended_threads.max_resident, resident);
+    links.ended_io.add(self);
     links.last_credentials = self.share_credentials();
     if (self.is_leader() || links.live_threads == 1) links.last_name = self.name();
     links.threads.remove(self);
@@ -175,7 +181,7 @@ void release_vfork_parent(Process& process) {
 
 // What only the last thread does, after the process is a zombie for others.
 void end_process(Process& process) {
-  if (ProcessTimers* timers = process.timers()) timers->stop_all();
+  process.stop_timers();
   process.set_program({});
   release_vfork_parent(process);
   const RefPtr<Session> session = process.session();
@@ -188,6 +194,7 @@ void end_process(Process& process) {
 void leave(Thread& self, int exit_code) {
   Process& process = self.process();
   leave_futexes(self);
+  const uint64_t resident = self.memory().committed_bytes();
   self.replace_files(nullptr);
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);
@@ -195,7 +202,7 @@ void leave(Thread& self, int exit_code) {
   const RefPtr<Process> keep = ref_to(process);
   RefPtr<Process> gone;
   RefPtr<Thread> entry;
-  const bool was_last = leave_table(self, exit_code, gone, entry);
+  const bool was_last = leave_table(self, exit_code, resident, gone, entry);
   process.exit_queue().wake_all();
   if (was_last) end_process(process);
   // One by one, outside of the lock: see hand_over_children.

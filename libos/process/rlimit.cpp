@@ -1,6 +1,28 @@
 #include "libos/process/rlimit.h"
 
+#include "libos/process/process.h"
+#include "libos/process/process_table.h"
+
 namespace occlum {
+
+// Counting is for those few who are near a limit.
+Result<void> check_process_limit(Thread& self) {
+  const UserCredentials& own = self.user();
+  const uint64_t limit = self.process().limit(Resource::kProcesses).soft;
+  if (own.uid == 0 || own.has(Capability::kSysResource) || own.has(Capability::kSysAdmin))
+    return {};
+  if (thread_count() < limit) return {};
+  const uint64_t count = process_tree().with([&](ProcessTree& tree) {
+    uint64_t mine = 0;
+    for (auto& [tid, thread] : tree.threads) {
+      const RefPtr<SharedCredentials> theirs = thread->share_credentials();
+      if (theirs && theirs->value.uid == own.uid) ++mine;
+    }
+    return mine;
+  });
+  if (count >= limit) return Errno::kAgain;
+  return {};
+}
 
 // include/asm-generic/resource.h; NOFILE's hard limit and the counts are those of a Debian login.
 ResourceLimits default_resource_limits(uint64_t stack_size) {

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "libos/lib/result.h"
+
 namespace occlum {
 
 enum class Resource : uint32_t {
@@ -42,6 +44,11 @@ class ResourceLimits {
  private:
   std::array<ResourceLimit, kResourceCount> limits_;
 };
+
+class Thread;
+
+// RLIMIT_NPROC: kAgain when the caller's real user has as many threads as that and is not privileged.
+Result<void> check_process_limit(Thread& self);
 
 // Linux's defaults for the first process; the stack's from the measured configuration.
 ResourceLimits default_resource_limits(uint64_t stack_size);

@@ -10,29 +10,20 @@ namespace {
 
 constexpr uint32_t kUnchanged = UINT32_MAX;
 
-// capabilities(7), "Effect of user ID changes on capabilities".
-void adjust_capabilities(const UserCredentials& old, UserCredentials& next) {
-  if ((next.secure_bits & kSecureNoSetuidFixup) != 0) return;
-  const bool had_root = old.uid == 0 || old.euid == 0 || old.suid == 0;
-  const bool has_root = next.uid == 0 || next.euid == 0 || next.suid == 0;
-  if (had_root && !has_root) {
-    if ((next.secure_bits & kSecureKeepCaps) == 0) next.permitted = next.effective = 0;
-    next.ambient = 0;
-  }
-  if (old.euid == 0 && next.euid != 0) next.effective = 0;
-  if (old.euid != 0 && next.euid == 0) next.effective = next.permitted;
-}
-
 Result<long> install(Thread& self, UserCredentials next) {
-  const UserCredentials& old = self.user();
-  adjust_capabilities(old, next);
-  const bool changes = next.euid != old.euid || next.egid != old.egid;
+  const bool changes = makes_undumpable(self.user(), next);
   TRY(self.set_credentials(std::move(next)));
   if (changes) {
     self.process().set_dumpable(false);
     self.parent_death_signal = 0;
   }
   return 0;
+}
+
+// After a change of user ids.
+Result<long> install_user(Thread& self, UserCredentials next) {
+  next.adjust_capabilities(self.user());
+  return install(self, std::move(next));
 }
 
 bool is_one_of(uint32_t id, uint32_t a, uint32_t b, uint32_t c) {
@@ -66,19 +57,19 @@ Result<long> sys_getresgid(Thread& self, UserOut<uint32_t> real, UserOut<uint32_
 Result<long> sys_setuid(Thread& self, uint32_t uid) {
   if (uid == kUnchanged) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
-  if (next.has(kCapSetUid)) {
+  if (next.has(Capability::kSetUid)) {
     next.uid = next.suid = uid;
   } else if (uid != next.uid && uid != next.suid) {
     return Errno::kPerm;
   }
   next.euid = next.files.fsuid = uid;
-  return install(self, std::move(next));
+  return install_user(self, std::move(next));
 }
 
 Result<long> sys_setgid(Thread& self, uint32_t gid) {
   if (gid == kUnchanged) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
-  if (next.has(kCapSetGid)) {
+  if (next.has(Capability::kSetGid)) {
     next.gid = next.sgid = gid;
   } else if (gid != next.gid && gid != next.sgid) {
     return Errno::kPerm;
@@ -90,7 +81,7 @@ Result<long> sys_setgid(Thread& self, uint32_t gid) {
 Result<long> sys_setreuid(Thread& self, uint32_t real, uint32_t effective) {
   const UserCredentials& old = self.user();
   UserCredentials next = TRY(old.clone());
-  const bool may = old.has(kCapSetUid);
+  const bool may = old.has(Capability::kSetUid);
   if (real != kUnchanged) {
     if (!may && real != old.uid && real != old.euid) return Errno::kPerm;
     next.uid = real;
@@ -102,13 +93,13 @@ Result<long> sys_setreuid(Thread& self, uint32_t real, uint32_t effective) {
   if (real != kUnchanged || (effective != kUnchanged && effective != old.uid))
     next.suid = next.euid;
   next.files.fsuid = next.euid;
-  return install(self, std::move(next));
+  return install_user(self, std::move(next));
 }
 
 Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
   const UserCredentials& old = self.user();
   UserCredentials next = TRY(old.clone());
-  const bool may = old.has(kCapSetGid);
+  const bool may = old.has(Capability::kSetGid);
   if (real != kUnchanged) {
     if (!may && real != old.gid && real != old.egid) return Errno::kPerm;
     next.gid = real;
@@ -125,7 +116,7 @@ Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
 
 Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
   const UserCredentials& old = self.user();
-  if (!old.has(kCapSetUid)) {
+  if (!old.has(Capability::kSetUid)) {
     for (const uint32_t id : {real, effective, saved}) {
       if (id != kUnchanged && !is_one_of(id, old.uid, old.euid, old.suid)) return Errno::kPerm;
     }
@@ -135,12 +126,12 @@ Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint
   if (effective != kUnchanged) next.euid = effective;
   if (saved != kUnchanged) next.suid = saved;
   next.files.fsuid = next.euid;
-  return install(self, std::move(next));
+  return install_user(self, std::move(next));
 }
 
 Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
   const UserCredentials& old = self.user();
-  if (!old.has(kCapSetGid)) {
+  if (!old.has(Capability::kSetGid)) {
     for (const uint32_t id : {real, effective, saved}) {
       if (id != kUnchanged && !is_one_of(id, old.gid, old.egid, old.sgid)) return Errno::kPerm;
     }
@@ -157,11 +148,13 @@ Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint
 Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
   const UserCredentials& user = self.user();
   const uint32_t old = user.files.fsuid;
-  if (uid != old && (user.has(kCapSetUid) || is_one_of(uid, user.uid, user.euid, user.suid)) &&
+  if (uid != old &&
+      (user.has(Capability::kSetUid) || is_one_of(uid, user.uid, user.euid, user.suid)) &&
       uid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsuid = uid;
-    TRY(self.set_credentials(std::move(next)));
+    next.adjust_file_capabilities(user);
+    TRY(install(self, std::move(next)));
   }
   return old;
 }
@@ -169,11 +162,12 @@ Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
 Result<long> sys_setfsgid(Thread& self, uint32_t gid) {
   const UserCredentials& user = self.user();
   const uint32_t old = user.files.fsgid;
-  if (gid != old && (user.has(kCapSetGid) || is_one_of(gid, user.gid, user.egid, user.sgid)) &&
+  if (gid != old &&
+      (user.has(Capability::kSetGid) || is_one_of(gid, user.gid, user.egid, user.sgid)) &&
       gid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsgid = gid;
-    TRY(self.set_credentials(std::move(next)));
+    TRY(install(self, std::move(next)));
   }
   return old;
 }
@@ -190,7 +184,7 @@ Result<long> sys_getgroups(Thread& self, int size, UserOut<uint32_t> groups) {
 
 Result<long> sys_setgroups(Thread& self, size_t size, UserIn<uint32_t> groups) {
   constexpr size_t kMostGroups = 65536;
-  if (!self.user().has(kCapSetGid)) return Errno::kPerm;
+  if (!self.user().has(Capability::kSetGid)) return Errno::kPerm;
   if (size > kMostGroups) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
   next.files.groups = TRY(groups.read_array(size));
@@ -259,8 +253,9 @@ Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header,
   inheritable &= kAllCapabilities;
   const UserCredentials& old = self.user();
   if ((permitted & ~old.permitted) != 0 || (effective & ~permitted) != 0) return Errno::kPerm;
-  if (!old.has(kCapSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0)
+  if (!old.has(Capability::kSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0)
     return Errno::kPerm;
+  if ((inheritable & ~(old.inheritable | old.bounding)) != 0) return Errno::kPerm;
   UserCredentials next = TRY(old.clone());
   next.effective = effective;
   next.permitted = permitted;

@@ -139,4 +139,15 @@ Result<long> sys_pidfd_open(Thread& self, Pid pid, Flags flags) {
                                   CloseOnExec::kYes));
 }
 
+// pidfd_getfd(2).
+Result<long> sys_pidfd_getfd(Thread& self, Fd pidfd, Fd target, Flags flags) {
+  if (bits(flags) != 0) return Errno::kInval;
+  const RefPtr<Process> process = TRY(PidFile::process_of(TRY(self.files().get(number(pidfd)))));
+  if (process->has_ended()) return Errno::kSrch;
+  TRY(check_may_trace(self, *process, TracerIds::kReal));
+  const RefPtr<FileTable> files = process->files();
+  if (!files) return Errno::kSrch;
+  return TRY(self.files().install(TRY(files->get(number(target))), CloseOnExec::kYes));
+}
+
 }  // namespace occlum

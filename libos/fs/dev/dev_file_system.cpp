@@ -262,6 +262,7 @@ Result<RefPtr<FileSystem>> make_dev(const MountArguments&) {
 }  // namespace
 
 void register_devices() {
+  register_terminals();
   register_file_system("dev", make_dev);
   register_file_system("devtmpfs", make_dev);
   set_device_opener(open_by_number);

@@ -1,7 +1,8 @@
 // Credentials: as whom a file operation is done (credentials(7)), and the permission check (path_resolution(7),
 // "Permissions"; inode(7)).
 //
-// The process part keeps its real, effective and saved ids and derives one of these whenever they change.
+// The process part keeps its real, effective and saved ids and derives one of these whenever they change. Of the
+// capabilities (capabilities(7)) it has the effective set.
 #pragma once
 
 #include <algorithm>
@@ -11,15 +12,47 @@
 
 namespace occlum {
 
+enum class Capability : uint8_t {
+  kChown = 0,
+  kDacOverride = 1,
+  kDacReadSearch = 2,
+  kFowner = 3,
+  kFsetid = 4,
+  kKill = 5,
+  kSetGid = 6,
+  kSetUid = 7,
+  kSetPcap = 8,
+  kLinuxImmutable = 9,
+  kNetBindService = 10,
+  kIpcLock = 14,
+  kIpcOwner = 15,
+  kSysChroot = 18,
+  kSysPtrace = 19,
+  kSysAdmin = 21,
+  kSysNice = 23,
+  kSysResource = 24,
+  kSysTime = 25,
+  kSysTtyConfig = 26,
+  kMknod = 27,
+  kSetFcap = 31,
+  kMacOverride = 32,
+  kSyslog = 34,
+};
+constexpr uint64_t kAllCapabilities =
+    (uint64_t{1} << 41) - 1;  // CAP_CHOWN .. CAP_CHECKPOINT_RESTORE
+constexpr uint64_t capability_bit(Capability capability) {
+  return uint64_t{1} << static_cast<unsigned>(capability);
+}
+
 struct Credentials {
   uint32_t fsuid = 0;  // file operations; follows the effective id
   uint32_t fsgid = 0;
   uint32_t ruid = 0;  // access(2) judges by the real ids
   uint32_t rgid = 0;
   Vec<uint32_t> groups;  // supplementary
-  // All capabilities, or none: CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_CHOWN, CAP_FSETID, CAP_MKNOD, CAP_SYS_ADMIN, ...
-  bool privileged = true;
+  uint64_t capabilities = kAllCapabilities;
 
+  bool has(Capability capability) const { return (capabilities & capability_bit(capability)) != 0; }
   bool in_group(uint32_t gid) const {
     return gid == fsgid || std::ranges::find(groups, gid) != groups.end();
   }
@@ -31,7 +64,7 @@ struct Credentials {
     copy.ruid = ruid;
     copy.rgid = rgid;
     copy.groups = TRY(groups.clone());
-    copy.privileged = privileged;
+    copy.capabilities = capabilities;
     return copy;
   }
 };
@@ -49,9 +82,18 @@ struct Ownership {
 // kAcces unless `who` may do all of `request`.
 Result<void> check_permission(const Ownership& file, const Credentials& who, uint32_t request);
 
-// The owner of the file, or privileged.
+// May change what only the owner may: the mode, the times.
 inline bool is_owner(const Ownership& file, const Credentials& who) {
-  return who.privileged || who.fsuid == file.uid;
+  return who.fsuid == file.uid || who.has(Capability::kFowner);
 }
+
+// May give a file of the group the set-group-id bit.
+inline bool may_set_group_id(uint32_t gid, const Credentials& who) {
+  return who.in_group(gid) || who.has(Capability::kFsetid);
+}
+
+// The mode that is left when somebody writes to a file or gives it away: without the set-user-id bit, and without the
+// set-group-id bit where that means what it says (chown(2), write(2)).
+uint32_t mode_without_set_id(const Ownership& file, const Credentials& who);
 
 }  // namespace occlum

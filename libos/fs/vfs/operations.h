@@ -52,6 +52,12 @@ Result<void> change_times(const Path& path, const Credentials& credentials,
                           std::optional<FileTime> atime, std::optional<FileTime> mtime,
                           TimesPermission permission);
 
+// Writing by the unprivileged takes the set-id bits away (write(2), truncate(2)): the mode to set with the change, none
+// when there is nothing to take. With the inode's mutex held.
+Result<std::optional<uint32_t>> mode_after_write(Inode& inode, const Credentials& who);
+// The same for write(2): takes the mutex and changes the mode.
+Result<void> drop_set_id(Inode& inode, const Credentials& who);
+
 // kAcces, or kRoFs for kMayWrite on a read-only mount.
 Result<void> check_access(const Path& path, const Credentials& credentials, uint32_t request);
 // kRoFs.
