@@ -199,9 +199,8 @@ Result<RefPtr<FsContext>> mount_root(std::string_view config_text,
   const Config config = TRY(parse_config(config_text));
   const bool is_do = config.mode == Config::Mode::kDo;
   RefPtr<FileSystem> root_fs = TRY(is_do ? host_root() : instance_root(config));
-  // Programs of the host are not trusted with other ids than their caller's.
-  const Path root = TRY(mount_table().mount_root(std::move(root_fs), is_do ? "host" : "image",
-                                                 kMountNoDev | (is_do ? kMountNoSuid : 0)));
+  const Path root =
+      TRY(mount_table().mount_root(std::move(root_fs), is_do ? "host" : "image", kMountNoDev));
   Planner planner(root);
   TRY(planner.make_path("/tmp", 01777));
   TRY(planner.mount_proc("/proc"));

@@ -21,10 +21,10 @@ Result<UserIdentity> check_identity(Thread& self, std::span<const std::byte> pay
   const auto is_own = [](uint32_t id, uint32_t real, uint32_t effective, uint32_t saved) {
     return id == real || id == effective || id == saved;
   };
-  if (claimed.pid != self.pid() && !own.has(Capability::kSysAdmin)) return Errno::kPerm;
-  if (!is_own(claimed.uid, own.uid, own.euid, own.suid) && !own.has(Capability::kSetUid))
+  if (claimed.pid != self.pid() && !own.has(kCapSysAdmin)) return Errno::kPerm;
+  if (!is_own(claimed.uid, own.uid, own.euid, own.suid) && !own.has(kCapSetUid))
     return Errno::kPerm;
-  if (!is_own(claimed.gid, own.gid, own.egid, own.sgid) && !own.has(Capability::kSetGid))
+  if (!is_own(claimed.gid, own.gid, own.egid, own.sgid) && !own.has(kCapSetGid))
     return Errno::kPerm;
   return claimed;
 }

@@ -8,10 +8,10 @@ namespace {
 
 // What setfsuid(2) gives and takes.
 constexpr uint64_t kFileCapabilities =
-    capability_bit(Capability::kChown) | capability_bit(Capability::kDacOverride) |
-    capability_bit(Capability::kDacReadSearch) | capability_bit(Capability::kFowner) |
-    capability_bit(Capability::kFsetid) | capability_bit(Capability::kMknod) |
-    capability_bit(Capability::kLinuxImmutable) | capability_bit(Capability::kMacOverride);
+    capability_bit(kCapChown) | capability_bit(kCapDacOverride) |
+    capability_bit(kCapDacReadSearch) | capability_bit(kCapFowner) | capability_bit(kCapFsetid) |
+    capability_bit(kCapMknod) | capability_bit(kCapLinuxImmutable) |
+    capability_bit(kCapMacOverride);
 
 bool has_root(const UserCredentials& user) {
   return user.uid == 0 || user.euid == 0 || user.suid == 0;
@@ -43,7 +43,7 @@ bool makes_undumpable(const UserCredentials& old, const UserCredentials& next) {
 Result<void> check_may_trace(Thread& self, Process& target, TracerIds ids) {
   if (&self.process() == &target) return {};
   const UserCredentials& own = self.user();
-  if (own.has(Capability::kSysPtrace)) return {};
+  if (own.has(kCapSysPtrace)) return {};
   const RefPtr<SharedCredentials> credentials = target.credentials();
   if (!credentials) return Errno::kPerm;
   const UserCredentials& theirs = credentials->value;

@@ -23,7 +23,10 @@ Result<long> install(Thread& self, UserCredentials next) {
 // After a change of user ids.
 Result<long> install_user(Thread& self, UserCredentials next) {
   next.adjust_capabilities(self.user());
-  return install(self, std::move(next));
+  const bool is_other_user = next.uid != self.user().uid;
+  TRY(install(self, std::move(next)));
+  if (is_other_user) note_process_limit(self);
+  return 0;
 }
 
 bool is_one_of(uint32_t id, uint32_t a, uint32_t b, uint32_t c) {
@@ -57,7 +60,7 @@ Result<long> sys_getresgid(Thread& self, UserOut<uint32_t> real, UserOut<uint32_
 Result<long> sys_setuid(Thread& self, uint32_t uid) {
   if (uid == kUnchanged) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
-  if (next.has(Capability::kSetUid)) {
+  if (next.has(kCapSetUid)) {
     next.uid = next.suid = uid;
   } else if (uid != next.uid && uid != next.suid) {
     return Errno::kPerm;
@@ -69,7 +72,7 @@ Result<long> sys_setuid(Thread& self, uint32_t uid) {
 Result<long> sys_setgid(Thread& self, uint32_t gid) {
   if (gid == kUnchanged) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
-  if (next.has(Capability::kSetGid)) {
+  if (next.has(kCapSetGid)) {
     next.gid = next.sgid = gid;
   } else if (gid != next.gid && gid != next.sgid) {
     return Errno::kPerm;
@@ -81,7 +84,7 @@ Result<long> sys_setgid(Thread& self, uint32_t gid) {
 Result<long> sys_setreuid(Thread& self, uint32_t real, uint32_t effective) {
   const UserCredentials& old = self.user();
   UserCredentials next = TRY(old.clone());
-  const bool may = old.has(Capability::kSetUid);
+  const bool may = old.has(kCapSetUid);
   if (real != kUnchanged) {
     if (!may && real != old.uid && real != old.euid) return Errno::kPerm;
     next.uid = real;
@@ -99,7 +102,7 @@ Result<long> sys_setreuid(Thread& self, uint32_t real, uint32_t effective) {
 Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
   const UserCredentials& old = self.user();
   UserCredentials next = TRY(old.clone());
-  const bool may = old.has(Capability::kSetGid);
+  const bool may = old.has(kCapSetGid);
   if (real != kUnchanged) {
     if (!may && real != old.gid && real != old.egid) return Errno::kPerm;
     next.gid = real;
@@ -116,7 +119,7 @@ Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
 
 Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
   const UserCredentials& old = self.user();
-  if (!old.has(Capability::kSetUid)) {
+  if (!old.has(kCapSetUid)) {
     for (const uint32_t id : {real, effective, saved}) {
       if (id != kUnchanged && !is_one_of(id, old.uid, old.euid, old.suid)) return Errno::kPerm;
     }
@@ -131,7 +134,7 @@ Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint
 
 Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
   const UserCredentials& old = self.user();
-  if (!old.has(Capability::kSetGid)) {
+  if (!old.has(kCapSetGid)) {
     for (const uint32_t id : {real, effective, saved}) {
       if (id != kUnchanged && !is_one_of(id, old.gid, old.egid, old.sgid)) return Errno::kPerm;
     }
@@ -148,8 +151,7 @@ Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint
 Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
   const UserCredentials& user = self.user();
   const uint32_t old = user.files.fsuid;
-  if (uid != old &&
-      (user.has(Capability::kSetUid) || is_one_of(uid, user.uid, user.euid, user.suid)) &&
+  if (uid != old && (user.has(kCapSetUid) || is_one_of(uid, user.uid, user.euid, user.suid)) &&
       uid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsuid = uid;
@@ -162,8 +164,7 @@ Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
 Result<long> sys_setfsgid(Thread& self, uint32_t gid) {
   const UserCredentials& user = self.user();
   const uint32_t old = user.files.fsgid;
-  if (gid != old &&
-      (user.has(Capability::kSetGid) || is_one_of(gid, user.gid, user.egid, user.sgid)) &&
+  if (gid != old && (user.has(kCapSetGid) || is_one_of(gid, user.gid, user.egid, user.sgid)) &&
       gid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsgid = gid;
@@ -184,7 +185,7 @@ Result<long> sys_getgroups(Thread& self, int size, UserOut<uint32_t> groups) {
 
 Result<long> sys_setgroups(Thread& self, size_t size, UserIn<uint32_t> groups) {
   constexpr size_t kMostGroups = 65536;
-  if (!self.user().has(Capability::kSetGid)) return Errno::kPerm;
+  if (!self.user().has(kCapSetGid)) return Errno::kPerm;
   if (size > kMostGroups) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
   next.files.groups = TRY(groups.read_array(size));
@@ -253,7 +254,7 @@ Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header,
   inheritable &= kAllCapabilities;
   const UserCredentials& old = self.user();
   if ((permitted & ~old.permitted) != 0 || (effective & ~permitted) != 0) return Errno::kPerm;
-  if (!old.has(Capability::kSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0)
+  if (!old.has(kCapSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0)
     return Errno::kPerm;
   if ((inheritable & ~(old.inheritable | old.bounding)) != 0) return Errno::kPerm;
   UserCredentials next = TRY(old.clone());

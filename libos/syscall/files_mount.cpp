@@ -12,12 +12,12 @@ constexpr uint32_t kKeptMountFlags = kMountReadOnly | kMountNoSuid | kMountNoDev
 
 Result<long> sys_mount(Thread& self, UserString source, UserString target, UserString type,
                        uint64_t flags, UserString data) {
-  if (!self.credentials().has(Capability::kSysAdmin)) return Errno::kPerm;
+  if (!self.credentials().has(kCapSysAdmin)) return Errno::kPerm;
   const Path at = TRY(resolve_at(self, kAtCwd, target, FollowLast::kYes));
   // Propagation between namespaces: there is one.
   if ((flags & (kMsUnbindable | kMsPrivate | kMsSlave | kMsShared)) != 0) return 0;
   if ((flags & kMsMove) != 0) return Errno::kInval;
-  uint32_t kept = static_cast<uint32_t>(flags) & kKeptMountFlags;
+  const uint32_t kept = static_cast<uint32_t>(flags) & kKeptMountFlags;
   if ((flags & kMountRemount) != 0) return done(mount_table().remount(at, kept));
   if ((flags & kMsBind) != 0) {
     const Path what = TRY(resolve_at(self, kAtCwd, source, FollowLast::kYes));
@@ -28,8 +28,6 @@ Result<long> sys_mount(Thread& self, UserString source, UserString target, UserS
   String source_text, options;
   if (!source.is_null()) source_text = TRY(source.read_path());
   if (!data.is_null()) options = TRY(data.read_path());
-  // The host does not make its programs run as somebody else.
-  if (type_text == "hostfs") kept |= kMountNoSuid;
   RefPtr<FileSystem> file_system = TRY(make_file_system(
       type_text.view(), {source_text.view(), options.view(), (kept & kMountReadOnly) != 0}));
   TRY(mount_table().mount(std::move(file_system), at, source_text.view(), kept));
@@ -39,7 +37,7 @@ Result<long> sys_mount(Thread& self, UserString source, UserString target, UserS
 Result<long> sys_umount2(Thread& self, UserString target, Flags flags) {
   constexpr uint32_t kForce = 1, kDetach = 2, kExpire = 4, kNoFollow = 8;
   if ((bits(flags) & ~(kForce | kDetach | kExpire | kNoFollow)) != 0) return Errno::kInval;
-  if (!self.credentials().has(Capability::kSysAdmin)) return Errno::kPerm;
+  if (!self.credentials().has(kCapSysAdmin)) return Errno::kPerm;
   const Path at = TRY(resolve_at(self, kAtCwd, target, follow_unless(bits(flags), kNoFollow)));
   return done(mount_table().unmount(at, (bits(flags) & kDetach) != 0
                                             ? MountTable::Unmount::kDetach

@@ -35,11 +35,11 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
     return check_permission(owner, who, use == Use::kWrite ? kMayWrite : kMayRead);
   }
   if (name.starts_with("trusted.") && name.size() > 8) {
-    if (who.has(Capability::kSysAdmin)) return {};
+    if (who.has(kCapSysAdmin)) return {};
     return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
   }
   if (name.starts_with("security.") && name.size() > 9) {
-    if (use == Use::kRead || who.has(Capability::kSysAdmin)) return {};
+    if (use == Use::kRead || who.has(kCapSysAdmin)) return {};
     return Errno::kPerm;
   }
   return Errno::kOpNotSupp;  // system.posix_acl_*, too: there are no ACLs
@@ -74,7 +74,7 @@ Result<long> get(Thread& self, const Path& path, UserString name, UserAddress ou
 
 Result<long> list(Thread& self, const Path& path, UserAddress out, size_t size) {
   const String all = TRY(path.inode().list_xattr());
-  if (self.credentials().has(Capability::kSysAdmin))
+  if (self.credentials().has(kCapSysAdmin))
     return copy_out(self, text_bytes(all.view()), out, size);
   String visible;
   for (std::string_view rest = all.view(); !rest.empty();) {

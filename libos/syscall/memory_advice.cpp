@@ -16,7 +16,7 @@ constexpr int kAdvisePopulateRead = 22;
 
 // RLIMIT_MEMLOCK. What is locked already is not counted: nothing is really locked.
 Result<void> check_lock_limit(Thread& self, uint64_t bytes) {
-  if (self.user().has(Capability::kIpcLock)) return {};
+  if (self.user().has(kCapIpcLock)) return {};
   const uint64_t limit = self.process().limit(Resource::kMemLock).soft;
   if (limit == 0) return Errno::kPerm;
   if (align_down(limit, kPageSize) < bytes) return Errno::kNoMem;

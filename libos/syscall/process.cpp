@@ -29,6 +29,7 @@ Result<long> sys_execve(Thread& self, UserString path, UserAddress argv, UserAdd
   const String name = TRY(path.read_path());
   Path program =
       TRY(lookup_path(self.fs().walk(self.credentials()), name.view(), FollowLast::kYes));
+  TRY(check_noted_process_limit(self));
   ExecStrings strings = TRY(read_strings(self, argv, env));
   TRY(execute(self, std::move(program), name.view(), std::move(strings.argv),
               std::move(strings.env)));
@@ -56,6 +57,7 @@ Result<long> sys_execveat(Thread& self, Fd directory, UserString path, UserAddre
       (bits(flags) & kSymlinkNoFollow) != 0 ? FollowLast::kNo : FollowLast::kYes;
   Path program = TRY(lookup_path(walk, name.view(), follow, allows_empty ? kWalkEmptyPath : 0));
   if (program.inode().is_symlink()) return Errno::kLoop;
+  TRY(check_noted_process_limit(self));
   ExecStrings strings = TRY(read_strings(self, argv, env));
   TRY(execute(self, std::move(program), shown.view(), std::move(strings.argv),
               std::move(strings.env)));

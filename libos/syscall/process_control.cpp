@@ -66,7 +66,7 @@ Result<uint64_t> bit_of(uint64_t capability) {
 }
 
 Result<long> drop_from_bounding_set(Thread& self, uint64_t capability) {
-  if (!self.user().has(Capability::kSetPcap)) return Errno::kPerm;
+  if (!self.user().has(kCapSetPcap)) return Errno::kPerm;
   const uint64_t bit = TRY(bit_of(capability));
   UserCredentials next = TRY(self.user().clone());
   next.bounding &= ~bit;
@@ -110,7 +110,7 @@ Result<long> change_ambient(Thread& self, uint64_t operation, uint64_t capabilit
 Result<long> set_secure_bits(Thread& self, uint64_t wanted) {
   const uint32_t old = self.user().secure_bits, locks = old & kSecureAllLocks;
   if ((wanted & ~uint64_t{kSecureAllBits | kSecureAllLocks}) != 0 || (locks & ~wanted) != 0 ||
-      ((locks >> 1) & (old ^ wanted)) != 0 || !self.user().has(Capability::kSetPcap)) {
+      ((locks >> 1) & (old ^ wanted)) != 0 || !self.user().has(kCapSetPcap)) {
     return Errno::kPerm;
   }
   UserCredentials next = TRY(self.user().clone());
@@ -225,7 +225,7 @@ Result<long> sys_prctl(Thread& self, int option, uint64_t a, uint64_t b, uint64_
       return 2;  // PR_MCE_KILL_DEFAULT
     case kSetIoFlusher:
     case kGetIoFlusher:
-      if (!self.user().has(Capability::kSysResource)) return Errno::kPerm;
+      if (!self.user().has(kCapSysResource)) return Errno::kPerm;
       return set_or_get_io_flusher(self, option == kSetIoFlusher, a, b | c | d);
     case kGetMdwe:
       if ((a | b | c | d) != 0) return Errno::kInval;

@@ -173,7 +173,7 @@ Result<Resource> resource_of(uint32_t number) {
 
 // prlimit(2): another process only with the same ids throughout, or CAP_SYS_RESOURCE.
 Result<void> check_may_limit(Thread& self, Process& target) {
-  if (&target == &self.process() || self.user().has(Capability::kSysResource)) return {};
+  if (&target == &self.process() || self.user().has(kCapSysResource)) return {};
   const RefPtr<SharedCredentials> credentials = target.credentials();
   if (!credentials) return Errno::kPerm;
   const UserCredentials& own = self.user();
@@ -189,7 +189,7 @@ Result<void> set_limit(Thread& self, Process& target, Resource resource, Resourc
   constexpr uint64_t kMostFiles = 1048576;  // /proc/sys/fs/nr_open
   if (limit.soft > limit.hard) return Errno::kInval;
   if (resource == Resource::kFiles && limit.hard > kMostFiles) return Errno::kPerm;
-  if (limit.hard > target.limit(resource).hard && !self.user().has(Capability::kSysResource))
+  if (limit.hard > target.limit(resource).hard && !self.user().has(kCapSysResource))
     return Errno::kPerm;
   target.set_limit(resource, limit);
   if (resource == Resource::kFiles) {

@@ -27,7 +27,7 @@ Result<RefPtr<Thread>> thread_named(Thread& self, Pid pid) {
 
 Result<void> check_may_change(Thread& self, Thread& target) {
   const UserCredentials& user = self.user();
-  if (user.has(Capability::kSysNice)) return {};
+  if (user.has(kCapSysNice)) return {};
   const RefPtr<SharedCredentials> theirs = target.share_credentials();
   if (!theirs || (user.euid != theirs->value.uid && user.euid != theirs->value.euid))
     return Errno::kPerm;
@@ -75,7 +75,7 @@ Result<void> set_policy(Thread& self, Pid pid, int policy, int priority) {
   if (is_realtime(policy) ? (priority < 1 || priority > 99) : priority != 0) return Errno::kInval;
   const RefPtr<Thread> thread = TRY(thread_named(self, pid));
   TRY(check_may_change(self, *thread));
-  if (is_realtime(policy) && !self.user().has(Capability::kSysNice) &&
+  if (is_realtime(policy) && !self.user().has(kCapSysNice) &&
       static_cast<uint64_t>(priority) > self.process().limit(Resource::kRtPriority).soft) {
     return Errno::kPerm;
   }
@@ -204,7 +204,7 @@ Result<long> sys_setpriority(Thread& self, int which, int who, int nice) {
   TRY(each_named(self, which, who, [&](Thread& thread) {
     if (check_may_change(self, thread).is_error()) {
       outcome = Errno::kPerm;
-    } else if (nice < thread.nice && !self.user().has(Capability::kSysNice) &&
+    } else if (nice < thread.nice && !self.user().has(kCapSysNice) &&
                static_cast<uint64_t>(20 - nice) > thread.process().limit(Resource::kNice).soft) {
       outcome = Errno::kAcces;
     } else {

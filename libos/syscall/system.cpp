@@ -38,7 +38,7 @@ Result<long> sys_uname(Thread&, UserOut<UtsName> name) {
 namespace {
 
 Result<String> read_name(Thread& self, UserAddress name, int length) {
-  if (!self.user().has(Capability::kSysAdmin)) return Errno::kPerm;
+  if (!self.user().has(kCapSysAdmin)) return Errno::kPerm;
   if (length < 0 || static_cast<size_t>(length) > kLongestHostName) return Errno::kInval;
   std::array<std::byte, kLongestHostName> bytes;
   const std::span<std::byte> given = std::span(bytes).first(static_cast<size_t>(length));
@@ -97,7 +97,7 @@ Result<long> sys_getrandom(Thread& self, UserAddress buffer, size_t size, Flags 
 Result<long> sys_syslog(Thread& self, int type, UserAddress, int) {
   constexpr int kReadAll = 3, kSizeBuffer = 10;
   if (type < 0 || type > kSizeBuffer) return Errno::kInval;
-  if (!self.user().has(Capability::kSysAdmin) && type != kReadAll && type != kSizeBuffer)
+  if (!self.user().has(kCapSysAdmin) && type != kReadAll && type != kSizeBuffer)
     return Errno::kPerm;
   return 0;
 }

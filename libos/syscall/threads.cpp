@@ -93,8 +93,7 @@ Result<long> sys_get_robust_list(Thread& self, Pid tid, UserOut<uint64_t> head,
                                  UserOut<uint64_t> size) {
   const RefPtr<Thread> thread = tid == 0 ? ref_to(self) : find_thread(tid);
   if (!thread) return Errno::kSrch;
-  if (&thread->process() != &self.process() && !self.user().has(Capability::kSysPtrace))
-    return Errno::kPerm;
+  if (&thread->process() != &self.process() && !self.user().has(kCapSysPtrace)) return Errno::kPerm;
   TRY(size.write(kRobustListSize));
   TRY(head.write(thread->robust_list));
   return 0;

@@ -397,6 +397,7 @@ static void kill_as_alice(void) {
   close(fd);
   CHECK_ERRNO(kill(victim, 65), EINVAL);
   CHECK_ERRNO(kill(1, SIGCONT), EPERM);  // of another session
+  CHECK_EQ(kill(-1, 0), 0);              // who may not be sent to is passed over
 }
 static void kill_as_real_root(void) {
   setresuid_(0, ALICE, ALICE);

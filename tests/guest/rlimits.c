@@ -237,9 +237,36 @@ static void processes_of_nobody_else(void) {
   close(pair[0]);
 }
 
+// setuid(2) to a user who is beyond the limit works, the execve(2) after it does not.
+static void* nobody_waits(void* ends) {
+  int* pipes = ends;
+  char byte = 'x';
+  identity_become(NOBODY_ELSE, NOBODY_ELSE, 0);
+  CHECK_EQ(write(pipes[3], &byte, 1), 1);
+  return wait_for_end((void*)(intptr_t)pipes[0]);
+}
+
+static void exec_beyond_limit(void) {
+  int pipes[4];
+  char byte;
+  REQUIRE(pipe2(pipes, O_CLOEXEC) == 0 && pipe2(pipes + 2, O_CLOEXEC) == 0);
+  pthread_t other;
+  REQUIRE(pthread_create(&other, NULL, nobody_waits, pipes) == 0);
+  CHECK_EQ(read(pipes[2], &byte, 1), 1);
+  CHECK_EQ(set_soft(RLIMIT_NPROC, 0), 0);
+  CHECK_EQ(syscall(SYS_setresuid, NOBODY_ELSE, NOBODY_ELSE, NOBODY_ELSE), 0);
+  char* arguments[] = {own_path, "exit", NULL};
+  CHECK_ERRNO(execve(own_path, arguments, environ), EAGAIN);
+  CHECK_ERRNO(execve(own_path, arguments, environ), EAGAIN);
+  for (int i = 1; i < 4; i++) close(pipes[i]);
+  pthread_join(other, NULL);
+  close(pipes[0]);
+}
+
 CASE(processes) {
   struct rlimit before;
   getrlimit(RLIMIT_NPROC, &before);
+  as_user(0, exec_beyond_limit);
   as_user(NOBODY_ELSE, processes_of_nobody_else);
   // Root is not bound by it.
   CHECK_EQ(set_soft(RLIMIT_NPROC, 0), 0);

@@ -227,7 +227,7 @@ Result<RefPtr<File>> open_controlling_terminal(const Path& path, uint32_t flags)
 
 Result<RefPtr<File>> open_character_device(const Path& path, uint64_t device, uint32_t flags) {
   const uint32_t major = device_major(device), minor = device_minor(device);
-  const uint32_t status = flags & (kOpenAccessMode | kOpenNonblock | kOpenAppend);
+  const uint32_t status = flags & kOpenStatus;
   if (major == 1) {
     switch (static_cast<MemoryDeviceKind>(minor)) {
       case MemoryDeviceKind::kNull:

@@ -43,8 +43,10 @@ void advance(State& state, Nanoseconds now, uint64_t cpu_time) {
 
 LoadAverages load_averages() {
   const uint64_t cpu_time = total_cpu_time();
-  const Nanoseconds now = monotonic_now();
+  const RefPtr<Process> first = find_process(kReaperPid);
+  const Nanoseconds begin = first ? first->start_time() : 0, now = monotonic_now();
   return the_state.with([&](State& state) {
+    state.when = std::max(state.when, begin);
     if (now > state.when) advance(state, now, cpu_time);
     return LoadAverages{state.averages};
   });

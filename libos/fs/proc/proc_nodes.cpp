@@ -100,9 +100,8 @@ uint64_t process_ino(Pid pid) { return (static_cast<uint64_t>(pid) + 1) * kInosP
 
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
                                     const Subject& subject, ProcEntry::Writer write) {
-  constexpr uint32_t kKept = kOpenAccessMode | kOpenAppend | kOpenNonblock;
   return RefPtr<File>(
-      TRY(make_ref<TextFile>(path, flags & kKept, std::move(text), subject, write)));
+      TRY(make_ref<TextFile>(path, flags & kOpenStatus, std::move(text), subject, write)));
 }
 
 Result<Stat> ProcInode::stat() {

@@ -30,7 +30,7 @@ void add_milliseconds(ProcText& out, std::string_view name, uint64_t nanoseconds
 // A lower score is for CAP_SYS_RESOURCE.
 Result<void> adjust(const Subject& subject, int64_t wanted) {
   std::atomic<int>& adjustment = subject.process->oom_adjustment;
-  if (wanted < adjustment.load() && !current_thread().user().has(Capability::kSysResource))
+  if (wanted < adjustment.load() && !current_thread().user().has(kCapSysResource))
     return Errno::kAcces;
   adjustment.store(static_cast<int>(wanted));
   return {};

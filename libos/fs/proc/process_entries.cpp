@@ -6,6 +6,7 @@
 #include "libos/fs/proc/process_text.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/text.h"
+#include "libos/process/process_table.h"
 #include "libos/process/rlimit.h"
 
 namespace occlum {
@@ -121,6 +122,15 @@ Result<void> syscall_text(const Subject& subject, ProcText& out) {
     out.text("running\n");
   }
   return {};
+}
+
+// Which thread made a child is not kept: all are shown as the leader's.
+Result<void> children_text(const Subject& subject, ProcText& out) {
+  if (subject.thread && !subject.thread->is_leader()) return {};
+  const Pid parent = subject.process->pid();
+  return for_each_process([&](Process& process) {
+    if (process.parent_pid() == parent) out.add("{} ", process.pid());
+  });
 }
 
 // One namespace of each kind, numbered as the initial ones are on Linux.
@@ -243,7 +253,7 @@ Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const S
       proc_file("status", status_text), proc_traced_file("syscall", syscall_text, 0400),          \
       proc_file("uid_map", id_map_text, 0644), proc_file("wchan", wchan_text)
 
-constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON};
+constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON, proc_file("children", children_text)};
 constexpr std::array kProcessEntries = {
     OCCLUM_PROC_COMMON, proc_file("coredump_filter", coredump_filter_text, 0644, accept_number),
     proc_traced_file("mountstats", mountstats_text, 0400),

@@ -1,6 +1,7 @@
 // /proc/<pid>/mem (proc(5)): the memory of a process as a file. Whoever opens it must be allowed to look into the
-// process; the memory that it had then is meant, also after an execve(2). Writing does not ask for the rights of
-// private pages, as debuggers want it.
+// process; the memory that it had then is meant: once it has ended, or executed another program, there is nothing left
+// to read (what is left of that memory goes with the file). Writing does not ask for the rights of private pages, as
+// debuggers want it.
 #include <algorithm>
 
 #include "libos/fs/proc/proc_nodes.h"
@@ -16,8 +17,8 @@ constexpr size_t kPart = 4096;
 
 class ProcessMemoryFile final : public File {
  public:
-  ProcessMemoryFile(const Path& path, uint32_t flags, RefPtr<AddressSpace> memory)
-      : File(flags), path_(path), memory_(std::move(memory)) {}
+  ProcessMemoryFile(const Path& path, uint32_t flags, RefPtr<Process> process)
+      : File(flags), path_(path), process_(std::move(process)), memory_(process_->memory()) {}
 
   Result<size_t> read_at(uint64_t offset, DataSink& sink) override {
     return move(offset, sink.remaining(),
@@ -66,7 +67,7 @@ class ProcessMemoryFile final : public File {
   // Page by page, so that what can be moved is.
   template <typename Step>
   Result<size_t> move(uint64_t offset, size_t count, Step&& step) {
-    if (memory_ == nullptr) return size_t{0};
+    if (memory_ == nullptr || process_->memory() != memory_) return size_t{0};
     auto buffer = TRY(Vec<std::byte>::create(std::min(count, kPart)));
     size_t total = 0;
     while (total < count) {
@@ -80,6 +81,7 @@ class ProcessMemoryFile final : public File {
   }
 
   const Path path_;
+  const RefPtr<Process> process_;
   const RefPtr<AddressSpace> memory_;
   MutexLocked<uint64_t> position_{LockRank::kFilePosition, 0u};
 };
@@ -90,8 +92,8 @@ class ProcessMemoryInode final : public ProcInode {
       : ProcInode(std::move(file_system), FileType::kRegular, ino, 0600, std::move(subject)) {}
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
     TRY(check_look(ProcEntry::Needs::kTrace, subject()));
-    return RefPtr<File>(TRY(make_ref<ProcessMemoryFile>(
-        path, flags & (kOpenAccessMode | kOpenNonblock), subject().memory())));
+    return RefPtr<File>(
+        TRY(make_ref<ProcessMemoryFile>(path, flags & kOpenStatus, subject().process)));
   }
 };
 

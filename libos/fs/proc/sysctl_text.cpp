@@ -47,7 +47,7 @@ Result<void> domainname_text(const Subject&, ProcText& out) {
 
 // For CAP_SYS_ADMIN, like sethostname(2).
 Result<String> new_name(std::string_view text) {
-  if (!current_thread().user().has(Capability::kSysAdmin)) return Errno::kPerm;
+  if (!current_thread().user().has(kCapSysAdmin)) return Errno::kPerm;
   text = text.substr(0, text.find('\n'));
   if (text.size() > kLongestHostName) return Errno::kInval;
   return String::create(text);

@@ -20,7 +20,7 @@ Result<void> check_access(const Path& path, const Credentials& credentials, uint
       (path.mount->flags() & kMountNoExec) != 0) {
     return Errno::kAcces;
   }
-  if (credentials.has(Capability::kDacOverride) && (request & kMayExecute) == 0) return {};
+  if (credentials.has(kCapDacOverride) && (request & kMayExecute) == 0) return {};
   return check_permission(TRY(inode.ownership()), credentials, request);
 }
 
@@ -44,14 +44,13 @@ Result<void> change_owner(const Path& path, const Credentials& credentials, uint
   const Ownership before = TRY(inode.ownership());
   AttributeChange change;
   if (uid != UINT32_MAX) {
-    if (!credentials.has(Capability::kChown) &&
-        (credentials.fsuid != before.uid || uid != before.uid)) {
+    if (!credentials.has(kCapChown) && (credentials.fsuid != before.uid || uid != before.uid)) {
       return Errno::kPerm;
     }
     change.uid = uid;
   }
   if (gid != UINT32_MAX) {
-    if (!credentials.has(Capability::kChown) &&
+    if (!credentials.has(kCapChown) &&
         (credentials.fsuid != before.uid || (gid != before.gid && !credentials.in_group(gid)))) {
       return Errno::kPerm;
     }
@@ -80,7 +79,7 @@ Result<void> truncate_path(const Path& path, const Credentials& credentials, uin
 }
 
 Result<std::optional<uint32_t>> mode_after_write(Inode& inode, const Credentials& who) {
-  if (who.has(Capability::kFsetid)) return std::optional<uint32_t>();
+  if (who.has(kCapFsetid)) return std::optional<uint32_t>();
   const Ownership before = TRY(inode.ownership());
   const uint32_t mode = mode_without_set_id(before, who);
   if (mode == (before.mode & kModePermissions)) return std::optional<uint32_t>();
@@ -88,7 +87,7 @@ Result<std::optional<uint32_t>> mode_after_write(Inode& inode, const Credentials
 }
 
 Result<void> drop_set_id(Inode& inode, const Credentials& who) {
-  if (!inode.is_regular() || who.has(Capability::kFsetid)) return {};
+  if (!inode.is_regular() || who.has(kCapFsetid)) return {};
   if ((TRY(inode.ownership()).mode & (kModeSetUid | kModeSetGid)) == 0) return {};
   InodeGuard guard(inode.mutex());
   const std::optional<uint32_t> mode = TRY(mode_after_write(inode, who));

@@ -18,9 +18,9 @@ Result<void> check_permission(const Ownership& file, const Credentials& who, uin
   // everything, but runs a program only when somebody may run it.
   const bool is_directory = type_of_mode(file.mode) == FileType::kDirectory;
   const uint32_t searching = is_directory ? kMayRead | kMayExecute : kMayRead;
-  if ((request & ~searching) == 0 && who.has(Capability::kDacReadSearch)) return {};
+  if ((request & ~searching) == 0 && who.has(kCapDacReadSearch)) return {};
   const bool may_run = is_directory || (request & kMayExecute) == 0 || (file.mode & 0111) != 0;
-  if (may_run && who.has(Capability::kDacOverride)) return {};
+  if (may_run && who.has(kCapDacOverride)) return {};
   return Errno::kAcces;
 }
 

@@ -12,32 +12,13 @@
 
 namespace occlum {
 
-enum class Capability : uint8_t {
-  kChown = 0,
-  kDacOverride = 1,
-  kDacReadSearch = 2,
-  kFowner = 3,
-  kFsetid = 4,
-  kKill = 5,
-  kSetGid = 6,
-  kSetUid = 7,
-  kSetPcap = 8,
-  kLinuxImmutable = 9,
-  kNetBindService = 10,
-  kIpcLock = 14,
-  kIpcOwner = 15,
-  kSysChroot = 18,
-  kSysPtrace = 19,
-  kSysAdmin = 21,
-  kSysNice = 23,
-  kSysResource = 24,
-  kSysTime = 25,
-  kSysTtyConfig = 26,
-  kMknod = 27,
-  kSetFcap = 31,
-  kMacOverride = 32,
-  kSyslog = 34,
-};
+// A capability's number; those that somebody asks for have names.
+enum class Capability : uint8_t {};
+constexpr Capability kCapChown{0}, kCapDacOverride{1}, kCapDacReadSearch{2}, kCapFowner{3},
+    kCapFsetid{4}, kCapKill{5}, kCapSetGid{6}, kCapSetUid{7}, kCapSetPcap{8}, kCapLinuxImmutable{9},
+    kCapIpcLock{14}, kCapIpcOwner{15}, kCapSysChroot{18}, kCapSysPtrace{19}, kCapSysAdmin{21},
+    kCapSysNice{23}, kCapSysResource{24}, kCapSysTime{25}, kCapSysTtyConfig{26}, kCapMknod{27},
+    kCapMacOverride{32};
 constexpr uint64_t kAllCapabilities =
     (uint64_t{1} << 41) - 1;  // CAP_CHOWN .. CAP_CHECKPOINT_RESTORE
 constexpr uint64_t capability_bit(Capability capability) {
@@ -84,12 +65,12 @@ Result<void> check_permission(const Ownership& file, const Credentials& who, uin
 
 // May change what only the owner may: the mode, the times.
 inline bool is_owner(const Ownership& file, const Credentials& who) {
-  return who.fsuid == file.uid || who.has(Capability::kFowner);
+  return who.fsuid == file.uid || who.has(kCapFowner);
 }
 
 // May give a file of the group the set-group-id bit.
 inline bool may_set_group_id(uint32_t gid, const Credentials& who) {
-  return who.in_group(gid) || who.has(Capability::kFsetid);
+  return who.in_group(gid) || who.has(kCapFsetid);
 }
 
 // The mode that is left when somebody writes to a file or gives it away: without the set-user-id bit, and without the

@@ -69,7 +69,7 @@ Result<void> create_at(const ParentPath& where, const Credentials& who, NewInode
   const bool is_device =
       type == FileType::kBlockDevice ||
       (type == FileType::kCharDevice && attributes.rdev != 0);  // 0:0 is a whiteout
-  if (is_device && !who.has(Capability::kMknod)) return Errno::kPerm;
+  if (is_device && !who.has(kCapMknod)) return Errno::kPerm;
   attributes = TRY(owned_by(where.parent, who, attributes));
   return note_created(where, TRY(where.parent.inode().create(where.name.view(), attributes)));
 }

@@ -18,6 +18,8 @@ constexpr uint32_t kOpenCreate = 0100, kOpenExclusive = 0200, kOpenNoCtty = 0400
                    kOpenLargeFile = 0100000, kOpenDirectory = 0200000, kOpenNoFollow = 0400000,
                    kOpenNoAtime = 01000000, kOpenCloseOnExec = 02000000, kOpenSync = 04010000,
                    kOpenPath = 010000000, kOpenTmpFile = 020200000;
+// What F_GETFL tells of a device's or another special file's flags.
+constexpr uint32_t kOpenStatus = kOpenAccessMode | kOpenNonblock | kOpenAppend | kOpenLargeFile;
 
 // open(2) without the descriptor. `mode` has the umask not yet applied.
 Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags,

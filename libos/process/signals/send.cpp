@@ -226,7 +226,7 @@ void force_signal(Thread& self, const SignalInfo& info) {
 
 Result<void> check_kill_permission(Thread& sender, Process& target, int signal) {
   const UserCredentials& from = sender.user();
-  if (from.has(Capability::kKill) || &sender.process() == &target) return {};
+  if (from.has(kCapKill) || &sender.process() == &target) return {};
   const RefPtr<SharedCredentials> credentials = target.credentials();
   if (!credentials) return Errno::kPerm;
   const UserCredentials& to = credentials->value;

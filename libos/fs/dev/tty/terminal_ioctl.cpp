@@ -163,8 +163,8 @@ Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint
     case kTiocSCtty: {
       const RefPtr<Session> session = self.process().session();
       if (session != nullptr && session->id() == self.pid() && is_controlling(self)) return 0L;
-      const bool steals = argument == 1 && self.user().has(Capability::kSysAdmin);
-      if (!file.can_read() && !self.user().has(Capability::kSysTtyConfig)) return Errno::kPerm;
+      const bool steals = argument == 1 && self.user().has(kCapSysAdmin);
+      if (!file.can_read() && !self.user().has(kCapSysTtyConfig)) return Errno::kPerm;
       if (become_controlling(self.process(), file, steals ? Steal::kYes : Steal::kNo)) return 0L;
       return Errno::kPerm;
     }
