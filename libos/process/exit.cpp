@@ -66,6 +66,13 @@ bool notify_parent(ProcessTree& tree, Process& process) {
   return vanishes;
 }
 
+// Whether `parent` keeps the group from being orphaned (setpgid(2)): of another group of the same session.
+bool keeps_group(ProcessTree& tree, const Process& parent, const Process& member) {
+  const Process::Links& above = parent.links(tree);
+  const Process::Links& links = member.links(tree);
+  return above.group != links.group && above.session == links.session;
+}
+
 // credentials(7): a group that becomes orphaned while a member is stopped gets SIGHUP and SIGCONT.
 void wake_orphaned_group(ProcessTree& tree, Pid group, const Process* leaving) {
   if (!tree.is_orphaned(group, leaving)) return;
@@ -97,10 +104,10 @@ void hand_over_children(ProcessTree& tree, Process& process, RefPtr<Process>& go
   while (Process* child = children.pop_front()) {
     send_death_signal(tree, *child, process);
     Process::Links& links = child->links(tree);
-    const Pid group = links.group;
+    const bool was_kept = keeps_group(tree, process, *child);
     links.parent = ref_to(*reaper);
     reaper->links(tree).children.push_back(*child);
-    if (group != process.links(tree).group) wake_orphaned_group(tree, group, nullptr);
+    if (was_kept) wake_orphaned_group(tree, links.group, nullptr);
     if (!links.is_zombie) continue;
     links.exit_signal = kSigChld;
     if (!notify_parent(tree, *child)) continue;
@@ -120,7 +127,7 @@ void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Pr
   links.is_zombie = true;
   links.is_stopped = false;
   hand_over_children(tree, process, gone);
-  wake_orphaned_group(tree, links.group, &process);
+  if (keeps_group(tree, *links.parent, process)) wake_orphaned_group(tree, links.group, &process);
   if (!notify_parent(tree, process)) return;
   RefPtr<Process> last;
   reap(tree, process, last);

@@ -388,6 +388,24 @@ CASE(groups) {
   CHECK_EQ(waitpid(c, &status, 0), c);
 }
 
+CASE(no_hangup_for_nothing) {
+  // A group with a stopped member, of which another ends that did not connect it with its session.
+  pid_t stopped = start("pause", "", 0);
+  fclose(said);
+  CHECK_EQ(kill(stopped, SIGSTOP), 0);
+  CHECK_EQ(waitpid(stopped, NULL, WUNTRACED), stopped);
+  pid_t child = start("tstp", "", POSIX_SPAWN_SETSID);
+  fclose(said);
+  status_of(child);
+  child = start("read", "", 0);
+  fclose(said);
+  kill(child, SIGKILL);
+  CHECK_EQ(status_of(child), SIGKILL);
+  CHECK_EQ(waitpid(stopped, NULL, WNOHANG | WCONTINUED), 0);
+  kill(stopped, SIGKILL);
+  CHECK_EQ(status_of(stopped), SIGKILL);
+}
+
 CASE(stop_in_an_orphaned_group) {
   // A leader of a session of its own: nobody there could continue it, so SIGTSTP does nothing.
   pid_t pid = start("tstp", "", POSIX_SPAWN_SETSID);
