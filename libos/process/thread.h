@@ -159,7 +159,8 @@ class Thread final : public Task {
   uint64_t robust_list = 0;      // get_robust_list(2)
   int parent_death_signal = 0;   // PR_SET_PDEATHSIG
   bool no_new_privileges = false;
-  bool has_too_many_processes = false;  // its last change of ids went beyond RLIMIT_NPROC: execve(2)
+  bool has_too_many_processes =
+      false;                     // its last change of ids went beyond RLIMIT_NPROC: execve(2)
   bool is_io_flusher = false;    // PR_SET_IO_FLUSHER
   uint64_t timer_slack = 50000;  // ns
   int nice = 0;

@@ -212,4 +212,4 @@ def large() -> list[Spec]:
 
 
 def all_specs() -> list[Spec]:
-    return shell() + languages() + large() + busybox() + coreutils()
+    return shell() + process_tools() + languages() + large() + busybox() + coreutils()
