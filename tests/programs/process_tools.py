@@ -84,10 +84,13 @@ def ps(family):
         state = row[6] if name != "SELF" else "l" * ("l" in row[6])
         print("ps", name, *(relation if name != "SELF" else []), *row[4:6], state, row[7],
               *(row[9:] if name != "SELF" else []))
-    tree = output("ps", "axf", "-o", "pid,args")
-    print("forest", [line.split(None, 1)[1].strip() for line in tree.splitlines() if re.search(r"\\_ sleep [123]000", line)])
-    full = [line for line in output("ps", "auxf").splitlines() if re.search(r"sleep [1234]000$", line)]
-    print("auxf", len(full), all(len(line.split()) >= 11 and line.split()[0] == "root" for line in full))
+    # Others may run such programs beside us: ours only.
+    own = {pid for pid in family.names if pid not in (os.getpid(), os.getppid())}
+    tree = [line.split(None, 1) for line in output("ps", "axf", "-o", "pid,args").splitlines()[1:]]
+    print("forest", [re.search(r"\\_ .*", line).group() for pid, line in tree if int(pid) in own and "000" in line])
+    full = [line.split() for line in output("ps", "auxf").splitlines()[1:]]
+    full = [row for row in full if int(row[1]) in own]
+    print("auxf", len(full), all(len(row) >= 11 and row[0] == "root" for row in full))
     resident = {row[0]: row for row in rows(output("ps", "-o", "pid,rss,vsz,sz", "-p", str(family.sleeper.pid)))}
     _, rss, vsz, pages = resident[str(family.sleeper.pid)]
     print("sizes", 100 < int(rss) < int(vsz), int(vsz) == int(pages) * 4)
