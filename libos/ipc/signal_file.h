@@ -13,6 +13,7 @@ namespace occlum {
 class SignalFile : public File {
  public:
   SignalFile(SignalSet wanted, uint32_t flags) : File(flags), wanted_(wanted.bits()) {}
+  SignalSet wanted() const { return SignalSet(wanted_.load(std::memory_order_acquire)); }
   void set_wanted(SignalSet wanted) { wanted_.store(wanted.bits(), std::memory_order_release); }
 
   Result<size_t> read(DataSink& sink) override;
@@ -21,7 +22,6 @@ class SignalFile : public File {
   FileKind kind() const override { return FileKind::kSignal; }
 
  private:
-  SignalSet wanted() const { return SignalSet(wanted_.load(std::memory_order_acquire)); }
   Result<void> remember(Process& process);
 
   std::atomic<uint64_t> wanted_;

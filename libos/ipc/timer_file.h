@@ -27,6 +27,10 @@ class TimerFile : public File, private Timer {
     Nanoseconds interval = 0;   // 0: once
   };
   Setting get();
+  Clock clock() const { return clock_; }
+  uint64_t ticks() const {
+    return state_.with([](const State& state) { return state.ticks; });
+  }
   enum class Start { kRelative, kAbsolute };
   // `value` 0 disarms. Returns the setting before.
   Setting set(Nanoseconds value, Nanoseconds interval, Start start);

@@ -17,11 +17,15 @@ constexpr size_t kMaxFiles = 253;  // SCM_MAX_FD
 
 Result<UserIdentity> check_identity(Thread& self, std::span<const std::byte> payload) {
   const UserIdentity claimed = TRY(read_object<UserIdentity>(payload));
-  const Credentials& own = self.credentials();
-  if (own.privileged) return claimed;
-  if (claimed.pid != self.pid()) return Errno::kPerm;
-  if (claimed.uid != own.fsuid && claimed.uid != own.ruid) return Errno::kPerm;
-  if (claimed.gid != own.fsgid && claimed.gid != own.rgid) return Errno::kPerm;
+  const UserCredentials& own = self.user();
+  const auto is_own = [](uint32_t id, uint32_t real, uint32_t effective, uint32_t saved) {
+    return id == real || id == effective || id == saved;
+  };
+  if (claimed.pid != self.pid() && !own.has(kCapSysAdmin)) return Errno::kPerm;
+  if (!is_own(claimed.uid, own.uid, own.euid, own.suid) && !own.has(kCapSetUid))
+    return Errno::kPerm;
+  if (!is_own(claimed.gid, own.gid, own.egid, own.sgid) && !own.has(kCapSetGid))
+    return Errno::kPerm;
   return claimed;
 }
 

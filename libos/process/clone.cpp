@@ -109,13 +109,6 @@ Result<void> link(Thread& self, RefPtr<Thread> child, const CloneRequest& reques
   });
 }
 
-Result<void> check_process_limit(Thread& self) {
-  const UserCredentials& user = self.user();
-  if (user.has(kCapSysResource) || user.has(kCapSysAdmin)) return {};
-  if (thread_count() >= self.process().limit(Resource::kProcesses).soft) return Errno::kAgain;
-  return {};
-}
-
 void wait_for_vfork(Thread& self, Process& child) {
   const Thread::OnlyFatalInterrupts only_fatal(self);
   (void)wait_until(child.vfork_queue(), kNever, Interruptible::kYes,

@@ -10,15 +10,10 @@
 
 namespace occlum {
 
-constexpr uint64_t kAllCapabilities =
-    (uint64_t{1} << 41) - 1;  // CAP_CHOWN .. CAP_CHECKPOINT_RESTORE
-constexpr uint64_t capability_bit(int capability) { return uint64_t{1} << capability; }
-constexpr int kCapChown = 0, kCapDacOverride = 1, kCapKill = 5, kCapSetGid = 6, kCapSetUid = 7,
-              kCapSetPcap = 8, kCapSysPtrace = 19, kCapSysAdmin = 21, kCapSysNice = 23,
-              kCapSysResource = 24, kCapSysTime = 25;
-
-// PR_SET_SECUREBITS.
-constexpr uint32_t kSecureNoRoot = 1, kSecureNoSetuidFixup = 4, kSecureKeepCaps = 16;
+// PR_SET_SECUREBITS: each bit has the one that locks it right above.
+constexpr uint32_t kSecureNoRoot = 1, kSecureNoSetuidFixup = 4, kSecureKeepCaps = 16,
+                   kSecureNoCapAmbientRaise = 64;
+constexpr uint32_t kSecureAllBits = 0x55, kSecureAllLocks = kSecureAllBits << 1;
 
 struct UserCredentials {
   uint32_t uid = 0, euid = 0, suid = 0;
@@ -31,8 +26,12 @@ struct UserCredentials {
   uint32_t secure_bits = 0;
   Credentials files;  // fsuid, fsgid and the groups are only here
 
-  bool has(int capability) const { return (effective & capability_bit(capability)) != 0; }
-  // Sets what `files` repeats: the real ids and whether it is privileged.
+  bool has(Capability capability) const { return (effective & capability_bit(capability)) != 0; }
+  // What a change of the ids from `old` does to the capabilities (capabilities(7), "Effect of user ID changes on
+  // capabilities").
+  void adjust_capabilities(const UserCredentials& old);
+  void adjust_file_capabilities(const UserCredentials& old);  // the same for setfsuid(2)
+  // Sets what `files` repeats: the real ids and the effective capabilities.
   void derive_file_part();
   Result<UserCredentials> clone() const;
 };
@@ -43,5 +42,16 @@ class SharedCredentials : public RefCounted<SharedCredentials> {
   explicit SharedCredentials(UserCredentials value) : value(std::move(value)) {}
   const UserCredentials value;
 };
+
+class Process;
+class Thread;
+
+// ptrace(2), "Ptrace access mode checking": who may look into another process: by pidfd_getfd(2) and the like with the
+// real ids, by /proc with those of file operations. kPerm.
+enum class TracerIds { kReal, kFileSystem };
+Result<void> check_may_trace(Thread& self, Process& target, TracerIds ids);
+
+// prctl(2), PR_SET_DUMPABLE: whose ids or capabilities change cannot be looked into by its former equals.
+bool makes_undumpable(const UserCredentials& old, const UserCredentials& next);
 
 }  // namespace occlum

@@ -86,9 +86,8 @@ Result<void> apply_script_line(Executable& executable, const ScriptLine& line,
 // prctl(2) PR_SET_NO_NEW_PRIVS and nosuid mounts are the caller's and the mount's to say.
 void note_set_id(Executable& executable, const Path& path, const Stat& stat) {
   if ((path.mount->flags() & kMountNoSuid) != 0) return;
-  constexpr uint32_t kGroupExecute = 010;
   if ((stat.mode & kModeSetUid) != 0) executable.set_uid = stat.uid;
-  if ((stat.mode & kModeSetGid) != 0 && (stat.mode & kGroupExecute) != 0)
+  if ((stat.mode & kModeSetGid) != 0 && (stat.mode & kModeGroupExecute) != 0)
     executable.set_gid = stat.gid;
 }
 

@@ -3,6 +3,8 @@
 // gives its children to the reaper and tells its parent.
 #include "libos/process/exit.h"
 
+#include <algorithm>
+
 #include "libos/arch/arch.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/ipc/futex.h"
@@ -64,6 +66,13 @@ bool notify_parent(ProcessTree& tree, Process& process) {
   return vanishes;
 }
 
+// Whether `parent` keeps the group from being orphaned (setpgid(2)): of another group of the same session.
+bool keeps_group(ProcessTree& tree, const Process& parent, const Process& member) {
+  const Process::Links& above = parent.links(tree);
+  const Process::Links& links = member.links(tree);
+  return above.group != links.group && above.session == links.session;
+}
+
 // credentials(7): a group that becomes orphaned while a member is stopped gets SIGHUP and SIGCONT.
 void wake_orphaned_group(ProcessTree& tree, Pid group, const Process* leaving) {
   if (!tree.is_orphaned(group, leaving)) return;
@@ -95,10 +104,10 @@ void hand_over_children(ProcessTree& tree, Process& process, RefPtr<Process>& go
   while (Process* child = children.pop_front()) {
     send_death_signal(tree, *child, process);
     Process::Links& links = child->links(tree);
-    const Pid group = links.group;
+    const bool was_kept = keeps_group(tree, process, *child);
     links.parent = ref_to(*reaper);
     reaper->links(tree).children.push_back(*child);
-    if (group != process.links(tree).group) wake_orphaned_group(tree, group, nullptr);
+    if (was_kept) wake_orphaned_group(tree, links.group, nullptr);
     if (!links.is_zombie) continue;
     links.exit_signal = kSigChld;
     if (!notify_parent(tree, *child)) continue;
@@ -118,7 +127,7 @@ void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Pr
   links.is_zombie = true;
   links.is_stopped = false;
   hand_over_children(tree, process, gone);
-  wake_orphaned_group(tree, links.group, &process);
+  if (keeps_group(tree, *links.parent, process)) wake_orphaned_group(tree, links.group, &process);
   if (!notify_parent(tree, process)) return;
   RefPtr<Process> last;
   reap(tree, process, last);
@@ -127,7 +136,8 @@ void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Pr
 }
 
 // Takes the thread out of the process table. True: it was the last one.
-bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thread>& entry) {
+bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>& gone,
+                 RefPtr<Thread>& entry) {
   Process& process = self.process();
   return process_tree().with([&](ProcessTree& tree) {
     Process::Links& links = process.links(tree);
@@ -136,6 +146,9 @@ bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thre
       return pending.set();
     }));
     links.ended_threads.user_time += self.cpu_time();
+    tree.ended_cpu_time += self.cpu_time();
+    links.ended_threads.max_resident = std::max(links.ended_threads.max_resident, resident);
+    links.ended_io.add(self);
     links.last_credentials = self.share_credentials();
     if (self.is_leader() || links.live_threads == 1) links.last_name = self.name();
     links.threads.remove(self);
@@ -175,7 +188,7 @@ void release_vfork_parent(Process& process) {
 
 // What only the last thread does, after the process is a zombie for others.
 void end_process(Process& process) {
-  if (ProcessTimers* timers = process.timers()) timers->stop_all();
+  process.stop_timers();
   process.set_program({});
   release_vfork_parent(process);
   const RefPtr<Session> session = process.session();
@@ -188,6 +201,7 @@ void end_process(Process& process) {
 void leave(Thread& self, int exit_code) {
   Process& process = self.process();
   leave_futexes(self);
+  const uint64_t resident = self.memory().committed_bytes();
   self.replace_files(nullptr);
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);
@@ -195,7 +209,7 @@ void leave(Thread& self, int exit_code) {
   const RefPtr<Process> keep = ref_to(process);
   RefPtr<Process> gone;
   RefPtr<Thread> entry;
-  const bool was_last = leave_table(self, exit_code, gone, entry);
+  const bool was_last = leave_table(self, exit_code, resident, gone, entry);
   process.exit_queue().wake_all();
   if (was_last) end_process(process);
   // One by one, outside of the lock: see hand_over_children.

@@ -3,7 +3,6 @@
 namespace occlum {
 namespace {
 constexpr uint32_t kReadWrite = 2;
-constexpr std::string_view kDescription = "anon_inode:[pidfd]";
 }  // namespace
 
 PidFile::PidFile(RefPtr<Process> process, uint32_t flags)
@@ -13,10 +12,8 @@ Result<RefPtr<File>> PidFile::create(RefPtr<Process> process, uint32_t flags) {
   return make_ref<PidFile>(std::move(process), flags);
 }
 
-// There is no RTTI: the description tells.
 Result<RefPtr<Process>> PidFile::process_of(const RefPtr<File>& file) {
-  const String description = TRY(file->describe());
-  if (description != kDescription) return Errno::kBadFd;
+  if (file->kind() != FileKind::kProcess) return Errno::kBadFd;
   return static_cast<PidFile&>(*file).process_;
 }
 
@@ -25,6 +22,6 @@ PollEvents PidFile::poll(Poller* poller) {
   return process_->has_ended() ? kPollIn | kPollRdNorm : 0;
 }
 
-Result<String> PidFile::describe() { return String::create(kDescription); }
+Result<String> PidFile::describe() { return String::create("anon_inode:[pidfd]"); }
 
 }  // namespace occlum

@@ -17,6 +17,7 @@ class PidFile final : public File {
 
   PollEvents poll(Poller* poller) override;
   Result<String> describe() override;
+  FileKind kind() const override { return FileKind::kProcess; }
 
  private:
   const RefPtr<Process> process_;

@@ -9,6 +9,13 @@
 
 namespace occlum {
 
+void IoTotals::add(const Thread& thread) {
+  bytes_read += thread.io.bytes_read.load(std::memory_order_relaxed);
+  bytes_written += thread.io.bytes_written.load(std::memory_order_relaxed);
+  reads += thread.io.reads.load(std::memory_order_relaxed);
+  writes += thread.io.writes.load(std::memory_order_relaxed);
+}
+
 void ResourceUsage::add(const ResourceUsage& other) {
   user_time += other.user_time;
   system_time += other.system_time;
@@ -23,7 +30,8 @@ Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
     : pid_(pid),
       start_time_(monotonic_now()),
       is_kernel_(kind == Kind::kReaper),
-      actions_(std::move(actions)) {
+      actions_(std::move(actions)),
+      cpu_limit_(*this) {
   object_counts.processes.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -57,7 +65,7 @@ ProcessState Process::state() const {
     if (links.is_zombie) return ProcessState::kZombie;
     if (links.is_stopped) return ProcessState::kStopped;
     for (const Thread& thread : links.threads) {
-      if (&thread == &current_task()) return ProcessState::kRunning;
+      if (thread.is_runnable()) return ProcessState::kRunning;
     }
     return ProcessState::kSleeping;
   });
@@ -71,6 +79,19 @@ RefPtr<Thread> Process::any_thread() const {
     }
     return RefPtr<Thread>(links.threads.first());
   });
+}
+
+int Process::exit_signal() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).exit_signal; });
+}
+
+int Process::exit_status() const {
+  return process_tree().with(
+      [&](ProcessTree& tree) { return links(tree).is_zombie ? links(tree).exit_status : 0; });
+}
+
+bool Process::is_reaped() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).is_reaped; });
 }
 
 uint32_t Process::thread_count() const {
@@ -169,12 +190,22 @@ ResourceLimits Process::limits() const {
 }
 
 ResourceLimit Process::set_limit(Resource resource, ResourceLimit limit) {
-  return properties_.with(
+  const ResourceLimit old = properties_.with(
       [&](Properties& properties) { return std::exchange(properties.limits[resource], limit); });
+  if (resource == Resource::kCpu) cpu_limit_.apply(limit.soft);
+  return old;
 }
 
 void Process::set_limits(const ResourceLimits& limits) {
   properties_.with([&](Properties& properties) { properties.limits = limits; });
+  cpu_limit_.apply(limits[Resource::kCpu].soft);
+}
+
+void Process::raise_cpu_limit(uint64_t seconds) {
+  properties_.with([&](Properties& properties) {
+    uint64_t& soft = properties.limits[Resource::kCpu].soft;
+    if (soft != kRlimInfinity) soft += seconds;
+  });
 }
 
 // The time inside the LibOS is not told apart: all of it counts as the program's.
@@ -195,6 +226,15 @@ ResourceUsage Process::children_usage() const {
   return process_tree().with([&](ProcessTree& tree) { return links(tree).waited_children; });
 }
 
+IoTotals Process::io_totals() const {
+  return process_tree().with([&](ProcessTree& tree) {
+    const Links& links = this->links(tree);
+    IoTotals sum = links.ended_io;
+    for (const Thread& thread : links.threads) sum.add(thread);
+    return sum;
+  });
+}
+
 uint64_t Process::cpu_time() const {
   return process_tree().with([&](ProcessTree& tree) { return links(tree).cpu_time(); });
 }
@@ -211,6 +251,11 @@ Result<ProcessTimers*> Process::make_timers() {
     if (!timers) std::swap(timers, fresh);
   });
   return timers();
+}
+
+void Process::stop_timers() {
+  cpu_limit_.cancel();
+  if (ProcessTimers* all = timers()) all->stop_all();
 }
 
 ProcessTimers* Process::timers() const {

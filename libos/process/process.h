@@ -36,6 +36,12 @@ struct ResourceUsage {
   void add(const ResourceUsage& other);
 };
 
+// What /proc/<pid>/io tells.
+struct IoTotals {
+  uint64_t bytes_read = 0, bytes_written = 0, reads = 0, writes = 0;
+  void add(const Thread& thread);
+};
+
 // How the process stands, as /proc/<pid>/stat says it.
 enum class ProcessState : char {
   kRunning = 'R',
@@ -62,6 +68,9 @@ class Process : public RefCounted<Process> {
   // The leader when it is alive, else any thread that is; null for a zombie.
   RefPtr<Thread> any_thread() const;
   uint32_t thread_count() const;
+  bool is_reaped() const;
+  int exit_signal() const;                      // that its parent gets
+  int exit_status() const;                      // wait status; 0 while it lives
   Result<Vec<RefPtr<Thread>>> threads() const;  // a snapshot, for /proc/<pid>/task
 
   // --- what its threads share; null when it has ended (taken from any_thread()) ---
@@ -83,6 +92,8 @@ class Process : public RefCounted<Process> {
   Result<String> environment() const;
   bool dumpable() const { return dumpable_.load(std::memory_order_relaxed); }
   void set_dumpable(bool on) { dumpable_.store(on, std::memory_order_relaxed); }
+  std::atomic<bool> huge_pages_disabled{false};  // PR_SET_THP_DISABLE
+  std::atomic<int> oom_adjustment{0};            // /proc/<pid>/oom_score_adj
   bool has_executed() const { return has_executed_.load(std::memory_order_relaxed); }
   void set_has_executed() { has_executed_.store(true, std::memory_order_relaxed); }
 
@@ -91,9 +102,11 @@ class Process : public RefCounted<Process> {
   ResourceLimits limits() const;
   ResourceLimit set_limit(Resource resource, ResourceLimit limit);  // returns the old one
   void set_limits(const ResourceLimits& limits);
-  ResourceUsage usage() const;           // of all its threads, ended ones too
-  ResourceUsage children_usage() const;  // of the children that were waited for
-  uint64_t cpu_time() const;             // ns
+  void raise_cpu_limit(uint64_t seconds);  // the soft one, when it was reached
+  ResourceUsage usage() const;             // of all its threads, ended ones too
+  ResourceUsage children_usage() const;    // of the children that were waited for
+  IoTotals io_totals() const;              // of all its threads, ended ones too
+  uint64_t cpu_time() const;               // ns
   Nanoseconds start_time() const { return start_time_; }
 
   // --- signals: sending is in signals/send.h ---
@@ -134,6 +147,7 @@ class Process : public RefCounted<Process> {
     bool report_stop = false;       // a parent may wait for it (WUNTRACED)
     bool report_continue = false;   // (WCONTINUED)
     ResourceUsage ended_threads;    // of threads that are gone
+    IoTotals ended_io;              // likewise
     ResourceUsage waited_children;
     RefPtr<SharedCredentials> last_credentials;
     Thread::Name last_name;
@@ -148,6 +162,7 @@ class Process : public RefCounted<Process> {
   std::atomic<bool> vfork_done{true};
   // Timers of the process (alarm, setitimer, timer_create); made on first use.
   ProcessTimers* timers() const;  // null: none yet
+  void stop_timers();             // exit
   Result<ProcessTimers*> make_timers();
   // Threads of a stopped process sleep here.
   WaitQueue& stop_queue() { return stop_queue_; }
@@ -170,6 +185,7 @@ class Process : public RefCounted<Process> {
   mutable SpinLocked<PendingSignals> pending_{LockRank::kSignal};
   mutable SpinLocked<Properties> properties_{LockRank::kProcess};
   SpinLocked<OwnPtr<ProcessTimers>> timers_lock_{LockRank::kProcess};
+  CpuLimitTimer cpu_limit_;
   WaitQueue signal_queue_, child_queue_, exit_queue_, vfork_queue_, stop_queue_;
   Links links_;
 };

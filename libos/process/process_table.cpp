@@ -79,6 +79,22 @@ Pid last_pid() {
 }
 uint64_t processes_created() { return created.load(std::memory_order_relaxed); }
 
+uint64_t total_cpu_time() {
+  return the_tree.with([](ProcessTree& tree) {
+    uint64_t sum = tree.ended_cpu_time;
+    for (auto& [tid, thread] : tree.threads) sum += thread->cpu_time();
+    return sum;
+  });
+}
+
+size_t runnable_threads() {
+  return the_tree.with([](ProcessTree& tree) {
+    size_t count = 0;
+    for (auto& [tid, thread] : tree.threads) count += thread->is_runnable() ? 1 : 0;
+    return count;
+  });
+}
+
 Pid session_of_group(Pid group) {
   return the_tree.with([&](ProcessTree& tree) -> Pid {
     for (auto& [pid, process] : tree.processes) {
@@ -86,6 +102,17 @@ Pid session_of_group(Pid group) {
       if (links.group == group && links.session) return links.session->id();
     }
     return 0;
+  });
+}
+
+RefPtr<Session> find_session(Pid id) {
+  if (id == 0) return nullptr;
+  return the_tree.with([&](ProcessTree& tree) -> RefPtr<Session> {
+    for (auto& [pid, process] : tree.processes) {
+      const RefPtr<Session>& session = process->links(tree).session;
+      if (session && session->id() == id) return session;
+    }
+    return nullptr;
   });
 }
 

@@ -18,6 +18,7 @@ struct ProcessTree {
   Tree<Pid, RefPtr<Process>> processes;  // until they are reaped
   Tree<Pid, RefPtr<Thread>> threads;     // until they have ended
   Pid last_pid = kReaperPid;
+  uint64_t ended_cpu_time = 0;  // ns, of threads that are gone
 
   // A number that nobody uses as pid, tid, group or session. kAgain when there is none.
   Result<Pid> allocate_pid();
@@ -38,10 +39,14 @@ size_t thread_count();
 // For /proc/loadavg and /proc/sys/kernel: the number that was given last, and how many were ever made.
 Pid last_pid();
 uint64_t processes_created();
+// ns of all threads that there are and were; and how many run or wait for a vCPU now.
+uint64_t total_cpu_time();
+size_t runnable_threads();
 
 // getpgid(2) and friends look these up for a terminal: the session that a group is in, 0 when there is no such group;
 // and whether no member has a parent in another group of the same session (its stops are then pointless: EIO).
 Pid session_of_group(Pid group);
+RefPtr<Session> find_session(Pid id);  // null when it has no member
 bool is_orphaned_group(Pid group);
 
 }  // namespace occlum

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 
+#include "libos/lib/result.h"
+
 namespace occlum {
 
 enum class Resource : uint32_t {
@@ -42,6 +44,15 @@ class ResourceLimits {
  private:
   std::array<ResourceLimit, kResourceCount> limits_;
 };
+
+class Thread;
+
+// RLIMIT_NPROC: kAgain when the caller's real user has as many threads as that and is not privileged.
+Result<void> check_process_limit(Thread& self);
+// setuid(2) does not fail for it, but the execve(2) that follows does (EAGAIN there): noted after the one, checked before
+// the other.
+void note_process_limit(Thread& self);
+Result<void> check_noted_process_limit(Thread& self);
 
 // Linux's defaults for the first process; the stack's from the measured configuration.
 ResourceLimits default_resource_limits(uint64_t stack_size);

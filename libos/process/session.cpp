@@ -31,4 +31,17 @@ RefPtr<File> Session::set_terminal(RefPtr<File> file, uint64_t device) {
   });
 }
 
+RefPtr<File> Session::lose_terminal(Pid foreground) {
+  return terminal_.with([&](Terminal& terminal) {
+    terminal.device = 0;
+    terminal.lost_foreground = foreground;
+    return std::exchange(terminal.file, nullptr);
+  });
+}
+
+Pid Session::take_lost_foreground() {
+  return terminal_.with(
+      [](Terminal& terminal) { return std::exchange(terminal.lost_foreground, 0); });
+}
+
 }  // namespace occlum

@@ -20,13 +20,19 @@ class Session : public RefCounted<Session> {
   struct Terminal {
     RefPtr<File> file;
     uint64_t device = 0;
+    Pid lost_foreground = 0;
   };
   RefPtr<File> terminal() const;
   uint64_t terminal_device() const;
   // Returns what was there (dropped by the caller, outside the lock).
   RefPtr<File> set_terminal(RefPtr<File> file, uint64_t device);
 
-  // Called when the leader has ended: the terminal hangs up (hook of the terminal driver).
+  // The terminal has hung up: `foreground` is told when the leader ends. Returns what set_terminal does.
+  RefPtr<File> lose_terminal(Pid foreground);
+  // Whom lose_terminal named, once; 0: nobody.
+  Pid take_lost_foreground();
+
+  // Called when the leader has ended: the terminal is given up (hook of the terminal driver).
   void leader_has_ended();
   using EndHook = void (*)(Session& session);
   static void set_end_hook(EndHook hook);

@@ -162,6 +162,9 @@ class Thread final : public Task {
   uint64_t robust_list = 0;      // get_robust_list(2)
   int parent_death_signal = 0;   // PR_SET_PDEATHSIG
   bool no_new_privileges = false;
+  bool has_too_many_processes =
+      false;                     // its last change of ids went beyond RLIMIT_NPROC: execve(2)
+  bool is_io_flusher = false;    // PR_SET_IO_FLUSHER
   uint64_t timer_slack = 50000;  // ns
   int nice = 0;
   int policy = 0;  // SCHED_*
@@ -174,6 +177,15 @@ class Thread final : public Task {
   void set_tid(Pid tid) { tid_.store(tid, std::memory_order_relaxed); }  // exec: becomes the leader
   Nanoseconds start_time() const { return start_time_; }
   uint64_t system_calls = 0;  // how many it made
+
+  // /proc/<pid>/io: bytes and calls of read(2), write(2) and their relatives. Only the thread itself counts.
+  struct IoCounts {
+    std::atomic<uint64_t> bytes_read{0}, bytes_written{0}, reads{0}, writes{0};
+  };
+  IoCounts io;
+  static void count(std::atomic<uint64_t>& counter, uint64_t more) {
+    counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
+  }
 
  private:
   struct Shared {

@@ -87,6 +87,23 @@ void ItimerTimer::fire(uint64_t) {
   });
 }
 
+void CpuLimitTimer::apply(uint64_t soft_seconds) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const bool is_limited = soft_seconds < kNever / kSecond;
+  set(is_limited ? std::max<uint64_t>(soft_seconds, 1) * kSecond : kNever, kSecond);
+}
+
+// The soft limit goes up with each signal, as programs on Linux can see.
+void CpuLimitTimer::fire(uint64_t times) {
+  const ResourceLimit limit = process_.limit(Resource::kCpu);
+  const uint64_t seconds = process_.cpu_time() / 1'000'000'000;
+  const int signal = seconds >= limit.hard ? kSigKill : kSigXCpu;
+  process_.raise_cpu_limit(times);
+  process_tree().with([&](ProcessTree& tree) {
+    (void)send_locked(tree, process_, nullptr, SignalInfo::from_kernel(signal));
+  });
+}
+
 void PosixTimer::fire(uint64_t times) {
   if (event_.notify == Notify::kNone) return;
   process_tree().with([&](ProcessTree& tree) {

@@ -72,6 +72,16 @@ class ItimerTimer final : public IntervalTimer {
   const int signal_;
 };
 
+// RLIMIT_CPU: SIGXCPU at the soft limit and each second from then on, SIGKILL at the hard one.
+class CpuLimitTimer final : public IntervalTimer {
+ public:
+  explicit CpuLimitTimer(Process& process) : IntervalTimer(process, TimeSource::kProcessCpu, 0) {}
+  void apply(uint64_t soft_seconds);
+
+ private:
+  void fire(uint64_t times) override;
+};
+
 // timer_create(2)'s.
 class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
  public:

@@ -68,6 +68,12 @@ class Task : public RefCounted<Task> {
   // sched_setaffinity(2)'s mask, over vCPUs.
   uint64_t affinity() const { return affinity_; }
   void set_affinity(uint64_t mask) { affinity_ = mask; }
+  // For /proc: true while it runs or waits for a vCPU; and where it ran last.
+  bool is_runnable() const {
+    const State state = state_.load(std::memory_order_relaxed);
+    return state == State::kRunnable || state == State::kRunning;
+  }
+  uint32_t last_vcpu() const { return vcpu_; }
 };
 
 Task& current_task();

@@ -10,28 +10,22 @@ namespace {
 
 constexpr uint32_t kUnchanged = UINT32_MAX;
 
-// capabilities(7), "Effect of user ID changes on capabilities".
-void adjust_capabilities(const UserCredentials& old, UserCredentials& next) {
-  if ((next.secure_bits & kSecureNoSetuidFixup) != 0) return;
-  const bool had_root = old.uid == 0 || old.euid == 0 || old.suid == 0;
-  const bool has_root = next.uid == 0 || next.euid == 0 || next.suid == 0;
-  if (had_root && !has_root) {
-    if ((next.secure_bits & kSecureKeepCaps) == 0) next.permitted = next.effective = 0;
-    next.ambient = 0;
-  }
-  if (old.euid == 0 && next.euid != 0) next.effective = 0;
-  if (old.euid != 0 && next.euid == 0) next.effective = next.permitted;
-}
-
 Result<long> install(Thread& self, UserCredentials next) {
-  const UserCredentials& old = self.user();
-  adjust_capabilities(old, next);
-  const bool changes = next.euid != old.euid || next.egid != old.egid;
+  const bool changes = makes_undumpable(self.user(), next);
   TRY(self.set_credentials(std::move(next)));
   if (changes) {
     self.process().set_dumpable(false);
     self.parent_death_signal = 0;
   }
+  return 0;
+}
+
+// After a change of user ids.
+Result<long> install_user(Thread& self, UserCredentials next) {
+  next.adjust_capabilities(self.user());
+  const bool is_other_user = next.uid != self.user().uid;
+  TRY(install(self, std::move(next)));
+  if (is_other_user) note_process_limit(self);
   return 0;
 }
 
@@ -72,7 +66,7 @@ Result<long> sys_setuid(Thread& self, uint32_t uid) {
     return Errno::kPerm;
   }
   next.euid = next.files.fsuid = uid;
-  return install(self, std::move(next));
+  return install_user(self, std::move(next));
 }
 
 Result<long> sys_setgid(Thread& self, uint32_t gid) {
@@ -102,7 +96,7 @@ Result<long> sys_setreuid(Thread& self, uint32_t real, uint32_t effective) {
   if (real != kUnchanged || (effective != kUnchanged && effective != old.uid))
     next.suid = next.euid;
   next.files.fsuid = next.euid;
-  return install(self, std::move(next));
+  return install_user(self, std::move(next));
 }
 
 Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
@@ -135,7 +129,7 @@ Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint
   if (effective != kUnchanged) next.euid = effective;
   if (saved != kUnchanged) next.suid = saved;
   next.files.fsuid = next.euid;
-  return install(self, std::move(next));
+  return install_user(self, std::move(next));
 }
 
 Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
@@ -161,7 +155,8 @@ Result<long> sys_setfsuid(Thread& self, uint32_t uid) {
       uid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsuid = uid;
-    TRY(self.set_credentials(std::move(next)));
+    next.adjust_file_capabilities(user);
+    TRY(install(self, std::move(next)));
   }
   return old;
 }
@@ -173,7 +168,7 @@ Result<long> sys_setfsgid(Thread& self, uint32_t gid) {
       gid != kUnchanged) {
     UserCredentials next = TRY(user.clone());
     next.files.fsgid = gid;
-    TRY(self.set_credentials(std::move(next)));
+    TRY(install(self, std::move(next)));
   }
   return old;
 }
@@ -261,6 +256,7 @@ Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header,
   if ((permitted & ~old.permitted) != 0 || (effective & ~permitted) != 0) return Errno::kPerm;
   if (!old.has(kCapSetPcap) && (inheritable & ~(old.inheritable | old.permitted)) != 0)
     return Errno::kPerm;
+  if ((inheritable & ~(old.inheritable | old.bounding)) != 0) return Errno::kPerm;
   UserCredentials next = TRY(old.clone());
   next.effective = effective;
   next.permitted = permitted;

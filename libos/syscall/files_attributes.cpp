@@ -52,9 +52,9 @@ Result<long> sys_fchown(Thread& self, Fd fd, uint32_t uid, uint32_t gid) {
 Result<long> sys_truncate(Thread& self, UserString path, int64_t length) {
   if (length < 0) return Errno::kInval;
   const Path found = TRY(resolve_at(self, kAtCwd, path, FollowLast::kYes));
-  if (static_cast<uint64_t>(length) > self.process().limit(Resource::kFileSize).soft) {
-    send_signal_to_self(kSigXFsz);
-    return Errno::kFBig;
+  if (found.inode().is_regular()) {
+    TRY(check_access(found, self.credentials(), kMayWrite));
+    TRY(check_file_size(self, found.inode(), static_cast<uint64_t>(length)));
   }
   return done(truncate_path(found, self.credentials(), static_cast<uint64_t>(length)));
 }

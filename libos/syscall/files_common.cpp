@@ -1,6 +1,9 @@
 // See files_common.h.
 #include "libos/syscall/files_common.h"
 
+#include "libos/process/process.h"
+#include "libos/process/signals/send.h"
+
 namespace occlum {
 
 Result<RefPtr<File>> io_file(Thread& self, Fd fd) {
@@ -24,6 +27,34 @@ Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast 
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   return lookup_path(context, text.view(), follow,
                      (flags & kAtEmptyPath) != 0 ? kWalkEmptyPath : 0);
+}
+
+namespace {
+Result<void> refuse_size() {
+  send_signal_to_self(kSigXFsz);
+  return Errno::kFBig;
+}
+}  // namespace
+
+Result<void> check_file_size(Thread& self, Inode& inode, uint64_t size) {
+  if (size <= self.process().limit(Resource::kFileSize).soft) return {};
+  if (!inode.is_regular() || size <= TRY(inode.stat()).size) return {};
+  return refuse_size();
+}
+
+Result<void> limit_file_size(Thread& self, File& file, const uint64_t* offset, DataSource& source) {
+  const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
+  if (limit == kRlimInfinity || file.inode() == nullptr || !file.inode()->is_regular()) return {};
+  if (source.remaining() == 0) return {};
+  uint64_t start = 0;
+  if ((file.flags() & kOpenAppend) != 0) {
+    start = TRY(file.inode()->stat()).size;
+  } else {
+    start = offset != nullptr ? *offset : TRY(file.seek(0, Whence::kCur));
+  }
+  if (start >= limit) return refuse_size();
+  source.truncate(limit - start);
+  return {};
 }
 
 Result<Path> path_of_fd(Thread& self, Fd fd) {

@@ -20,6 +20,11 @@ Result<WalkContext> walk_at(Thread& self, Fd directory, std::string_view path);
 Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast follow,
                         uint32_t flags = 0);
 
+// RLIMIT_FSIZE: kFBig and SIGXFSZ for a file that grows beyond it, and for a write that begins there; what begins before
+// it is cut. `offset` is null for the file's position.
+Result<void> check_file_size(Thread& self, Inode& inode, uint64_t size);
+Result<void> limit_file_size(Thread& self, File& file, const uint64_t* offset, DataSource& source);
+
 // The descriptor's own file as a path, for fchmod and friends. kBadFd.
 Result<Path> path_of_fd(Thread& self, Fd fd);
 

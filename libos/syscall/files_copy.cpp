@@ -26,6 +26,9 @@ class Place {
   }
   Result<size_t> write(std::span<const std::byte> data) {
     DataSource source(data);
+    Thread& self = current_thread();
+    TRY(limit_file_size(self, file_, offset_ ? &*offset_ : nullptr, source));
+    if (file_.inode() != nullptr) TRY(drop_set_id(*file_.inode(), self.credentials()));
     if (!offset_) return file_.write(source);
     const size_t count = TRY(file_.write_at(*offset_, source));
     *offset_ += count;

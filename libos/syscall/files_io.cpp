@@ -27,24 +27,6 @@ Result<RefPtr<File>> writable(Thread& self, Fd fd) {
   return file;
 }
 
-// RLIMIT_FSIZE. `offset` is null for the file's position.
-Result<void> limit_size(Thread& self, File& file, const uint64_t* offset, DataSource& source) {
-  const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
-  if (limit == kRlimInfinity || file.inode() == nullptr || !file.inode()->is_regular()) return {};
-  uint64_t start = 0;
-  if ((file.flags() & kOpenAppend) != 0) {
-    start = TRY(file.inode()->stat()).size;
-  } else {
-    start = offset != nullptr ? *offset : TRY(file.seek(0, Whence::kCur));
-  }
-  if (start >= limit) {
-    send_signal_to_self(kSigXFsz);
-    return Errno::kFBig;
-  }
-  source.truncate(limit - start);
-  return {};
-}
-
 // What moved before a failure counts (read(2), write(2)).
 template <typename Transfer>
 Result<long> finish(Result<size_t> result, const Transfer& transfer) {
@@ -56,17 +38,24 @@ Result<long> finish(Result<size_t> result, const Transfer& transfer) {
 
 Result<long> write_source(Thread& self, File& file, const uint64_t* offset, DataSource source) {
   source.truncate(kMaxTransfer);
-  if (self.process().limit(Resource::kFileSize).soft != kRlimInfinity) {
-    TRY(limit_size(self, file, offset, source));
-  }
+  TRY(limit_file_size(self, file, offset, source));
+  if (file.inode() != nullptr && source.remaining() != 0)
+    TRY(drop_set_id(*file.inode(), self.credentials()));
   Result<size_t> result = offset != nullptr ? file.write_at(*offset, source) : file.write(source);
   if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
-  return finish(std::move(result), source);
+  const Result<long> count = finish(std::move(result), source);
+  Thread::count(self.io.writes, 1);
+  if (!count.is_error()) Thread::count(self.io.bytes_written, static_cast<uint64_t>(count.value()));
+  return count;
 }
 
-Result<long> read_sink(File& file, const uint64_t* offset, DataSink sink) {
+Result<long> read_sink(Thread& self, File& file, const uint64_t* offset, DataSink sink) {
   sink.truncate(kMaxTransfer);
-  return finish(offset != nullptr ? file.read_at(*offset, sink) : file.read(sink), sink);
+  const Result<long> count =
+      finish(offset != nullptr ? file.read_at(*offset, sink) : file.read(sink), sink);
+  Thread::count(self.io.reads, 1);
+  if (!count.is_error()) Thread::count(self.io.bytes_read, static_cast<uint64_t>(count.value()));
+  return count;
 }
 
 // At most kMaxTransfer bytes are moved; a range that reaches out of a program's half of the addresses is refused whole.
@@ -86,7 +75,7 @@ Result<uint64_t> checked_offset(int64_t offset) {
 
 Result<long> sys_read(Thread& self, Fd fd, UserAddress buffer, size_t count) {
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, nullptr, DataSink(buffer, TRY(checked_count(buffer, count))));
+  return read_sink(self, *file, nullptr, DataSink(buffer, TRY(checked_count(buffer, count))));
 }
 
 Result<long> sys_write(Thread& self, Fd fd, UserAddress buffer, size_t count) {
@@ -97,7 +86,7 @@ Result<long> sys_write(Thread& self, Fd fd, UserAddress buffer, size_t count) {
 Result<long> sys_pread64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, &start, DataSink(buffer, TRY(checked_count(buffer, count))));
+  return read_sink(self, *file, &start, DataSink(buffer, TRY(checked_count(buffer, count))));
 }
 
 Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
@@ -108,7 +97,7 @@ Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count,
 
 Result<long> sys_readv(Thread& self, Fd fd, UserAddress iov, size_t count) {
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, nullptr, DataSink(TRY(read_iovec(iov, count))));
+  return read_sink(self, *file, nullptr, DataSink(TRY(read_iovec(iov, count))));
 }
 
 Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
@@ -119,7 +108,7 @@ Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
 Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, &start, DataSink(TRY(read_iovec(iov, count))));
+  return read_sink(self, *file, &start, DataSink(TRY(read_iovec(iov, count))));
 }
 
 Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
@@ -166,10 +155,10 @@ Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t le
 Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
   if (length < 0) return Errno::kInval;
   const RefPtr<File> file = TRY(io_file(self, fd));
-  const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
-  if (static_cast<uint64_t>(length) > limit) {
-    send_signal_to_self(kSigXFsz);
-    return Errno::kFBig;
+  if (!file->can_write()) return Errno::kInval;
+  if (file->inode() != nullptr) {
+    TRY(check_file_size(self, *file->inode(), static_cast<uint64_t>(length)));
+    TRY(drop_set_id(*file->inode(), self.credentials()));
   }
   return done(file->truncate(static_cast<uint64_t>(length)));
 }
@@ -179,6 +168,10 @@ Result<long> sys_fallocate(Thread& self, Fd fd, int mode, int64_t offset, int64_
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (!file->can_write()) return Errno::kBadFd;
   if (file->inode() != nullptr && file->inode()->type() == FileType::kFifo) return Errno::kSPipe;
+  constexpr uint32_t kNoGrowth = kFallocPunchHole | kFallocCollapseRange;
+  const auto end = checked_add(static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
+  if ((static_cast<uint32_t>(mode) & kNoGrowth) == 0 && end && file->inode() != nullptr)
+    TRY(check_file_size(self, *file->inode(), *end));
   return done(file->allocate(mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
 }
 

@@ -12,7 +12,7 @@ constexpr uint32_t kKeptMountFlags = kMountReadOnly | kMountNoSuid | kMountNoDev
 
 Result<long> sys_mount(Thread& self, UserString source, UserString target, UserString type,
                        uint64_t flags, UserString data) {
-  if (!self.credentials().privileged) return Errno::kPerm;
+  if (!self.credentials().has(kCapSysAdmin)) return Errno::kPerm;
   const Path at = TRY(resolve_at(self, kAtCwd, target, FollowLast::kYes));
   // Propagation between namespaces: there is one.
   if ((flags & (kMsUnbindable | kMsPrivate | kMsSlave | kMsShared)) != 0) return 0;
@@ -37,7 +37,7 @@ Result<long> sys_mount(Thread& self, UserString source, UserString target, UserS
 Result<long> sys_umount2(Thread& self, UserString target, Flags flags) {
   constexpr uint32_t kForce = 1, kDetach = 2, kExpire = 4, kNoFollow = 8;
   if ((bits(flags) & ~(kForce | kDetach | kExpire | kNoFollow)) != 0) return Errno::kInval;
-  if (!self.credentials().privileged) return Errno::kPerm;
+  if (!self.credentials().has(kCapSysAdmin)) return Errno::kPerm;
   const Path at = TRY(resolve_at(self, kAtCwd, target, follow_unless(bits(flags), kNoFollow)));
   return done(mount_table().unmount(at, (bits(flags) & kDetach) != 0
                                             ? MountTable::Unmount::kDetach

@@ -101,7 +101,7 @@ Result<long> sys_fchdir(Thread& self, Fd fd) {
 Result<long> sys_chroot(Thread& self, UserString path) {
   Path found = TRY(resolve_at(self, kAtCwd, path, FollowLast::kYes));
   TRY(check_enterable(self, found));
-  if (!self.credentials().privileged) return Errno::kPerm;
+  if (!self.credentials().has(kCapSysChroot)) return Errno::kPerm;
   self.fs().set_root(std::move(found));
   return 0;
 }

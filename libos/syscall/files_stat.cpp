@@ -71,11 +71,13 @@ Result<long> access_at(Thread& self, Fd directory, UserString path, int mode, ui
   if ((flags & ~(kAtEffectiveAccess | kAtSymlinkNoFollow | kAtEmptyPath)) != 0)
     return Errno::kInval;
   // access(2) asks for the real ids, also on the way to the file.
+  const UserCredentials& user = self.user();
   Credentials who = TRY(self.credentials().clone());
-  if ((flags & kAtEffectiveAccess) == 0 && (who.fsuid != who.ruid || who.fsgid != who.rgid)) {
-    who.fsuid = who.ruid;
-    who.fsgid = who.rgid;
-    who.privileged = who.ruid == 0;
+  if ((flags & kAtEffectiveAccess) == 0) {
+    who.fsuid = user.uid;
+    who.fsgid = user.gid;
+    if ((user.secure_bits & kSecureNoSetuidFixup) == 0)
+      who.capabilities = user.uid == 0 ? user.permitted : 0;
   }
   String text;
   if ((flags & kAtEmptyPath) == 0 || !path.is_null()) text = TRY(path.read_path());

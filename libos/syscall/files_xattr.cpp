@@ -1,5 +1,5 @@
 // Extended attributes (xattr(7)): setxattr(2), getxattr(2), listxattr(2), removexattr(2), each by path, by link, by
-// descriptor. Namespaces: user.* by the file's permissions, trusted.* for the privileged, security.* readable by all.
+// descriptor. Namespaces: user.* by the file's permissions, trusted.* for CAP_SYS_ADMIN, security.* readable by all.
 #include "libos/fs/vfs/name_checks.h"
 #include "libos/lib/memory.h"
 #include "libos/syscall/files_common.h"
@@ -35,11 +35,11 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
     return check_permission(owner, who, use == Use::kWrite ? kMayWrite : kMayRead);
   }
   if (name.starts_with("trusted.") && name.size() > 8) {
-    if (who.privileged) return {};
+    if (who.has(kCapSysAdmin)) return {};
     return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
   }
   if (name.starts_with("security.") && name.size() > 9) {
-    if (use == Use::kRead || who.privileged) return {};
+    if (use == Use::kRead || who.has(kCapSysAdmin)) return {};
     return Errno::kPerm;
   }
   return Errno::kOpNotSupp;  // system.posix_acl_*, too: there are no ACLs
@@ -74,7 +74,8 @@ Result<long> get(Thread& self, const Path& path, UserString name, UserAddress ou
 
 Result<long> list(Thread& self, const Path& path, UserAddress out, size_t size) {
   const String all = TRY(path.inode().list_xattr());
-  if (self.credentials().privileged) return copy_out(self, text_bytes(all.view()), out, size);
+  if (self.credentials().has(kCapSysAdmin))
+    return copy_out(self, text_bytes(all.view()), out, size);
   String visible;
   for (std::string_view rest = all.view(); !rest.empty();) {
     const std::string_view name = rest.substr(0, rest.find('\0') + 1);

@@ -1,4 +1,6 @@
 // mmap(2), munmap(2), mprotect(2), mremap(2), brk(2).
+#include <algorithm>
+
 #include "libos/fs/vfs/file.h"
 #include "libos/lib/bits.h"
 #include "libos/mm/address_space.h"
@@ -13,15 +15,47 @@ namespace {
 
 Prot prot_of(int prot) { return static_cast<Prot>(prot & 7); }
 
-// RLIMIT_AS, and RLIMIT_DATA for private writable memory (since Linux 4.7, as getrlimit(2) says).
-Result<void> check_limits(Thread& self, uint64_t more, bool is_data) {
+// Private writable memory that is no stack: what RLIMIT_DATA limits (since Linux 4.7, as getrlimit(2) says).
+bool is_data(const Area& area) {
+  return !area.shared && has(area.prot, Prot::kWrite) && !area.grows_down;
+}
+
+// How much of [start, end) is mapped, and how much of that is data.
+struct Mapped {
+  uint64_t all = 0, data = 0;
+};
+Result<Mapped> mapped_in(AddressSpace& memory, uint64_t start, uint64_t end) {
+  Mapped mapped;
+  for (const Area& area : TRY(memory.areas())) {
+    if (area.end <= start || end <= area.start) continue;
+    const uint64_t bytes = std::min(area.end, end) - std::max(area.start, start);
+    mapped.all += bytes;
+    if (is_data(area)) mapped.data += bytes;
+  }
+  return mapped;
+}
+
+// RLIMIT_AS and RLIMIT_DATA, for `more` bytes of which `more_data` are data; what lies at [replaced, +length) goes.
+struct Growth {
+  uint64_t more = 0, more_data = 0;
+  uint64_t replaced = 0, replaced_length = 0;
+};
+Result<void> check_limits(Thread& self, const Growth& growth) {
   const ResourceLimits limits = self.process().limits();
-  const uint64_t mapped = self.memory().mapped_bytes();
-  const auto exceeds = [&](Resource resource) {
-    const uint64_t limit = limits[resource].soft;
-    return limit != kRlimInfinity && (more > limit || mapped > limit - more);
+  const uint64_t most = limits[Resource::kAddressSpace].soft,
+                 most_data = limits[Resource::kData].soft;
+  if (most == kRlimInfinity && (most_data == kRlimInfinity || growth.more_data == 0)) return {};
+  Mapped now = TRY(mapped_in(self.memory(), 0, UINT64_MAX));
+  if (growth.replaced_length != 0) {
+    const auto end = checked_add(growth.replaced, growth.replaced_length);
+    const Mapped gone = TRY(mapped_in(self.memory(), growth.replaced, end.value_or(UINT64_MAX)));
+    now.all -= gone.all;
+    now.data -= gone.data;
+  }
+  const auto exceeds = [](uint64_t limit, uint64_t used, uint64_t more) {
+    return limit != kRlimInfinity && more != 0 && (more > limit || used > limit - more);
   };
-  if (exceeds(Resource::kAddressSpace) || (is_data && exceeds(Resource::kData)))
+  if (exceeds(most, now.all, growth.more) || exceeds(most_data, now.data, growth.more_data))
     return Errno::kNoMem;
   return {};
 }
@@ -83,8 +117,13 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
 
   MapRequest request;
   request.source = TRY(source_of(self, flags, prot, fd, offset, length));
-  const bool is_data = !request.source.shared && has(prot_of(prot), Prot::kWrite);
-  TRY(check_limits(self, *size, is_data));
+  const bool adds_data =
+      !request.source.shared && has(prot_of(prot), Prot::kWrite) && (flags & kMapGrowsDown) == 0;
+  const bool replaces = placement_of(flags, address) == Placement::kFixed;
+  TRY(check_limits(self, {.more = *size,
+                          .more_data = adds_data ? *size : 0,
+                          .replaced = address.value(),
+                          .replaced_length = replaces ? *size : 0}));
   request.address = address.value();
   request.length = *size;
   request.prot = prot_of(prot);
@@ -114,6 +153,18 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
     length += start - area->start;
     start = area->start;
   }
+  // Pages that become writable become data.
+  if (has(prot_of(prot), Prot::kWrite) &&
+      self.process().limit(Resource::kData).soft != kRlimInfinity) {
+    const uint64_t end = checked_add(start, uint64_t{length}).value_or(UINT64_MAX);
+    uint64_t more_data = 0;
+    for (const Area& area : TRY(self.memory().areas())) {
+      if (area.end <= start || end <= area.start) continue;
+      if (!area.shared && !has(area.prot, Prot::kWrite) && !area.grows_down)
+        more_data += std::min(area.end, end) - std::max(area.start, start);
+    }
+    TRY(check_limits(self, {.more_data = more_data}));
+  }
   return done(self.memory().protect(start, length, prot_of(prot)));
 }
 
@@ -125,7 +176,11 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
   if (fixed && !may_move) return Errno::kInval;
-  if (new_size > old_size) TRY(check_limits(self, new_size - old_size, false));
+  if (new_size > old_size) {
+    const uint64_t more = align_up(new_size, kPageSize) - align_down(old_size, kPageSize);
+    const auto area = self.memory().find_area(old_address.value());
+    TRY(check_limits(self, {.more = more, .more_data = area && is_data(*area) ? more : 0}));
+  }
   const auto how = fixed      ? AddressSpace::Remap::kFixed
                    : may_move ? AddressSpace::Remap::kMayMove
                               : AddressSpace::Remap::kInPlace;
@@ -137,8 +192,15 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
 Result<long> sys_brk(Thread& self, UserAddress address) {
   AddressSpace& memory = self.memory();
   const uint64_t now = memory.set_break(0);
-  if (address.value() > now && check_limits(self, address.value() - now, true).is_error()) {
-    return static_cast<long>(now);
+  if (address.value() > now) {
+    const uint64_t more = address.value() - now;
+    const AddressSpace::Layout& layout = memory.layout;
+    const uint64_t used = (now - layout.brk_start) + (layout.data_end - layout.data_start);
+    const uint64_t limit = self.process().limit(Resource::kData).soft;
+    if ((limit != kRlimInfinity && (more > limit || used > limit - more)) ||
+        check_limits(self, {.more = more, .more_data = more}).is_error()) {
+      return static_cast<long>(now);
+    }
   }
   return static_cast<long>(memory.set_break(address.value()));
 }

@@ -3,6 +3,7 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space.h"
+#include "libos/process/process.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/dispatch.h"
 #include "libos/syscall/files_common.h"
@@ -12,6 +13,21 @@ namespace occlum {
 namespace {
 
 constexpr int kAdvisePopulateRead = 22;
+
+// RLIMIT_MEMLOCK. What is locked already is not counted: nothing is really locked.
+Result<void> check_lock_limit(Thread& self, uint64_t bytes) {
+  if (self.user().has(kCapIpcLock)) return {};
+  const uint64_t limit = self.process().limit(Resource::kMemLock).soft;
+  if (limit == 0) return Errno::kPerm;
+  if (align_down(limit, kPageSize) < bytes) return Errno::kNoMem;
+  return {};
+}
+
+uint64_t locked_bytes(UserAddress address, size_t length) {
+  const auto end = checked_add(address.value() & kPageMask, uint64_t{length});
+  const auto pages = end ? checked_align_up(*end, kPageSize) : std::nullopt;
+  return pages.value_or(UINT64_MAX);
+}
 
 Result<long> lock_range(AddressSpace& memory, uint64_t address, size_t length, bool populate) {
   if (length == 0) return 0L;
@@ -57,11 +73,13 @@ Result<long> sys_mincore(Thread& self, UserAddress address, size_t length, UserA
 }
 
 Result<long> sys_mlock(Thread& self, UserAddress address, size_t length) {
+  TRY(check_lock_limit(self, locked_bytes(address, length)));
   return lock_range(self.memory(), address.value(), length, true);
 }
 
 Result<long> sys_mlock2(Thread& self, UserAddress address, size_t length, int flags) {
   if ((static_cast<uint32_t>(flags) & ~kMlockOnFault) != 0) return Errno::kInval;
+  TRY(check_lock_limit(self, locked_bytes(address, length)));
   return lock_range(self.memory(), address.value(), length, flags == 0);
 }
 
@@ -69,10 +87,11 @@ Result<long> sys_munlock(Thread& self, UserAddress address, size_t length) {
   return lock_range(self.memory(), address.value(), length, false);
 }
 
-Result<long> sys_mlockall(Thread&, int flag_word) {
+Result<long> sys_mlockall(Thread& self, int flag_word) {
   const auto flags = static_cast<uint32_t>(flag_word);
   if (flags == 0 || flags == kMclOnFault) return Errno::kInval;
   if ((flags & ~(kMclCurrent | kMclFuture | kMclOnFault)) != 0) return Errno::kInval;
+  TRY(check_lock_limit(self, (flags & kMclCurrent) != 0 ? self.memory().mapped_bytes() : 0));
   return 0L;
 }
 

@@ -11,17 +11,12 @@
 namespace occlum {
 namespace {
 
-// ptrace(2)'s PTRACE_MODE_ATTACH_REALCREDS, in short: root, or the same user everywhere.
 Result<RefPtr<AddressSpace>> memory_of(Thread& self, Pid pid) {
   const RefPtr<Process> process = find_process(pid);
   if (process == nullptr) return Errno::kSrch;
   RefPtr<AddressSpace> memory = process->memory();
-  const RefPtr<SharedCredentials> theirs = process->credentials();
-  if (memory == nullptr || theirs == nullptr) return Errno::kSrch;
-  const UserCredentials& target = theirs->value;
-  const uint32_t uid = self.user().uid;
-  const bool same = target.uid == uid && target.euid == uid && target.suid == uid;
-  if (!same && self.user().euid != 0) return Errno::kPerm;
+  if (memory == nullptr) return Errno::kSrch;
+  TRY(check_may_trace(self, *process, TracerIds::kReal));
   return memory;
 }
 

@@ -29,6 +29,7 @@ Result<long> sys_execve(Thread& self, UserString path, UserAddress argv, UserAdd
   const String name = TRY(path.read_path());
   Path program =
       TRY(lookup_path(self.fs().walk(self.credentials()), name.view(), FollowLast::kYes));
+  TRY(check_noted_process_limit(self));
   ExecStrings strings = TRY(read_strings(self, argv, env));
   TRY(execute(self, std::move(program), name.view(), std::move(strings.argv),
               std::move(strings.env)));
@@ -56,6 +57,7 @@ Result<long> sys_execveat(Thread& self, Fd directory, UserString path, UserAddre
       (bits(flags) & kSymlinkNoFollow) != 0 ? FollowLast::kNo : FollowLast::kYes;
   Path program = TRY(lookup_path(walk, name.view(), follow, allows_empty ? kWalkEmptyPath : 0));
   if (program.inode().is_symlink()) return Errno::kLoop;
+  TRY(check_noted_process_limit(self));
   ExecStrings strings = TRY(read_strings(self, argv, env));
   TRY(execute(self, std::move(program), shown.view(), std::move(strings.argv),
               std::move(strings.env)));
@@ -137,6 +139,17 @@ Result<long> sys_pidfd_open(Thread& self, Pid pid, Flags flags) {
   if (!process) return find_thread(pid) ? Errno::kInval : Errno::kSrch;
   return TRY(self.files().install(TRY(PidFile::create(std::move(process), bits(flags))),
                                   CloseOnExec::kYes));
+}
+
+// pidfd_getfd(2).
+Result<long> sys_pidfd_getfd(Thread& self, Fd pidfd, Fd target, Flags flags) {
+  if (bits(flags) != 0) return Errno::kInval;
+  const RefPtr<Process> process = TRY(PidFile::process_of(TRY(self.files().get(number(pidfd)))));
+  if (process->has_ended()) return Errno::kSrch;
+  TRY(check_may_trace(self, *process, TracerIds::kReal));
+  const RefPtr<FileTable> files = process->files();
+  if (!files) return Errno::kSrch;
+  return TRY(self.files().install(TRY(files->get(number(target))), CloseOnExec::kYes));
 }
 
 }  // namespace occlum

@@ -28,6 +28,9 @@ enum Option : int {
   kSetSecurebits = 28,
   kSetTimerslack = 29,
   kGetTimerslack = 30,
+  kSetPerfEventsOff = 31,
+  kSetPerfEventsOn = 32,
+  kMceKillGet = 34,
   kSetChildSubreaper = 36,
   kGetChildSubreaper = 37,
   kSetNoNewPrivs = 38,
@@ -36,6 +39,9 @@ enum Option : int {
   kSetThpDisable = 41,
   kGetThpDisable = 42,
   kCapAmbient = 47,
+  kSetIoFlusher = 57,
+  kGetIoFlusher = 58,
+  kGetMdwe = 66,
   kSetPtracer = 0x59616d61,
 };
 
@@ -53,32 +59,41 @@ Result<long> set_name(Thread& self, uint64_t address) {
   return 0;
 }
 
+// kInval for a number that is none.
+Result<uint64_t> bit_of(uint64_t capability) {
+  if (capability > 63 || ((kAllCapabilities >> capability) & 1) == 0) return Errno::kInval;
+  return uint64_t{1} << capability;
+}
+
 Result<long> drop_from_bounding_set(Thread& self, uint64_t capability) {
   if (!self.user().has(kCapSetPcap)) return Errno::kPerm;
-  if (capability > 63 || (kAllCapabilities & capability_bit(static_cast<int>(capability))) == 0)
-    return Errno::kInval;
+  const uint64_t bit = TRY(bit_of(capability));
   UserCredentials next = TRY(self.user().clone());
-  next.bounding &= ~capability_bit(static_cast<int>(capability));
+  next.bounding &= ~bit;
   TRY(self.set_credentials(std::move(next)));
   return 0;
 }
 
-Result<long> change_ambient(Thread& self, uint64_t operation, uint64_t capability) {
+Result<long> change_ambient(Thread& self, uint64_t operation, uint64_t capability,
+                            uint64_t unused) {
   constexpr uint64_t kIsSet = 1, kRaise = 2, kLower = 3, kClearAll = 4;
+  if (unused != 0) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
   if (operation == kClearAll) {
+    if (capability != 0) return Errno::kInval;
     next.ambient = 0;
     TRY(self.set_credentials(std::move(next)));
     return 0;
   }
-  if (capability > 63 || (kAllCapabilities & (uint64_t{1} << capability)) == 0)
-    return Errno::kInval;
-  const uint64_t bit = uint64_t{1} << capability;
+  const uint64_t bit = TRY(bit_of(capability));
   switch (operation) {
     case kIsSet:
       return (next.ambient & bit) != 0 ? 1 : 0;
     case kRaise:
-      if ((next.permitted & next.inheritable & bit) == 0) return Errno::kPerm;
+      if ((next.permitted & next.inheritable & bit) == 0 ||
+          (next.secure_bits & kSecureNoCapAmbientRaise) != 0) {
+        return Errno::kPerm;
+      }
       next.ambient |= bit;
       break;
     case kLower:
@@ -91,8 +106,13 @@ Result<long> change_ambient(Thread& self, uint64_t operation, uint64_t capabilit
   return 0;
 }
 
+// A locked bit does not change, and locks stay (capabilities(7), "The securebits flags").
 Result<long> set_secure_bits(Thread& self, uint64_t wanted) {
-  if (!self.user().has(kCapSetPcap)) return Errno::kPerm;
+  const uint32_t old = self.user().secure_bits, locks = old & kSecureAllLocks;
+  if ((wanted & ~uint64_t{kSecureAllBits | kSecureAllLocks}) != 0 || (locks & ~wanted) != 0 ||
+      ((locks >> 1) & (old ^ wanted)) != 0 || !self.user().has(kCapSetPcap)) {
+    return Errno::kPerm;
+  }
   UserCredentials next = TRY(self.user().clone());
   next.secure_bits = static_cast<uint32_t>(wanted);
   TRY(self.set_credentials(std::move(next)));
@@ -101,6 +121,7 @@ Result<long> set_secure_bits(Thread& self, uint64_t wanted) {
 
 Result<long> set_keep_capabilities(Thread& self, uint64_t on) {
   if (on > 1) return Errno::kInval;
+  if ((self.user().secure_bits & (kSecureKeepCaps << 1)) != 0) return Errno::kPerm;
   UserCredentials next = TRY(self.user().clone());
   next.secure_bits = (next.secure_bits & ~kSecureKeepCaps) | (on != 0 ? kSecureKeepCaps : 0);
   TRY(self.set_credentials(std::move(next)));
@@ -109,6 +130,14 @@ Result<long> set_keep_capabilities(Thread& self, uint64_t on) {
 
 Result<long> set_subreaper(Thread& self, bool on) {
   process_tree().with([&](ProcessTree& tree) { self.process().links(tree).is_subreaper = on; });
+  return 0;
+}
+
+// A mark that nothing here looks at: memory is never written out by a program.
+Result<long> set_or_get_io_flusher(Thread& self, bool sets, uint64_t on, uint64_t unused) {
+  if (unused != 0 || on > (sets ? 1 : 0)) return Errno::kInval;
+  if (!sets) return self.is_io_flusher ? 1 : 0;
+  self.is_io_flusher = on != 0;
   return 0;
 }
 
@@ -123,7 +152,7 @@ bool is_subreaper(Thread& self) {
 Result<long> sys_prctl(Thread& self, int option, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
   switch (option) {
     case kSetPdeathsig:
-      if (a != 0 && !is_valid_signal(static_cast<int>(a))) return Errno::kInval;
+      if (a != 0 && (a > INT32_MAX || !is_valid_signal(static_cast<int>(a)))) return Errno::kInval;
       self.parent_death_signal = static_cast<int>(a);
       return 0;
     case kGetPdeathsig:
@@ -151,8 +180,7 @@ Result<long> sys_prctl(Thread& self, int option, uint64_t a, uint64_t b, uint64_
     case kGetSeccomp:
       return 0;
     case kCapbsetRead:
-      if (a > 63 || (kAllCapabilities & (uint64_t{1} << a)) == 0) return Errno::kInval;
-      return (self.user().bounding >> a) & 1 ? 1 : 0;
+      return (self.user().bounding & TRY(bit_of(a))) != 0 ? 1 : 0;
     case kCapbsetDrop:
       return drop_from_bounding_set(self, a);
     case kGetTsc:
@@ -177,16 +205,35 @@ Result<long> sys_prctl(Thread& self, int option, uint64_t a, uint64_t b, uint64_
       self.no_new_privileges = true;
       return 0;
     case kGetNoNewPrivs:
+      if ((a | b | c | d) != 0) return Errno::kInval;
       return self.no_new_privileges ? 1 : 0;
     case kGetTidAddress:
       TRY(UserOut<uint64_t>(UserAddress(a)).write(self.clear_child_tid));
       return 0;
     case kSetThpDisable:
+      if ((b | c | d) != 0) return Errno::kInval;
+      self.process().huge_pages_disabled.store(a != 0, std::memory_order_relaxed);
+      return 0;
     case kGetThpDisable:
+      if ((a | b | c | d) != 0) return Errno::kInval;
+      return self.process().huge_pages_disabled.load(std::memory_order_relaxed) ? 1 : 0;
+    case kSetPerfEventsOff:
+    case kSetPerfEventsOn:
+      return 0;  // there are none
+    case kMceKillGet:
+      if ((a | b | c | d) != 0) return Errno::kInval;
+      return 2;  // PR_MCE_KILL_DEFAULT
+    case kSetIoFlusher:
+    case kGetIoFlusher:
+      if (!self.user().has(kCapSysResource)) return Errno::kPerm;
+      return set_or_get_io_flusher(self, option == kSetIoFlusher, a, b | c | d);
+    case kGetMdwe:
+      if ((a | b | c | d) != 0) return Errno::kInval;
+      return 0;
     case kSetPtracer:
       return 0;
     case kCapAmbient:
-      return change_ambient(self, a, b);
+      return change_ambient(self, a, b, c | d);
     default:
       return Errno::kInval;
   }

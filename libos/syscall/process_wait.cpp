@@ -171,6 +171,19 @@ Result<Resource> resource_of(uint32_t number) {
   return static_cast<Resource>(number);
 }
 
+// prlimit(2): another process only with the same ids throughout, or CAP_SYS_RESOURCE.
+Result<void> check_may_limit(Thread& self, Process& target) {
+  if (&target == &self.process() || self.user().has(kCapSysResource)) return {};
+  const RefPtr<SharedCredentials> credentials = target.credentials();
+  if (!credentials) return Errno::kPerm;
+  const UserCredentials& own = self.user();
+  const UserCredentials& theirs = credentials->value;
+  const bool same_user = own.uid == theirs.uid && own.uid == theirs.euid && own.uid == theirs.suid;
+  const bool same_group = own.gid == theirs.gid && own.gid == theirs.egid && own.gid == theirs.sgid;
+  if (!same_user || !same_group) return Errno::kPerm;
+  return {};
+}
+
 // Only the privileged raise a hard limit.
 Result<void> set_limit(Thread& self, Process& target, Resource resource, ResourceLimit limit) {
   constexpr uint64_t kMostFiles = 1048576;  // /proc/sys/fs/nr_open
@@ -206,7 +219,7 @@ Result<long> sys_prlimit64(Thread& self, Pid pid, uint32_t resource, UserIn<Reso
   if (!limit.is_null()) wanted = TRY(limit.read());
   RefPtr<Process> target = pid == 0 ? ref_to(self.process()) : find_process(pid);
   if (!target) return Errno::kSrch;
-  if (target != &self.process() && !self.user().has(kCapSysResource)) return Errno::kPerm;
+  TRY(check_may_limit(self, *target));
   const ResourceLimit old = target->limit(which);
   if (wanted) TRY(set_limit(self, *target, which, *wanted));
   if (!old_limit.is_null()) TRY(old_limit.write(old));

@@ -205,7 +205,8 @@ Result<long> sys_setpriority(Thread& self, int which, int who, int nice) {
   TRY(each_named(self, which, who, [&](Thread& thread) {
     if (check_may_change(self, thread).is_error()) {
       outcome = Errno::kPerm;
-    } else if (nice < thread.nice && !self.user().has(kCapSysNice)) {
+    } else if (nice < thread.nice && !self.user().has(kCapSysNice) &&
+               static_cast<uint64_t>(20 - nice) > thread.process().limit(Resource::kNice).soft) {
       outcome = Errno::kAcces;
     } else {
       thread.nice = nice;

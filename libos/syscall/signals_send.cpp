@@ -64,8 +64,12 @@ Result<long> sys_kill(Thread& self, Pid pid, SignalNumber number) {
     return 0;
   }
   TRY(check_number(signal));
-  if (pid == -1)
-    return send_to_many(self, info, [&](Process& process) { return &process != &self.process(); });
+  if (pid == -1) {
+    // Everybody but the caller; those who may not be sent to are passed over in silence.
+    const Result<long> sent =
+        send_to_many(self, info, [&](Process& process) { return &process != &self.process(); });
+    return sent.is_error() && sent.error() == Errno::kPerm ? Result<long>(0) : sent;
+  }
   if (pid == INT32_MIN) return Errno::kSrch;
   const Pid group = pid == 0 ? self.process().group_id() : -pid;
   return send_to_many(self, info, [&](Process& process) { return process.group_id() == group; });

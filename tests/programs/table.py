@@ -162,6 +162,12 @@ def shell() -> list[Spec]:
     ]
 
 
+def process_tools() -> list[Spec]:
+    script = str(HERE / "process_tools.py")
+    return [Spec(f"process_tools.{tool}", ["/usr/bin/python3", "-B", script, tool], seconds=60)
+            for tool in ("ps", "top", "pgrep", "pstree", "lsof", "system")]
+
+
 def languages() -> list[Spec]:
     module = str(HERE / "modules.py")
     python = [Spec(f"python3.{name}", ["/usr/bin/python3", "-B", module, name], seconds=40)
@@ -206,4 +212,4 @@ def large() -> list[Spec]:
 
 
 def all_specs() -> list[Spec]:
-    return shell() + languages() + large() + busybox() + coreutils()
+    return shell() + process_tools() + languages() + large() + busybox() + coreutils()

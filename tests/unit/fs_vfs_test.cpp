@@ -35,7 +35,7 @@ class Vfs : public ::testing::Test {
     at_ = MUST(lookup_path(walk, name, FollowLast::kYes));
     user_.fsuid = user_.ruid = 1000;
     user_.fsgid = user_.rgid = 1000;
-    user_.privileged = false;
+    user_.capabilities = 0;
   }
 
   WalkContext as(const Credentials& who) const { return {at_, at_, &who}; }

@@ -227,7 +227,7 @@ Result<RefPtr<File>> open_controlling_terminal(const Path& path, uint32_t flags)
 
 Result<RefPtr<File>> open_character_device(const Path& path, uint64_t device, uint32_t flags) {
   const uint32_t major = device_major(device), minor = device_minor(device);
-  const uint32_t status = flags & (kOpenAccessMode | kOpenNonblock | kOpenAppend);
+  const uint32_t status = flags & kOpenStatus;
   if (major == 1) {
     switch (static_cast<MemoryDeviceKind>(minor)) {
       case MemoryDeviceKind::kNull:
@@ -262,6 +262,7 @@ Result<RefPtr<FileSystem>> make_dev(const MountArguments&) {
 }  // namespace
 
 void register_devices() {
+  register_terminals();
   register_file_system("dev", make_dev);
   register_file_system("devtmpfs", make_dev);
   set_device_opener(open_by_number);

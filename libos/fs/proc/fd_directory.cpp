@@ -7,7 +7,10 @@
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/epoll.h"
 #include "libos/ipc/event_file.h"
+#include "libos/ipc/signal_file.h"
+#include "libos/ipc/timer_file.h"
 #include "libos/lib/text.h"
+#include "libos/process/pid_file.h"
 
 namespace occlum {
 
@@ -41,9 +44,15 @@ class FdLink final : public ProcInode {
          int fd)
       : ProcInode(std::move(file_system), FileType::kSymlink, ino, permissions, std::move(subject)),
         fd_(fd) {}
-  Result<String> read_link() override { return TRY(file_of(subject(), fd_))->describe(); }
+  Result<String> read_link() override {
+    TRY(check_look(ProcEntry::Needs::kTrace, subject()));
+    return TRY(file_of(subject(), fd_))->describe();
+  }
   bool is_magic_link() const override { return true; }
-  Result<Path> magic_target() override { return path_of_file(TRY(file_of(subject(), fd_))); }
+  Result<Path> magic_target() override {
+    TRY(check_look(ProcEntry::Needs::kTrace, subject()));
+    return path_of_file(TRY(file_of(subject(), fd_)));
+  }
 
  private:
   const int fd_;
@@ -53,6 +62,22 @@ class FdLink final : public ProcInode {
 class FdDirectoryBase : public ProcInode {
  public:
   using ProcInode::ProcInode;
+  // A process always sees its own, whoever it is now.
+  Result<Ownership> ownership() override {
+    Ownership owner = TRY(ProcInode::ownership());
+    if (subject().process.get() == &current_thread().process()) {
+      owner.uid = current_thread().credentials().fsuid;
+      owner.gid = current_thread().credentials().fsgid;
+    }
+    return owner;
+  }
+  Result<Stat> stat() override {
+    Stat stat = TRY(ProcInode::stat());
+    if (entry_type() != FileType::kSymlink) return stat;
+    if (const RefPtr<FileTable> table = table_of(subject()))
+      stat.size = TRY(table->numbers()).size();
+    return stat;
+  }
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
     const RefPtr<FileTable> table = table_of(subject());
     if (table == nullptr) return {};
@@ -88,6 +113,15 @@ class FdDirectory final : public FdDirectoryBase {
   FileType entry_type() const override { return FileType::kSymlink; }
 };
 
+void add_timer(ProcText& out, TimerFile& timer) {
+  constexpr uint64_t kSecond = 1'000'000'000;
+  const TimerFile::Setting now = timer.get();
+  out.add("clockid: {}\nticks: {}\nsettime flags: 00\n", static_cast<int>(timer.clock()),
+          timer.ticks());
+  out.add("it_value: ({}, {})\nit_interval: ({}, {})\n", now.remaining / kSecond,
+          now.remaining % kSecond, now.interval / kSecond, now.interval % kSecond);
+}
+
 Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
   const RefPtr<File> file = TRY(table.get(fd));
   const auto position = file->seek(0, Whence::kCur);
@@ -100,7 +134,15 @@ Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
   out.add("\nmnt_id:\t{}\nino:\t{}\n", path != nullptr ? path->mount->id() : 0,
           stat.is_error() ? 0 : stat.value().ino);
   if (file->kind() == FileKind::kEvent) {
-    out.text("eventfd-count: ").hex(static_cast<EventFile&>(*file).count(), 16).text("\n");
+    out.text("eventfd-count: ").hex(static_cast<EventFile&>(*file).count(), 16, ' ').text("\n");
+  }
+  if (file->kind() == FileKind::kSignal)
+    out.text("sigmask:\t").hex(static_cast<SignalFile&>(*file).wanted().bits(), 16).text("\n");
+  if (file->kind() == FileKind::kTimer) add_timer(out, static_cast<TimerFile&>(*file));
+  if (file->kind() == FileKind::kProcess) {
+    const RefPtr<Process> process = TRY(PidFile::process_of(file));
+    const Pid shown = process->is_reaped() ? -1 : process->pid();
+    out.add("Pid:\t{}\nNSpid:\t{}\n", shown, shown);
   }
   if (file->kind() == FileKind::kEpoll) {
     for (const EpollFile::Watched& watched : TRY(static_cast<EpollFile&>(*file).watched())) {
@@ -118,6 +160,7 @@ class FdInfoInode final : public ProcInode {
       : ProcInode(std::move(file_system), FileType::kRegular, ino, 0444, std::move(subject)),
         fd_(fd) {}
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
+    TRY(check_look(ProcEntry::Needs::kTrace, subject()));
     const RefPtr<FileTable> table = table_of(subject());
     if (table == nullptr) return Errno::kNoEnt;
     ProcText out;

@@ -57,6 +57,17 @@ Result<void> mounts_text(const Subject& subject, ProcText& out) {
   return {};
 }
 
+Result<void> mountstats_text(const Subject& subject, ProcText& out) {
+  for (const RefPtr<Mount>& mount : TRY(mount_table().all())) {
+    out.text("device ");
+    add_escaped(out, source_of(*mount));
+    out.text(" mounted on ");
+    add_escaped(out, TRY(place_of(subject, *mount)).view());
+    out.add(" with fstype {}\n", mount->file_system().type_name());
+  }
+  return {};
+}
+
 Result<void> mountinfo_text(const Subject& subject, ProcText& out) {
   for (const RefPtr<Mount>& mount : TRY(mount_table().all())) {
     const RefPtr<Mount> parent = mount->parent();

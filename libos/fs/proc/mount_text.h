@@ -7,5 +7,6 @@ namespace occlum {
 
 Result<void> mounts_text(const Subject& subject, ProcText& out);
 Result<void> mountinfo_text(const Subject& subject, ProcText& out);
+Result<void> mountstats_text(const Subject& subject, ProcText& out);
 
 }  // namespace occlum

@@ -85,6 +85,7 @@ class ProcFileInode final : public ProcInode {
 
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
     ProcText out;
+    TRY(check_look(entry_.needs, subject()));
     if ((flags & kOpenAccessMode) != kOpenWriteOnly) TRY(entry_.generate(subject(), out));
     return open_proc_text(path, flags, TRY(out.take()), subject(), entry_.write);
   }
@@ -99,9 +100,8 @@ uint64_t process_ino(Pid pid) { return (static_cast<uint64_t>(pid) + 1) * kInosP
 
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
                                     const Subject& subject, ProcEntry::Writer write) {
-  constexpr uint32_t kKept = kOpenAccessMode | kOpenAppend | kOpenNonblock;
   return RefPtr<File>(
-      TRY(make_ref<TextFile>(path, flags & kKept, std::move(text), subject, write)));
+      TRY(make_ref<TextFile>(path, flags & kOpenStatus, std::move(text), subject, write)));
 }
 
 Result<Stat> ProcInode::stat() {
@@ -113,7 +113,9 @@ Result<Stat> ProcInode::stat() {
   stat.blksize = 1024;
   if (subject_.process != nullptr) {
     const RefPtr<SharedCredentials> owner = subject_.process->credentials();
-    if (owner != nullptr) {
+    // What belongs to nobody's equal is root's; the directory itself stays the owner's.
+    const bool is_shown = subject_.process->dumpable() || (is_directory() && permissions_ == 0555);
+    if (owner != nullptr && is_shown) {
       stat.uid = owner->value.euid;
       stat.gid = owner->value.egid;
     }
@@ -128,16 +130,32 @@ Result<void> ProcInode::set_attributes(const AttributeChange& change) {
   return {};
 }
 
+Result<void> check_look(ProcEntry::Needs needs, const Subject& subject) {
+  if (needs == ProcEntry::Needs::kNothing || subject.process == nullptr) return {};
+  if (check_may_trace(current_thread(), *subject.process, TracerIds::kFileSystem).is_error())
+    return Errno::kAcces;
+  return {};
+}
+
+Result<String> ProcLink::read_link() {
+  TRY(check_look(entry_.needs, subject()));
+  return entry_.link_text(subject());
+}
+
+Result<Path> ProcLink::magic_target() {
+  TRY(check_look(entry_.needs, subject()));
+  return entry_.link_target(subject());
+}
+
 Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry,
                                       uint64_t ino, const Subject& subject) {
+  if (entry.make != nullptr) return entry.make(std::move(file_system), subject, ino);
   switch (entry.type) {
     case FileType::kDirectory:
-      if (entry.make != nullptr) return entry.make(std::move(file_system), subject, ino);
       return RefPtr<Inode>(TRY(make_ref<ProcTable>(std::move(file_system), ino, entry.permissions,
                                                    subject, entry.children)));
     case FileType::kSymlink:
-      return RefPtr<Inode>(TRY(make_ref<ProcLink>(std::move(file_system), ino, subject,
-                                                  entry.link_text, entry.link_target)));
+      return RefPtr<Inode>(TRY(make_ref<ProcLink>(std::move(file_system), ino, subject, entry)));
     default:
       return RefPtr<Inode>(
           TRY(make_ref<ProcFileInode>(std::move(file_system), ino, entry, subject)));

@@ -34,15 +34,19 @@ struct ProcEntry {
   using MakeDirectory = Result<RefPtr<Inode>> (*)(RefPtr<FileSystem> file_system,
                                                   const Subject& subject, uint64_t ino);
 
+  // Whether reading, or following, takes the right to look into the process (ptrace(2), "Ptrace access mode checking").
+  enum class Needs : uint8_t { kNothing, kTrace };
+
   std::string_view name;
   FileType type = FileType::kRegular;
   uint32_t permissions = 0444;
   Generator generate = nullptr;              // files
   Writer write = nullptr;                    // files that can be written
   std::span<const ProcEntry> children = {};  // directories from a table
-  MakeDirectory make = nullptr;              // other directories
+  MakeDirectory make = nullptr;              // other directories, and files of their own kind
   LinkText link_text = nullptr;              // links
   LinkTarget link_target = nullptr;          // magic links
+  Needs needs = Needs::kNothing;
 };
 
 constexpr ProcEntry proc_file(std::string_view name, ProcEntry::Generator generate,
@@ -52,6 +56,13 @@ constexpr ProcEntry proc_file(std::string_view name, ProcEntry::Generator genera
           .permissions = permissions,
           .generate = generate,
           .write = write};
+}
+// What shows the inside of the process.
+constexpr ProcEntry proc_traced_file(std::string_view name, ProcEntry::Generator generate,
+                                     uint32_t permissions = 0444) {
+  ProcEntry entry = proc_file(name, generate, permissions);
+  entry.needs = ProcEntry::Needs::kTrace;
+  return entry;
 }
 constexpr ProcEntry proc_directory(std::string_view name, std::span<const ProcEntry> children) {
   return {.name = name, .type = FileType::kDirectory, .permissions = 0555, .children = children};
@@ -66,7 +77,8 @@ constexpr ProcEntry proc_link(std::string_view name, ProcEntry::LinkText text,
           .type = FileType::kSymlink,
           .permissions = 0777,
           .link_text = text,
-          .link_target = target};
+          .link_target = target,
+          .needs = target != nullptr ? ProcEntry::Needs::kTrace : ProcEntry::Needs::kNothing};
 }
 
 class ProcFileSystem final : public FileSystem {
@@ -124,22 +136,22 @@ class ProcTable : public ProcInode {
   const std::span<const ProcEntry> entries_;
 };
 
-// A link with a text and, perhaps, a target of its own. For /proc/<pid>/fd/N, too.
+// A link with a text and, perhaps, a target of its own.
 class ProcLink : public ProcInode {
  public:
-  ProcLink(RefPtr<FileSystem> file_system, uint64_t ino, Subject subject, ProcEntry::LinkText text,
-           ProcEntry::LinkTarget target)
+  ProcLink(RefPtr<FileSystem> file_system, uint64_t ino, Subject subject, const ProcEntry& entry)
       : ProcInode(std::move(file_system), FileType::kSymlink, ino, 0777, std::move(subject)),
-        text_(text),
-        target_(target) {}
-  Result<String> read_link() override { return text_(subject()); }
-  bool is_magic_link() const override { return target_ != nullptr; }
-  Result<Path> magic_target() override { return target_(subject()); }
+        entry_(entry) {}
+  Result<String> read_link() override;
+  bool is_magic_link() const override { return entry_.link_target != nullptr; }
+  Result<Path> magic_target() override;
 
  private:
-  const ProcEntry::LinkText text_;
-  const ProcEntry::LinkTarget target_;
+  const ProcEntry& entry_;  // in a constant table
 };
+
+// Whether the caller may see what the entry tells: kAcces.
+Result<void> check_look(ProcEntry::Needs needs, const Subject& subject);
 
 // Numbers below a process's inode are its entries; see the implementation.
 uint64_t process_ino(Pid pid);
@@ -155,10 +167,13 @@ std::span<const ProcEntry> system_entries();
 std::span<const ProcEntry> process_entries();
 std::span<const ProcEntry> thread_entries();
 std::span<const ProcEntry> network_entries();
+std::span<const ProcEntry> sysctl_entries();
 Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject,
                                         uint64_t ino);
 Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, const Subject& subject,
                                             uint64_t ino);
+Result<RefPtr<Inode>> make_memory_inode(RefPtr<FileSystem> file_system, const Subject& subject,
+                                        uint64_t ino);
 Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject,
                                           uint64_t ino);
 

@@ -64,13 +64,18 @@ class ProcRoot final : public ProcTable {
   }
 };
 
+// A process without threads shows one all the same: a zombie's leader, and the reaper's.
 class TaskDirectory final : public ProcInode {
  public:
   TaskDirectory(RefPtr<FileSystem> file_system, uint64_t ino, Subject subject)
       : ProcInode(std::move(file_system), FileType::kDirectory, ino, 0555, std::move(subject)) {}
 
   Result<RefPtr<Inode>> lookup(std::string_view name) override {
-    RefPtr<Thread> thread = find_thread(TRY(parse_pid(name)));
+    const Pid number = TRY(parse_pid(name));
+    if (is_alone(number)) {
+      return make_process_directory(ref_to(file_system()), {subject().process, {}}, number);
+    }
+    RefPtr<Thread> thread = find_thread(number);
     if (thread == nullptr || &thread->process() != subject().process.get()) return Errno::kNoEnt;
     const Pid tid = thread->tid();
     return make_process_directory(ref_to(file_system()), {subject().process, std::move(thread)},
@@ -78,6 +83,13 @@ class TaskDirectory final : public ProcInode {
   }
 
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
+    const Pid pid = subject().process->pid();
+    if (is_alone(pid)) {
+      std::array<char, 12> name;
+      if (cookie == 0)
+        (void)emit({format_to(name, "{}", pid), process_ino(pid), FileType::kDirectory, 1});
+      return {};
+    }
     const auto threads = TRY(subject().process->threads());
     for (uint64_t after = cookie;;) {
       // The smallest number that is not emitted yet: the list has no order.
@@ -92,6 +104,11 @@ class TaskDirectory final : public ProcInode {
       if (!emit({format_to(name, "{}", next), process_ino(next), FileType::kDirectory, after}))
         return {};
     }
+  }
+
+ private:
+  bool is_alone(Pid number) const {
+    return subject().process->pid() == number && subject().process->thread_count() == 0;
   }
 };
 

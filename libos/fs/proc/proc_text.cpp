@@ -5,12 +5,13 @@
 
 namespace occlum {
 
-ProcText& ProcText::number(uint64_t value, unsigned base, size_t width, char fill) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
+ProcText& ProcText::number(uint64_t value, unsigned base, size_t width, char fill, Case letters) {
+  const std::string_view alphabet =
+      letters == Case::kUpper ? "0123456789ABCDEF" : "0123456789abcdef";
   std::array<char, 64> digits = {};
   size_t count = 0;
   do {
-    digits[count++] = kDigits[value % base];
+    digits[count++] = alphabet[value % base];
     value /= base;
   } while (value != 0);
   for (size_t i = count; i < width; ++i) note(text_.append(fill));

@@ -9,6 +9,8 @@
 
 namespace occlum {
 
+enum class Case : uint8_t { kLower, kUpper };
+
 class ProcText {
  public:
   template <typename... Args>
@@ -23,7 +25,10 @@ class ProcText {
   // Right-aligned decimal; zero-padded hexadecimal and octal.
   ProcText& decimal(uint64_t value, size_t width) { return number(value, 10, width, ' '); }
   ProcText& padded(uint64_t value, size_t width) { return number(value, 10, width, '0'); }
-  ProcText& hex(uint64_t value, size_t width) { return number(value, 16, width, '0'); }
+  ProcText& hex(uint64_t value, size_t width, Case letters = Case::kLower) {
+    return number(value, 16, width, '0', letters);
+  }
+  ProcText& hex(uint64_t value, size_t width, char fill) { return number(value, 16, width, fill); }
   ProcText& octal(uint64_t value, size_t width = 1) { return number(value, 8, width, '0'); }
   // Fills with spaces until the last line is `column` long.
   ProcText& pad_line_to(size_t column);
@@ -37,7 +42,8 @@ class ProcText {
   size_t size() const { return text_.size(); }
 
  private:
-  ProcText& number(uint64_t value, unsigned base, size_t width, char fill);
+  ProcText& number(uint64_t value, unsigned base, size_t width, char fill,
+                   Case letters = Case::kLower);
   void note(const Result<void>& result) { failed_ = failed_ || result.is_error(); }
 
   String text_;

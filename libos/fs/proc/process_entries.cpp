@@ -6,6 +6,7 @@
 #include "libos/fs/proc/process_text.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/text.h"
+#include "libos/process/process_table.h"
 #include "libos/process/rlimit.h"
 
 namespace occlum {
@@ -33,7 +34,7 @@ Result<void> set_comm(const Subject& subject, std::string_view text) {
   const RefPtr<Thread> thread = subject.some_thread();
   if (thread == nullptr) return Errno::kSrch;
   if (&thread->process() != &current_thread().process()) return Errno::kInval;
-  thread->set_name(text.substr(0, text.find('\n')));
+  thread->set_name(text);
   return {};
 }
 
@@ -98,20 +99,8 @@ Result<void> limits_text(const Subject& subject, ProcText& out) {
   return {};
 }
 
-Result<void> io_text(const Subject&, ProcText& out) {
-  out.text(
-      "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: "
-      "0\ncancelled_write_bytes: 0\n");
-  return {};
-}
-
 Result<void> cgroup_text(const Subject&, ProcText& out) {
   out.text("0::/\n");
-  return {};
-}
-
-Result<void> zero_text(const Subject&, ProcText& out) {
-  out.text("0\n");
   return {};
 }
 
@@ -120,15 +109,56 @@ Result<void> wchan_text(const Subject&, ProcText& out) {
   return {};
 }
 
-Result<void> schedstat_text(const Subject& subject, ProcText& out) {
-  out.add("{} 0 0\n", subject.thread ? subject.thread->cpu_time() : subject.process->cpu_time());
+Result<void> cpuset_text(const Subject&, ProcText& out) {
+  out.text("/\n");
   return {};
 }
 
-Result<void> personality_text(const Subject&, ProcText& out) {
-  out.text("00000000\n");
+Result<void> syscall_text(const Subject& subject, ProcText& out) {
+  // Where a sleeping thread stands is not kept.
+  if (const RefPtr<Thread> thread = subject.some_thread(); thread && !thread->is_runnable()) {
+    out.text("-1 0x0 0x0\n");
+  } else {
+    out.text("running\n");
+  }
   return {};
 }
+
+// Which thread made a child is not kept: all are shown as the leader's.
+Result<void> children_text(const Subject& subject, ProcText& out) {
+  if (subject.thread && !subject.thread->is_leader()) return {};
+  const Pid parent = subject.process->pid();
+  return for_each_process([&](Process& process) {
+    if (process.parent_pid() == parent) out.add("{} ", process.pid());
+  });
+}
+
+// One namespace of each kind, numbered as the initial ones are on Linux.
+template <unsigned kNumber>
+Result<String> namespace_link(const Subject&) {
+  constexpr std::array<std::string_view, 8> kNames = {"time", "cgroup", "pid", "user",
+                                                      "uts",  "ipc",    "mnt", "net"};
+  String text;
+  TRY(append_format(text, "{}:[{}]", kNames[kNumber], 4026531834u + kNumber));
+  return text;
+}
+
+Result<Path> namespace_target(const Subject& subject) {
+  TRY(check_look(ProcEntry::Needs::kTrace, subject));
+  return Errno::kAcces;  // nothing could be done with it: setns(2) is not there
+}
+
+constexpr std::array kNamespaceEntries = {
+    proc_link("cgroup", namespace_link<1>, namespace_target),
+    proc_link("ipc", namespace_link<5>, namespace_target),
+    proc_link("mnt", namespace_link<6>, namespace_target),
+    proc_link("net", namespace_link<7>, namespace_target),
+    proc_link("pid", namespace_link<2>, namespace_target),
+    proc_link("pid_for_children", namespace_link<2>, namespace_target),
+    proc_link("time", namespace_link<0>, namespace_target),
+    proc_link("time_for_children", namespace_link<0>, namespace_target),
+    proc_link("user", namespace_link<3>, namespace_target),
+    proc_link("uts", namespace_link<4>, namespace_target)};
 
 Result<void> loginuid_text(const Subject&, ProcText& out) {
   out.text("4294967295");
@@ -199,29 +229,36 @@ Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const S
       TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), network_entries())));
 }
 
-#define OCCLUM_PROC_COMMON                                                                         \
-  proc_file("auxv", auxv_text, 0400), proc_file("cgroup", cgroup_text),                            \
-      proc_file("cmdline", cmdline_text), proc_file("comm", comm_text, 0644, set_comm),            \
-      proc_link("cwd", cwd_link, cwd_target), proc_file("environ", environ_text, 0400),            \
-      proc_link("exe", exe_link, exe_target), proc_directory("fd", make_fd_directory, 0500),       \
-      proc_directory("fdinfo", make_fdinfo_directory), proc_file("gid_map", id_map_text),          \
-      proc_file("io", io_text, 0400), proc_file("limits", limits_text),                            \
-      proc_file("loginuid", loginuid_text), proc_file("maps", maps_text),                          \
-      proc_file("mountinfo", mountinfo_text), proc_file("mounts", mounts_text),                    \
-      proc_directory("net", make_net_directory),                                                   \
-      proc_file("oom_adj", zero_text, 0644, accept_number), proc_file("oom_score", zero_text),     \
-      proc_file("oom_score_adj", zero_text, 0644, accept_number),                                  \
-      proc_file("personality", personality_text, 0400), proc_link("root", root_link, root_target), \
-      proc_file("schedstat", schedstat_text), proc_file("sessionid", loginuid_text),               \
-      proc_file("setgroups", setgroups_text), proc_file("smaps", smaps_text),                      \
-      proc_file("smaps_rollup", smaps_rollup_text), proc_file("stat", process_stat_text),          \
-      proc_file("statm", statm_text), proc_file("status", status_text),                            \
-      proc_file("uid_map", id_map_text), proc_file("wchan", wchan_text)
+#define OCCLUM_PROC_COMMON                                                                        \
+  proc_traced_file("auxv", auxv_text, 0400), proc_file("cgroup", cgroup_text),                    \
+      proc_file("cmdline", cmdline_text), proc_file("comm", comm_text, 0644, set_comm),           \
+      proc_file("cpuset", cpuset_text), proc_link("cwd", cwd_link, cwd_target),                   \
+      proc_traced_file("environ", environ_text, 0400), proc_link("exe", exe_link, exe_target),    \
+      proc_directory("fd", make_fd_directory, 0500),                                              \
+      proc_directory("fdinfo", make_fdinfo_directory), proc_file("gid_map", id_map_text, 0644),   \
+      proc_traced_file("io", io_text, 0400), proc_file("limits", limits_text),                    \
+      proc_file("loginuid", loginuid_text, 0644), proc_traced_file("maps", maps_text),            \
+      ProcEntry{.name = "mem", .permissions = 0600, .make = make_memory_inode},                   \
+      proc_file("mountinfo", mountinfo_text), proc_file("mounts", mounts_text),                   \
+      proc_directory("net", make_net_directory), proc_directory("ns", kNamespaceEntries),         \
+      proc_file("oom_adj", oom_adj_text, 0644, set_oom_adj),                                      \
+      proc_file("oom_score", oom_score_text),                                                     \
+      proc_file("oom_score_adj", oom_score_adj_text, 0644, set_oom_score_adj),                    \
+      proc_traced_file("personality", personality_text, 0400),                                    \
+      proc_file("projid_map", id_map_text, 0644), proc_link("root", root_link, root_target),      \
+      proc_file("sched", sched_text, 0644), proc_file("schedstat", schedstat_text),               \
+      proc_file("sessionid", loginuid_text), proc_file("setgroups", setgroups_text, 0644),        \
+      proc_traced_file("smaps", smaps_text), proc_traced_file("smaps_rollup", smaps_rollup_text), \
+      proc_file("stat", process_stat_text), proc_file("statm", statm_text),                       \
+      proc_file("status", status_text), proc_traced_file("syscall", syscall_text, 0400),          \
+      proc_file("uid_map", id_map_text, 0644), proc_file("wchan", wchan_text)
 
-constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON};
+constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON, proc_file("children", children_text)};
 constexpr std::array kProcessEntries = {
     OCCLUM_PROC_COMMON, proc_file("coredump_filter", coredump_filter_text, 0644, accept_number),
-    proc_directory("task", make_task_directory)};
+    proc_traced_file("mountstats", mountstats_text, 0400),
+    proc_directory("task", make_task_directory),
+    proc_file("timerslack_ns", timer_slack_text, 0666, set_timer_slack)};
 
 #undef OCCLUM_PROC_COMMON
 

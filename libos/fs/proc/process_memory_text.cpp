@@ -38,20 +38,21 @@ uint64_t resident(AddressSpace& memory, const Area& area) {
 }
 
 struct Sums {
-  uint64_t size = 0, resident = 0, anonymous = 0, shared = 0;
+  uint64_t size = 0, resident = 0, anonymous = 0, shared = 0, dirty = 0;
 };
 
 void add_sums(ProcText& out, const Sums& sums) {
   auto line = [&](std::string_view name, uint64_t bytes) { out.kilobytes(name, bytes, 16, 8); };
   line("Rss:", sums.resident);
   line("Pss:", sums.resident);
-  line("Pss_Dirty:", sums.anonymous);
-  line("Shared_Clean:", 0);
-  line("Shared_Dirty:", sums.shared);
+  line("Pss_Dirty:", sums.dirty);
+  line("Shared_Clean:", sums.shared - (sums.dirty - sums.anonymous));
+  line("Shared_Dirty:", sums.dirty - sums.anonymous);
   line("Private_Clean:", sums.resident - sums.anonymous - sums.shared);
   line("Private_Dirty:", sums.anonymous);
   line("Referenced:", sums.resident);
   line("Anonymous:", sums.anonymous);
+  line("KSM:", 0);
   line("LazyFree:", 0);
   line("AnonHugePages:", 0);
   line("ShmemPmdMapped:", 0);
@@ -69,10 +70,21 @@ Sums sums_of(AddressSpace& memory, const Area& area) {
   sums.resident = resident(memory, area);
   if (area.shared) {
     sums.shared = sums.resident;
+    if (has(area.prot, Prot::kWrite)) sums.dirty = sums.resident;
   } else if (area.object == nullptr || has(area.prot, Prot::kWrite)) {
-    sums.anonymous = sums.resident;
+    sums.anonymous = sums.dirty = sums.resident;
   }
   return sums;
+}
+
+void add_flags(ProcText& out, const Area& area) {
+  const bool may_write = !area.shared || area.may_write;
+  out.text("VmFlags:").text(has(area.prot, Prot::kRead) ? " rd" : "");
+  out.text(has(area.prot, Prot::kWrite) ? " wr" : "")
+      .text(has(area.prot, Prot::kExec) ? " ex" : "");
+  out.text(area.shared ? " sh" : "").text(" mr").text(may_write ? " mw" : "").text(" me");
+  out.text(area.shared ? " ms" : "").text(area.grows_down ? " gd" : "");
+  out.text(!area.shared && has(area.prot, Prot::kWrite) ? " ac" : "").text(" \n");
 }
 
 }  // namespace
@@ -93,12 +105,8 @@ Result<void> smaps_text(const Subject& subject, ProcText& out) {
     out.kilobytes("Size:", sums.size, 16, 8)
         .text("KernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
     add_sums(out, sums);
-    out.text("THPeligible:    0\nVmFlags:");
-    out.text(has(area.prot, Prot::kRead) ? " rd" : "")
-        .text(has(area.prot, Prot::kWrite) ? " wr" : "");
-    out.text(has(area.prot, Prot::kExec) ? " ex" : "")
-        .text(area.shared ? " sh" : "")
-        .text(" mr mw me ac\n");
+    out.text("THPeligible:           0\n");
+    add_flags(out, area);
   }
   return {};
 }
@@ -113,6 +121,7 @@ Result<void> smaps_rollup_text(const Subject& subject, ProcText& out) {
     all.resident += sums.resident;
     all.anonymous += sums.anonymous;
     all.shared += sums.shared;
+    all.dirty += sums.dirty;
     start = std::min(start, area.start);
     end = std::max(end, area.end);
   }
@@ -133,11 +142,44 @@ Result<void> statm_text(const Subject& subject, ProcText& out) {
     out.text("0 0 0 0 0 0 0\n");
     return {};
   }
-  const uint64_t size = memory->mapped_bytes() / kPageSize,
-                 resident = memory->committed_bytes() / kPageSize;
-  const uint64_t text = (memory->layout.code_end - memory->layout.code_start) / kPageSize;
-  out.add("{} {} 0 {} 0 {} 0\n", size, resident, text, size > text ? size - text : 0);
+  const MemoryUse use = memory_use(*memory);
+  out.add("{} {} {} {} 0 {} 0\n", use.mapped / kPageSize, use.resident / kPageSize,
+          (use.file + use.shared_memory) / kPageSize, use.code / kPageSize,
+          (use.data + use.stack) / kPageSize);
   return {};
+}
+
+// Reserved memory can be huge, and its pages are not looked at one by one: only those of files and shared objects are.
+MemoryUse memory_use(AddressSpace& memory) {
+  MemoryUse use;
+  const AddressSpace::Layout layout = memory.layout;
+  use.mapped = memory.mapped_bytes();
+  use.resident = memory.committed_bytes();
+  use.code = align_up(layout.code_end, kPageSize) - align_down(layout.code_start, kPageSize);
+  const auto areas = memory.areas();
+  if (areas.is_error()) return use;
+  for (const Area& area : areas.value()) {
+    const uint64_t size = area.end - area.start;
+    if (area.grows_down || (area.start < layout.stack_top && layout.stack_top <= area.end)) {
+      use.stack += size;
+    } else if (!area.shared && has(area.prot, Prot::kWrite)) {
+      use.data += size;
+    } else if (has(area.prot, Prot::kExec) &&
+               (area.start >= layout.code_end || area.end <= layout.code_start)) {
+      use.library += size;
+    }
+    if (area.object == nullptr) continue;
+    const bool is_file = area.inode != 0;
+    if (area.shared && !is_file) {
+      use.shared_memory += resident(memory, area);
+    } else if (area.shared || !has(area.prot, Prot::kWrite)) {
+      use.file += resident(memory, area);
+    }
+  }
+  // The figures were taken one after another: they still add up.
+  use.resident = std::max(use.resident, use.file + use.shared_memory);
+  use.anonymous = use.resident - use.file - use.shared_memory;
+  return use;
 }
 
 }  // namespace occlum

@@ -1,4 +1,7 @@
 // /proc/<pid>/stat and status: what ps, top and the JVM read.
+#include <algorithm>
+#include <bit>
+
 #include "libos/fs/dev/tty/terminal.h"
 #include "libos/fs/proc/process_text.h"
 #include "libos/lib/bits.h"
@@ -13,15 +16,19 @@ constexpr uint64_t kTick = 10'000'000;  // 100 a second
 
 struct Signals {
   SignalSet own, shared, blocked, ignored, caught;
+  size_t queued = 0;
 };
 
 Signals signals_of(const Subject& subject) {
   Signals signals;
   Process& process = *subject.process;
-  signals.shared =
-      process.shared_pending().with([](PendingSignals& pending) { return pending.set(); });
+  const auto look = [&](PendingSignals& pending) {
+    signals.queued += pending.size();
+    return pending.set();
+  };
+  signals.shared = process.shared_pending().with(look);
   if (const RefPtr<Thread> thread = subject.some_thread()) {
-    signals.own = thread->own_pending().with([](PendingSignals& pending) { return pending.set(); });
+    signals.own = thread->own_pending().with(look);
     signals.blocked = thread->signal_mask();
   }
   for (int signal = 1; signal <= kSigMax; ++signal) {
@@ -36,8 +43,10 @@ Signals signals_of(const Subject& subject) {
 }
 
 char state_of(const Subject& subject) {
-  if (subject.thread && subject.thread.get() == &current_thread()) return 'R';
-  return static_cast<char>(subject.process->state());
+  const ProcessState state = subject.process->state();
+  if (!subject.thread || (state != ProcessState::kRunning && state != ProcessState::kSleeping))
+    return static_cast<char>(state);
+  return subject.thread->is_runnable() ? 'R' : 'S';
 }
 
 std::string_view state_name(char state) {
@@ -68,44 +77,29 @@ void add_signal_set(ProcText& out, std::string_view name, SignalSet set) {
 void add_memory(ProcText& out, const Subject& subject) {
   const RefPtr<AddressSpace> memory = subject.memory();
   if (memory == nullptr) return;
-  uint64_t stack = 0, library = 0, data = 0, shared = 0;
-  const AddressSpace::Layout layout = memory->layout;
-  if (const auto areas = memory->areas(); !areas.is_error()) {
-    for (const Area& area : areas.value()) {
-      const uint64_t size = area.end - area.start;
-      if (area.start < layout.stack_top && layout.stack_top <= area.end) {
-        stack += size;
-      } else if (area.shared) {
-        shared += size;
-      } else if (has(area.prot, Prot::kExec) &&
-                 (area.start >= layout.code_end || area.end <= layout.code_start)) {
-        library += size;
-      } else if (has(area.prot, Prot::kWrite)) {
-        data += size;
-      }
-    }
-  }
-  const uint64_t size = memory->mapped_bytes(), resident = memory->committed_bytes();
+  const MemoryUse use = memory_use(*memory);
+  const uint64_t peak = std::max(use.resident, subject.process->usage().max_resident);
   auto line = [&](std::string_view name, uint64_t bytes) {
     out.text(name).text("\t").decimal(bytes / 1024, 8).text(" kB\n");
   };
-  line("VmPeak:", size);
-  line("VmSize:", size);
+  line("VmPeak:", use.mapped);
+  line("VmSize:", use.mapped);
   line("VmLck:", 0);
   line("VmPin:", 0);
-  line("VmHWM:", resident);
-  line("VmRSS:", resident);
-  line("RssAnon:", resident);
-  line("RssFile:", 0);
-  line("RssShmem:", shared < resident ? shared : 0);
-  line("VmData:", data);
-  line("VmStk:", stack);
-  line("VmExe:", layout.code_end - layout.code_start);
-  line("VmLib:", library);
+  line("VmHWM:", peak);
+  line("VmRSS:", use.resident);
+  line("RssAnon:", use.anonymous);
+  line("RssFile:", use.file);
+  line("RssShmem:", use.shared_memory);
+  line("VmData:", use.data);
+  line("VmStk:", use.stack);
+  line("VmExe:", use.code);
+  line("VmLib:", use.library);
   line("VmPTE:", 0);
   line("VmSwap:", 0);
   line("HugetlbPages:", 0);
-  out.text("CoreDumping:\t0\nTHP_enabled:\t0\n");
+  out.add("CoreDumping:\t0\nTHP_enabled:\t{}\nuntag_mask:\t0xffffffffffffffff\n",
+          subject.process->huge_pages_disabled.load() ? 0 : 1);
 }
 
 void add_credentials(ProcText& out, const UserCredentials& user) {
@@ -117,6 +111,14 @@ void add_capabilities(ProcText& out, const UserCredentials& user) {
   out.text("CapInh:\t").hex(user.inheritable, 16).text("\nCapPrm:\t").hex(user.permitted, 16);
   out.text("\nCapEff:\t").hex(user.effective, 16).text("\nCapBnd:\t").hex(user.bounding, 16);
   out.text("\nCapAmb:\t").hex(user.ambient, 16).text("\n");
+}
+
+// As Linux has it: a power of two, 64 at least.
+size_t descriptor_slots(FileTable& files) {
+  const auto numbers = files.numbers();
+  const bool none = numbers.is_error() || numbers.value().is_empty();
+  return std::bit_ceil(
+      std::max<size_t>(none ? 0 : static_cast<size_t>(numbers.value().last()) + 1, 64));
 }
 
 // Comma-separated 32-bit words, and ranges, of the first `count` bits.
@@ -141,45 +143,70 @@ void add_cpu_masks(ProcText& out, std::string_view name, uint64_t mask, uint64_t
 
 }  // namespace
 
+namespace {
+
+// tpgid: whose turn it is at the terminal.
+Pid foreground_of(const RefPtr<Session>& session) {
+  const RefPtr<File> file = session != nullptr ? session->terminal() : nullptr;
+  if (file == nullptr || file->kind() != FileKind::kTerminal) return -1;
+  return static_cast<TtyFile&>(*file).terminal().foreground_group();
+}
+
+struct Priority {
+  int priority = 20, nice = 0, realtime = 0, policy = 0;
+  uint32_t vcpu = 0;
+};
+
+Priority priority_of(const Subject& subject) {
+  const RefPtr<Thread> thread = subject.some_thread();
+  if (thread == nullptr) return {};
+  const bool is_realtime = thread->policy == 1 || thread->policy == 2;  // SCHED_FIFO, SCHED_RR
+  return {.priority = is_realtime ? -1 - thread->realtime_priority : 20 + thread->nice,
+          .nice = thread->nice,
+          .realtime = is_realtime ? thread->realtime_priority : 0,
+          .policy = thread->policy,
+          .vcpu = thread->last_vcpu()};
+}
+
+}  // namespace
+
+// Addresses, and how it ended, are for those who may look into the process.
 Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   Process& process = *subject.process;
-  const RefPtr<Thread> thread = subject.some_thread();
+  const bool may_look = !check_look(ProcEntry::Needs::kTrace, subject).is_error();
   const RefPtr<AddressSpace> memory = subject.memory();
   const RefPtr<Session> session = process.session();
   const ResourceUsage usage = process.usage(), children = process.children_usage();
   const uint64_t cpu =
       subject.thread ? subject.thread->cpu_time() : usage.user_time + usage.system_time;
   const uint64_t system = subject.thread ? 0 : usage.system_time;
-  const AddressSpace::Layout layout = memory != nullptr ? memory->layout : AddressSpace::Layout();
+  const AddressSpace::Layout layout =
+      memory != nullptr && may_look ? memory->layout : AddressSpace::Layout();
+  const uint64_t hidden = memory != nullptr && !may_look ? 1 : 0;
   const Signals signals = signals_of(subject);
   const Nanoseconds start = subject.thread ? subject.thread->start_time() : process.start_time();
-  const uint64_t terminal = session != nullptr ? session->terminal_device() : 0;
-  const RefPtr<File> terminal_file = session != nullptr ? session->terminal() : nullptr;
-  const bool has_terminal =
-      terminal_file != nullptr && terminal_file->kind() == FileKind::kTerminal;
-  const Pid foreground =
-      has_terminal ? static_cast<TtyFile&>(*terminal_file).terminal().foreground_group() : -1;
+  const Priority priority = priority_of(subject);
   out.add("{} ({}) {} {} {} {} {} {} 4194304 ", number_of(subject), name_of(subject).view(),
           state_of(subject), process.parent_pid(), process.group_id(), process.session_id(),
-          terminal, foreground);
+          session != nullptr ? session->terminal_device() : 0, foreground_of(session));
   out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults,
           children.major_faults);
   out.add("{} {} {} {} ", (cpu - system) / kTick, system / kTick, children.user_time / kTick,
           children.system_time / kTick);
-  const int nice = thread != nullptr ? thread->nice : 0;
-  out.add("{} {} {} 0 {} ", 20 + nice, nice, process.thread_count(), start / kTick);
+  out.add("{} {} {} 0 {} ", priority.priority, priority.nice, std::max(process.thread_count(), 1u),
+          start / kTick);
   out.add("{} {} {} ", memory != nullptr ? memory->mapped_bytes() : 0,
           memory != nullptr ? memory->committed_bytes() / kPageSize : 0,
           process.limit(Resource::kRss).soft);
-  out.add("{} {} {} 0 0 ", layout.code_start, layout.code_end, layout.stack_top);
+  out.add("{} {} {} 0 0 ", layout.code_start + hidden, layout.code_end + hidden, layout.stack_top);
   constexpr uint64_t kFirst31 = 0x7fffffff;
   out.add("{} {} {} {} ", signals.own.bits() & kFirst31, signals.blocked.bits() & kFirst31,
           signals.ignored.bits() & kFirst31, signals.caught.bits() & kFirst31);
-  out.add("0 0 0 {} {} {} {} 0 0 0 ", static_cast<int>(kSigChld), 0,
-          thread != nullptr ? thread->realtime_priority : 0,
-          thread != nullptr ? thread->policy : 0);
-  out.add("{} {} {} {} {} {} {} 0\n", layout.data_start, layout.data_end, layout.brk_start,
-          layout.args_start, layout.args_end, layout.env_start, layout.env_end);
+  out.add("0 0 0 {} {} {} {} 0 0 0 ", process.exit_signal(), priority.vcpu, priority.realtime,
+          priority.policy);
+  out.add("{} {} {} {} {} {} {} {}\n", layout.data_start, layout.data_end, layout.brk_start,
+          layout.args_start, layout.args_end, layout.env_start, layout.env_end,
+          may_look ? process.exit_status() : 0);
   return {};
 }
 
@@ -198,14 +225,15 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   out.add("Tgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", process.pid(),
           number_of(subject), process.parent_pid());
   if (credentials != nullptr) add_credentials(out, credentials->value);
-  out.add("FDSize:\t{}\nGroups:\t", files != nullptr ? 64 : 0);
+  out.add("FDSize:\t{}\nGroups:\t", files != nullptr ? descriptor_slots(*files) : 0);
   if (credentials != nullptr) {
     for (const uint32_t group : credentials->value.files.groups) out.add("{} ", group);
+    if (credentials->value.files.groups.is_empty()) out.text(" ");
   }
-  out.add("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n", process.pid(), number_of(subject),
-          process.group_id(), process.session_id());
+  out.add("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0\n", process.pid(),
+          number_of(subject), process.group_id(), process.session_id());
   add_memory(out, subject);
-  out.add("Threads:\t{}\nSigQ:\t0/{}\n", process.thread_count(),
+  out.add("Threads:\t{}\nSigQ:\t{}/{}\n", std::max(process.thread_count(), 1u), signals.queued,
           process.limit(Resource::kSigPending).soft);
   add_signal_set(out, "SigPnd:", signals.own);
   add_signal_set(out, "ShdPnd:", signals.shared);
@@ -214,8 +242,8 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   add_signal_set(out, "SigCgt:", signals.caught);
   if (credentials != nullptr) add_capabilities(out, credentials->value);
   out.add(
-      "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tnot "
-      "vulnerable\n",
+      "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tunknown\n"
+      "SpeculationIndirectBranch:\tunknown\n",
       thread != nullptr && thread->no_new_privileges ? 1 : 0);
   add_cpu_masks(out, "Cpus_allowed", thread != nullptr ? thread->affinity() : UINT64_MAX,
                 vcpu_count());

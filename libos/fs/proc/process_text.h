@@ -5,10 +5,30 @@
 
 namespace occlum {
 
+// How the memory of a process is used; bytes. What is resident is told apart by what it shows: memory of its own, pages
+// of files, shared memory.
+struct MemoryUse {
+  uint64_t mapped = 0, resident = 0, anonymous = 0, file = 0, shared_memory = 0;
+  uint64_t data = 0, stack = 0, code = 0, library = 0;
+};
+MemoryUse memory_use(AddressSpace& memory);
+
 // stat, statm, status: what ps and top read.
 Result<void> process_stat_text(const Subject& subject, ProcText& out);
 Result<void> statm_text(const Subject& subject, ProcText& out);
 Result<void> status_text(const Subject& subject, ProcText& out);
+// sched, schedstat, io, oom_*, personality, timerslack_ns: accounts and settings.
+Result<void> sched_text(const Subject& subject, ProcText& out);
+Result<void> schedstat_text(const Subject& subject, ProcText& out);
+Result<void> io_text(const Subject& subject, ProcText& out);
+Result<void> oom_score_text(const Subject& subject, ProcText& out);
+Result<void> oom_score_adj_text(const Subject& subject, ProcText& out);
+Result<void> oom_adj_text(const Subject& subject, ProcText& out);
+Result<void> set_oom_score_adj(const Subject& subject, std::string_view text);
+Result<void> set_oom_adj(const Subject& subject, std::string_view text);
+Result<void> personality_text(const Subject& subject, ProcText& out);
+Result<void> timer_slack_text(const Subject& subject, ProcText& out);
+Result<void> set_timer_slack(const Subject& subject, std::string_view text);
 // maps, smaps, smaps_rollup.
 Result<void> maps_text(const Subject& subject, ProcText& out);
 Result<void> smaps_text(const Subject& subject, ProcText& out);

@@ -1,4 +1,4 @@
-// The files of /proc that tell about the system (proc(5)), and /proc/sys (sysctl).
+// The files of /proc that tell about the system (proc(5)).
 //
 // Formats are Linux's, as ps, top, free, the JVM and glibc parse them; figures that have no meaning
 // in an enclave are 0.
@@ -6,10 +6,8 @@
 
 #include "libos/fs/proc/counters.h"
 #include "libos/fs/proc/cpu_text.h"
-#include "libos/fs/proc/mount_text.h"
+#include "libos/fs/proc/load.h"
 #include "libos/fs/proc/proc_nodes.h"
-#include "libos/ipc/pipe.h"
-#include "libos/lib/random.h"
 #include "libos/mm/stats.h"
 #include "libos/process/process_table.h"
 #include "libos/process/uts.h"
@@ -24,22 +22,9 @@ constexpr uint64_t kPage = 4096;
 
 // --- time and load ---
 
-uint64_t busy_time() {
-  uint64_t busy = 0;
-  (void)for_each_process([&](Process& process) { busy += process.cpu_time(); });
-  return busy;
-}
-
 uint64_t idle_time() {
-  const uint64_t all = monotonic_now() * vcpu_count(), busy = busy_time();
+  const uint64_t all = monotonic_now() * vcpu_count(), busy = total_cpu_time();
   return all > busy ? all - busy : 0;
-}
-
-size_t running_processes() {
-  size_t running = 0;
-  (void)for_each_process(
-      [&](Process& process) { running += process.state() == ProcessState::kRunning ? 1 : 0; });
-  return running;
 }
 
 void add_seconds(ProcText& out, uint64_t nanoseconds) {
@@ -55,19 +40,32 @@ Result<void> uptime_text(const Subject&, ProcText& out) {
 }
 
 Result<void> loadavg_text(const Subject&, ProcText& out) {
-  out.add("0.00 0.00 0.00 {}/{} {}\n", running_processes(), thread_count(), last_pid());
+  const LoadAverages load = load_averages();
+  for (const uint64_t average : load.averages) {
+    constexpr uint64_t kRound = kLoadOne / 200;
+    const uint64_t rounded = average + kRound;
+    out.add("{}.", rounded / kLoadOne).padded(rounded % kLoadOne * 100 / kLoadOne, 2).text(" ");
+  }
+  out.add("{}/{} {}\n", runnable_threads(), thread_count(), last_pid());
   return {};
 }
 
 Result<void> stat_text(const Subject&, ProcText& out) {
-  const uint64_t cpus = vcpu_count(), busy = busy_time() / kTick, idle = idle_time() / kTick;
+  const uint64_t cpus = vcpu_count(), busy = total_cpu_time() / kTick, idle = idle_time() / kTick;
   out.add("cpu  {} 0 0 {} 0 0 0 0 0 0\n", busy, idle);
   for (uint64_t cpu = 0; cpu < cpus; ++cpu) {
     out.add("cpu{} {} 0 0 {} 0 0 0 0 0 0\n", cpu, busy / cpus, idle / cpus);
   }
   out.add("intr 0\nctxt 0\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
-          (realtime_now() - monotonic_now()) / kSecond, processes_created(), running_processes());
+          (realtime_now() - monotonic_now()) / kSecond, processes_created(), runnable_threads());
   out.text("softirq 0 0 0 0 0 0 0 0 0 0 0\n");
+  return {};
+}
+
+Result<void> interrupts_text(const Subject&, ProcText& out) {
+  out.text("          ");
+  for (uint32_t cpu = 0; cpu < vcpu_count(); ++cpu) out.add(" CPU{}      ", cpu);
+  out.text("\n");
   return {};
 }
 
@@ -150,6 +148,26 @@ Result<void> devices_text(const Subject&, ProcText& out) {
   return {};
 }
 
+// ps names terminals by it.
+Result<void> tty_drivers_text(const Subject&, ProcText& out) {
+  out.text(
+      "/dev/tty             /dev/tty        5       0 system:/dev/tty\n"
+      "/dev/console         /dev/console    5       1 system:console\n"
+      "/dev/ptmx            /dev/ptmx       5       2 system\n"
+      "pty_slave            /dev/pts      136 0-1048575 pty:slave\n");
+  return {};
+}
+
+Result<void> swaps_text(const Subject&, ProcText& out) {
+  out.text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+  return {};
+}
+
+Result<void> partitions_text(const Subject&, ProcText& out) {
+  out.text("major minor  #blocks  name\n\n");
+  return {};
+}
+
 Result<void> empty_text(const Subject&, ProcText&) { return {}; }
 
 Result<void> stats_text(const Subject&, ProcText& out) {
@@ -170,208 +188,47 @@ Result<String> thread_self_text(const Subject&) {
 }
 
 Result<String> mounts_link(const Subject&) { return String::create("self/mounts"); }
+Result<String> net_link(const Subject&) { return String::create("self/net"); }
 
-// --- /proc/sys ---
-
-template <uint64_t kValue>
-Result<void> constant(const Subject&, ProcText& out) {
-  out.add("{}\n", kValue);
-  return {};
+Result<RefPtr<Inode>> make_sysctl_directory(RefPtr<FileSystem> file_system, const Subject&,
+                                            uint64_t ino) {
+  return RefPtr<Inode>(
+      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), sysctl_entries())));
 }
-
-Result<void> ostype_text(const Subject&, ProcText& out) {
-  out.add("{}\n", kSystemName);
-  return {};
-}
-
-Result<void> osrelease_text(const Subject&, ProcText& out) {
-  out.add("{}\n", kKernelRelease);
-  return {};
-}
-
-Result<void> kernel_version_text(const Subject&, ProcText& out) {
-  out.add("{}\n", kKernelVersion);
-  return {};
-}
-
-Result<void> hostname_text(const Subject&, ProcText& out) {
-  const String name = TRY(host_name());
-  out.text(name.view()).text("\n");
-  return {};
-}
-
-Result<void> domainname_text(const Subject&, ProcText& out) {
-  const String name = TRY(domain_name());
-  out.text(name.view()).text("\n");
-  return {};
-}
-
-using Uuid = std::array<std::byte, 16>;
-
-// Version 4, variant 1 (RFC 4122).
-void add_uuid(ProcText& out, Uuid bytes) {
-  bytes[6] = (bytes[6] & std::byte{0x0f}) | std::byte{0x40};
-  bytes[8] = (bytes[8] & std::byte{0x3f}) | std::byte{0x80};
-  for (size_t i = 0; i < bytes.size(); ++i) {
-    if (i == 4 || i == 6 || i == 8 || i == 10) out.text("-");
-    out.hex(std::to_integer<uint8_t>(bytes[i]), 2);
-  }
-  out.text("\n");
-}
-
-Result<void> uuid_text(const Subject&, ProcText& out) {
-  Uuid bytes;
-  random_bytes(bytes);
-  add_uuid(out, bytes);
-  return {};
-}
-
-struct BootId {
-  Uuid bytes = {};
-  bool is_made = false;
-};
-constinit SpinLocked<BootId> boot_id{LockRank::kPipe};
-
-Result<void> boot_id_text(const Subject&, ProcText& out) {
-  const Uuid bytes = boot_id.with([](BootId& id) {
-    if (!id.is_made) random_bytes(id.bytes);
-    id.is_made = true;
-    return id.bytes;
-  });
-  add_uuid(out, bytes);
-  return {};
-}
-
-Result<void> file_nr_text(const Subject&, ProcText& out) {
-  out.text("0\t0\t1048576\n");
-  return {};
-}
-
-Result<void> range_text(const Subject&, ProcText& out) {
-  out.text("32768\t60999\n");
-  return {};
-}
-
-constexpr std::array kRandomEntries = {
-    proc_file("boot_id", boot_id_text), proc_file("entropy_avail", constant<256>),
-    proc_file("poolsize", constant<256>), proc_file("uuid", uuid_text)};
-
-constexpr std::array kKernelEntries = {
-    proc_file("cap_last_cap", constant<40>),
-    proc_file("core_uses_pid", constant<0>),
-    proc_file("dmesg_restrict", constant<1>),
-    proc_file("domainname", domainname_text),
-    proc_file("hostname", hostname_text),
-    proc_file("kptr_restrict", constant<2>),
-    proc_file("msgmax", constant<8192>),
-    proc_file("msgmnb", constant<16384>),
-    proc_file("msgmni", constant<32000>),
-    proc_file("ngroups_max", constant<65536>),
-    proc_file("osrelease", osrelease_text),
-    proc_file("ostype", ostype_text),
-    proc_file("overflowgid", constant<65534>),
-    proc_file("overflowuid", constant<65534>),
-    proc_file("perf_event_paranoid", constant<4>),
-    proc_file("pid_max", constant<static_cast<uint64_t>(kPidLimit)>),
-    proc_directory("random", kRandomEntries),
-    proc_file("randomize_va_space", constant<2>),
-    proc_file("sched_rr_timeslice_ms", constant<100>),
-    proc_file("shmall", constant<18446744073692774399u>),
-    proc_file("shmmax", constant<18446744073692774399u>),
-    proc_file("shmmni", constant<4096>),
-    proc_file("threads-max", constant<126000>),
-    proc_file("version", kernel_version_text)};
-
-constexpr std::array kVmEntries = {
-    proc_file("max_map_count", constant<65530>), proc_file("mmap_min_addr", constant<65536>),
-    proc_file("nr_hugepages", constant<0>),      proc_file("overcommit_memory", constant<1>),
-    proc_file("overcommit_ratio", constant<50>), proc_file("swappiness", constant<0>)};
-
-constexpr std::array kFsEntries = {
-    proc_file("aio-max-nr", constant<65536>), proc_file("file-max", constant<1048576>),
-    proc_file("file-nr", file_nr_text), proc_file("nr_open", constant<1048576>),
-    proc_file("pipe-max-size", constant<Pipe::kMaxCapacity>)};
-
-constexpr std::array kCoreEntries = {
-    proc_file("rmem_default", constant<212992>), proc_file("rmem_max", constant<212992>),
-    proc_file("somaxconn", constant<4096>), proc_file("wmem_default", constant<212992>),
-    proc_file("wmem_max", constant<212992>)};
-
-constexpr std::array kIpv4Entries = {proc_file("ip_local_port_range", range_text),
-                                     proc_file("tcp_fastopen", constant<1>),
-                                     proc_file("tcp_keepalive_time", constant<7200>),
-                                     proc_file("tcp_max_syn_backlog", constant<4096>)};
-
-constexpr std::array kUnixEntries = {proc_file("max_dgram_qlen", constant<512>)};
-
-constexpr std::array kSysNetEntries = {proc_directory("core", kCoreEntries),
-                                       proc_directory("ipv4", kIpv4Entries),
-                                       proc_directory("unix", kUnixEntries)};
-
-constexpr std::array kSysEntries = {
-    proc_directory("fs", kFsEntries), proc_directory("kernel", kKernelEntries),
-    proc_directory("net", kSysNetEntries), proc_directory("vm", kVmEntries)};
-
-// --- /proc/net: the tables are the host's and are not shown; the headers keep readers content ---
-
-Result<void> net_dev_text(const Subject&, ProcText& out) {
-  out.text(
-      "Inter-|   Receive                                                |  Transmit\n"
-      " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
-      "drop fifo colls "
-      "carrier compressed\n"
-      "    lo:       0       0    0    0    0     0          0         0        0       0    0    "
-      "0    0     0 "
-      "      0          0\n");
-  return {};
-}
-
-Result<void> net_socket_text(const Subject&, ProcText& out) {
-  out.text(
-      "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout "
-      "inode\n");
-  return {};
-}
-
-Result<void> net_unix_text(const Subject&, ProcText& out) {
-  out.text("Num       RefCount Protocol Flags    Type St Inode Path\n");
-  return {};
-}
-
-Result<void> net_route_text(const Subject&, ProcText& out) {
-  out.text("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n");
-  return {};
-}
-
-Result<void> net_sockstat_text(const Subject&, ProcText& out) {
-  out.text("sockets: used 0\nTCP: inuse 0 orphan 0 tw 0 alloc 0 mem 0\nUDP: inuse 0 mem 0\n");
-  return {};
-}
-
-constexpr std::array kNetEntries = {
-    proc_file("dev", net_dev_text),           proc_file("if_inet6", empty_text),
-    proc_file("raw", net_socket_text),        proc_file("route", net_route_text),
-    proc_file("sockstat", net_sockstat_text), proc_file("tcp", net_socket_text),
-    proc_file("tcp6", net_socket_text),       proc_file("udp", net_socket_text),
-    proc_file("udp6", net_socket_text),       proc_file("unix", net_unix_text)};
 
 constexpr std::array kOcclumEntries = {proc_file("stats", stats_text)};
+constexpr std::array kTtyEntries = {proc_file("drivers", tty_drivers_text)};
 
-constexpr std::array kSystemEntries = {
-    proc_file("cmdline", cmdline_text),  proc_file("cpuinfo", cpuinfo_text),
-    proc_file("devices", devices_text),  proc_file("filesystems", filesystems_text),
-    proc_file("loadavg", loadavg_text),  proc_file("meminfo", meminfo_text),
-    proc_file("modules", empty_text),    proc_link("mounts", mounts_link),
-    proc_directory("net", kNetEntries),  proc_directory("occlum", kOcclumEntries),
-    proc_file("partitions", empty_text), proc_link("self", self_text),
-    proc_file("stat", stat_text),        proc_file("swaps", empty_text),
-    proc_directory("sys", kSysEntries),  proc_link("thread-self", thread_self_text),
-    proc_file("uptime", uptime_text),    proc_file("version", version_text),
-    proc_file("vmstat", vmstat_text)};
+constexpr std::array kSystemEntries = {proc_file("cmdline", cmdline_text),
+                                       proc_file("consoles", empty_text),
+                                       proc_file("cpuinfo", cpuinfo_text),
+                                       proc_file("devices", devices_text),
+                                       proc_file("diskstats", empty_text),
+                                       proc_file("filesystems", filesystems_text),
+                                       proc_file("interrupts", interrupts_text),
+                                       proc_file("iomem", empty_text),
+                                       proc_file("ioports", empty_text),
+                                       proc_file("loadavg", loadavg_text),
+                                       proc_file("meminfo", meminfo_text),
+                                       proc_file("misc", empty_text),
+                                       proc_file("modules", empty_text),
+                                       proc_link("mounts", mounts_link),
+                                       proc_link("net", net_link),
+                                       proc_directory("occlum", kOcclumEntries),
+                                       proc_file("partitions", partitions_text),
+                                       proc_link("self", self_text),
+                                       proc_file("softirqs", interrupts_text),
+                                       proc_file("stat", stat_text),
+                                       proc_file("swaps", swaps_text),
+                                       proc_directory("sys", make_sysctl_directory),
+                                       proc_link("thread-self", thread_self_text),
+                                       proc_directory("tty", kTtyEntries),
+                                       proc_file("uptime", uptime_text),
+                                       proc_file("version", version_text),
+                                       proc_file("vmstat", vmstat_text)};
 
 }  // namespace
 
 std::span<const ProcEntry> system_entries() { return kSystemEntries; }
-std::span<const ProcEntry> network_entries() { return kNetEntries; }
 
 }  // namespace occlum

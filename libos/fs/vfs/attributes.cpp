@@ -20,7 +20,7 @@ Result<void> check_access(const Path& path, const Credentials& credentials, uint
       (path.mount->flags() & kMountNoExec) != 0) {
     return Errno::kAcces;
   }
-  if (credentials.privileged && (request & kMayExecute) == 0) return {};
+  if (credentials.has(kCapDacOverride) && (request & kMayExecute) == 0) return {};
   return check_permission(TRY(inode.ownership()), credentials, request);
 }
 
@@ -32,7 +32,7 @@ Result<void> change_mode(const Path& path, const Credentials& credentials, uint3
   const Ownership before = TRY(inode.ownership());
   if (!is_owner(before, credentials)) return Errno::kPerm;
   mode &= kModePermissions;
-  if (!credentials.privileged && !credentials.in_group(before.gid)) mode &= ~kModeSetGid;
+  if (!may_set_group_id(before.gid, credentials)) mode &= ~kModeSetGid;
   return inode.set_attributes({.permissions = mode});
 }
 
@@ -44,21 +44,25 @@ Result<void> change_owner(const Path& path, const Credentials& credentials, uint
   const Ownership before = TRY(inode.ownership());
   AttributeChange change;
   if (uid != UINT32_MAX) {
-    if (!credentials.privileged && (credentials.fsuid != before.uid || uid != before.uid))
+    if (!credentials.has(kCapChown) && (credentials.fsuid != before.uid || uid != before.uid)) {
       return Errno::kPerm;
+    }
     change.uid = uid;
   }
   if (gid != UINT32_MAX) {
-    if (!credentials.privileged &&
-        (credentials.fsuid != before.uid || !credentials.in_group(gid))) {
+    if (!credentials.has(kCapChown) &&
+        (credentials.fsuid != before.uid || (gid != before.gid && !credentials.in_group(gid)))) {
       return Errno::kPerm;
     }
     change.gid = gid;
   }
   if (!inode.is_directory()) {
-    uint32_t mode = before.mode & kModePermissions & ~kModeSetUid;
-    if ((mode & 010) != 0) mode &= ~kModeSetGid;
-    if (mode != (before.mode & kModePermissions)) change.permissions = mode;
+    const uint32_t mode = mode_without_set_id(before, credentials);
+    if (mode != (before.mode & kModePermissions)) {
+      // Somebody else who changes nothing would still take the bit away.
+      if (!change.uid && !change.gid && !is_owner(before, credentials)) return Errno::kPerm;
+      change.permissions = mode;
+    }
   }
   return inode.set_attributes(change);
 }
@@ -70,7 +74,25 @@ Result<void> truncate_path(const Path& path, const Credentials& credentials, uin
   TRY(check_access(path, credentials, kMayWrite));
   if (size > kMaxFileSize) return Errno::kFBig;
   InodeGuard guard(inode.mutex());
-  return inode.set_attributes({.size = size});
+  return inode.set_attributes(
+      {.permissions = TRY(mode_after_write(inode, credentials)), .size = size});
+}
+
+Result<std::optional<uint32_t>> mode_after_write(Inode& inode, const Credentials& who) {
+  if (who.has(kCapFsetid)) return std::optional<uint32_t>();
+  const Ownership before = TRY(inode.ownership());
+  const uint32_t mode = mode_without_set_id(before, who);
+  if (mode == (before.mode & kModePermissions)) return std::optional<uint32_t>();
+  return std::optional<uint32_t>(mode);
+}
+
+Result<void> drop_set_id(Inode& inode, const Credentials& who) {
+  if (!inode.is_regular() || who.has(kCapFsetid)) return {};
+  if ((TRY(inode.ownership()).mode & (kModeSetUid | kModeSetGid)) == 0) return {};
+  InodeGuard guard(inode.mutex());
+  const std::optional<uint32_t> mode = TRY(mode_after_write(inode, who));
+  if (!mode) return {};
+  return inode.set_attributes({.permissions = mode});
 }
 
 Result<void> change_times(const Path& path, const Credentials& credentials,

@@ -78,7 +78,7 @@ Result<void> Walker::begin(std::string_view path) {
 
 Result<void> Walker::check_search() const {
   if (!at_.inode().is_directory()) return Errno::kNotDir;
-  if (context_.credentials->privileged) return {};
+  if (context_.credentials->has(kCapDacReadSearch)) return {};
   return check_permission(TRY(at_.inode().ownership()), *context_.credentials, kMayExecute);
 }
 

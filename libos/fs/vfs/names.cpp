@@ -9,18 +9,15 @@ namespace occlum {
 
 Result<void> check_may_create(const Path& directory, const Credentials& who) {
   if (directory.dentry->is_deleted()) return Errno::kNoEnt;
-  if (who.privileged) return {};
   return check_permission(TRY(directory.inode().ownership()), who, kMayWrite | kMayExecute);
 }
 
 Result<void> check_may_remove(const Path& directory, const Dentry& child, const Credentials& who) {
-  if (!who.privileged) {
-    const Ownership parent = TRY(directory.inode().ownership());
-    TRY(check_permission(parent, who, kMayWrite | kMayExecute));
-    if ((parent.mode & kModeSticky) != 0 && who.fsuid != parent.uid &&
-        who.fsuid != TRY(child.inode()->ownership()).uid) {
-      return Errno::kPerm;
-    }
+  const Ownership parent = TRY(directory.inode().ownership());
+  TRY(check_permission(parent, who, kMayWrite | kMayExecute));
+  if ((parent.mode & kModeSticky) != 0 && who.fsuid != parent.uid &&
+      !is_owner(TRY(child.inode()->ownership()), who)) {
+    return Errno::kPerm;
   }
   if (child.is_mountpoint()) return Errno::kBusy;
   return {};
@@ -34,8 +31,8 @@ Result<NewInode> owned_by(const Path& directory, const Credentials& who, NewInod
     wanted.gid = parent.gid;
     if (type_of_mode(wanted.mode) == FileType::kDirectory) {
       wanted.mode |= kModeSetGid;
-    } else if ((wanted.mode & (kModeSetGid | 010)) == (kModeSetGid | 010) && !who.privileged &&
-               !who.in_group(wanted.gid)) {
+    } else if ((wanted.mode & kModeSetGid) != 0 && (wanted.mode & kModeGroupExecute) != 0 &&
+               !may_set_group_id(wanted.gid, who)) {
       wanted.mode &= ~kModeSetGid;
     }
   }
@@ -66,8 +63,13 @@ Result<void> note_created(const ParentPath& where, RefPtr<Inode> inode) {
 
 Result<void> create_at(const ParentPath& where, const Credentials& who, NewInode attributes) {
   if (where.is_special()) return Errno::kExist;
+  const FileType type = type_of_mode(attributes.mode);
   InodeGuard guard(where.parent.inode().mutex());
-  TRY(place_for(where, who, type_of_mode(attributes.mode) == FileType::kDirectory));
+  TRY(place_for(where, who, type == FileType::kDirectory));
+  const bool is_device =
+      type == FileType::kBlockDevice ||
+      (type == FileType::kCharDevice && attributes.rdev != 0);  // 0:0 is a whiteout
+  if (is_device && !who.has(kCapMknod)) return Errno::kPerm;
   attributes = TRY(owned_by(where.parent, who, attributes));
   return note_created(where, TRY(where.parent.inode().create(where.name.view(), attributes)));
 }
@@ -81,10 +83,8 @@ Result<void> make_node(const WalkContext& context, std::string_view path, NewIno
     case FileType::kRegular:
     case FileType::kFifo:
     case FileType::kSocket:
-      break;
     case FileType::kCharDevice:
     case FileType::kBlockDevice:
-      if (!context.credentials->privileged) return Errno::kPerm;
       break;
     case FileType::kDirectory:
       return Errno::kPerm;
@@ -111,12 +111,30 @@ Result<void> make_symlink(const WalkContext& context, std::string_view target,
                    {.mode = type_bits(FileType::kSymlink) | 0777, .target = target});
 }
 
+namespace {
+
+// proc(5), /proc/sys/fs/protected_hardlinks: nobody keeps a name of what is not his and not his to write.
+Result<void> check_may_link(Inode& target, const Credentials& who) {
+  const Ownership file = TRY(target.ownership());
+  if (is_owner(file, who)) return {};
+  const bool has_set_id = (file.mode & kModeSetUid) != 0 ||
+                          ((file.mode & kModeSetGid) != 0 && (file.mode & kModeGroupExecute) != 0);
+  if (!target.is_regular() || has_set_id ||
+      check_permission(file, who, kMayRead | kMayWrite).is_error()) {
+    return Errno::kPerm;
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<void> make_link(const Path& target, const WalkContext& context, std::string_view path) {
   const ParentPath where = TRY(lookup_parent(context, path));
   if (where.is_special()) return Errno::kExist;
   InodeGuard guard(where.parent.inode().mutex());
   TRY(place_for(where, *context.credentials, false));
   if (target.mount != where.parent.mount) return Errno::kXDev;
+  TRY(check_may_link(target.inode(), *context.credentials));
   if (target.inode().is_directory()) return Errno::kPerm;
   TRY(where.parent.inode().link(where.name.view(), target.inode()));
   return note_created(where, ref_to(target.inode()));
@@ -191,7 +209,7 @@ Result<void> rename_locked(const ParentPath& from, const ParentPath& to, const C
     }
   }
   // A directory that moves gets another "..": that is a write.
-  if (moves && is_directory && !who.privileged) {
+  if (moves && is_directory) {
     TRY(check_permission(TRY(moved->inode()->ownership()), who, kMayWrite));
   }
   DentryCache::Move prepared = TRY(dentry_cache().prepare_move(to.name.view()));

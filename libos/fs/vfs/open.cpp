@@ -46,7 +46,8 @@ Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credential
   RefPtr<File> file = TRY(inode.open(path, flags));
   if ((flags & kOpenTruncate) != 0 && inode.is_regular() && origin == Origin::kExisting) {
     InodeGuard guard(inode.mutex());
-    TRY(inode.set_attributes({.size = 0}));
+    TRY(inode.set_attributes(
+        {.permissions = TRY(mode_after_write(inode, credentials)), .size = 0}));
   }
   return file;
 }

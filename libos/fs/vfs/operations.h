@@ -18,6 +18,8 @@ constexpr uint32_t kOpenCreate = 0100, kOpenExclusive = 0200, kOpenNoCtty = 0400
                    kOpenLargeFile = 0100000, kOpenDirectory = 0200000, kOpenNoFollow = 0400000,
                    kOpenNoAtime = 01000000, kOpenCloseOnExec = 02000000, kOpenSync = 04010000,
                    kOpenPath = 010000000, kOpenTmpFile = 020200000;
+// What F_GETFL tells of a device's or another special file's flags.
+constexpr uint32_t kOpenStatus = kOpenAccessMode | kOpenNonblock | kOpenAppend | kOpenLargeFile;
 
 // open(2) without the descriptor. `mode` has the umask not yet applied.
 Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags,
@@ -51,6 +53,12 @@ enum class TimesPermission { kOwner, kOwnerOrWriter };  // the latter when both 
 Result<void> change_times(const Path& path, const Credentials& credentials,
                           std::optional<FileTime> atime, std::optional<FileTime> mtime,
                           TimesPermission permission);
+
+// Writing by the unprivileged takes the set-id bits away (write(2), truncate(2)): the mode to set with the change, none
+// when there is nothing to take. With the inode's mutex held.
+Result<std::optional<uint32_t>> mode_after_write(Inode& inode, const Credentials& who);
+// The same for write(2): takes the mutex and changes the mode.
+Result<void> drop_set_id(Inode& inode, const Credentials& who);
 
 // kAcces, or kRoFs for kMayWrite on a read-only mount.
 Result<void> check_access(const Path& path, const Credentials& credentials, uint32_t request);

@@ -23,6 +23,7 @@ enum class FileType : uint8_t {
 
 constexpr uint32_t kModeTypeMask = 0170000;
 constexpr uint32_t kModeSetUid = 04000, kModeSetGid = 02000, kModeSticky = 01000;
+constexpr uint32_t kModeGroupExecute = 010;
 constexpr uint32_t kModePermissions = 07777;  // with set-id and sticky bits
 
 constexpr uint32_t type_bits(FileType type) { return static_cast<uint32_t>(type) << 12; }

@@ -95,8 +95,8 @@ Result<long> PtyMaster::ioctl(Thread& self, uint32_t request, uint64_t argument)
       const auto flags = static_cast<uint32_t>(argument);
       const auto cloexec = (flags & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
       const String name = TRY(pty_->name());
-      RefPtr<File> slave = TRY(make_ref<PtySlaveFile>(
-          pty_, flags & (kOpenAccessMode | kOpenNonblock), device_path(name.view())));
+      RefPtr<File> slave =
+          TRY(make_ref<PtySlaveFile>(pty_, flags & kOpenStatus, device_path(name.view())));
       return static_cast<long>(TRY(self.files().install(std::move(slave), cloexec)));
     }
     case kTiocInQ:
@@ -131,15 +131,14 @@ Result<Vec<uint32_t>> pty_numbers() {
 Result<RefPtr<File>> open_ptmx(const Path& path, uint32_t flags) {
   auto pty = TRY(make_pty());
   pty->set_owner(current_thread().credentials().fsuid);
-  return RefPtr<File>(
-      TRY(make_ref<PtyMaster>(std::move(pty), flags & (kOpenAccessMode | kOpenNonblock), path)));
+  return RefPtr<File>(TRY(make_ref<PtyMaster>(std::move(pty), flags & kOpenStatus, path)));
 }
 
 Result<RefPtr<File>> open_pty_slave(uint32_t number, const Path& path, uint32_t flags) {
   RefPtr<PtyTerminal> pty = find_pty(number);
   if (pty == nullptr) return Errno::kNoEnt;
   if (pty->is_locked() || pty->is_hung_up()) return Errno::kIo;
-  auto file = TRY(make_ref<PtySlaveFile>(pty, flags & (kOpenAccessMode | kOpenNonblock), path));
+  auto file = TRY(make_ref<PtySlaveFile>(pty, flags & kOpenStatus, path));
   if ((flags & kOpenNoCtty) == 0) (void)pty->become_controlling(current_thread().process(), *file);
   return RefPtr<File>(std::move(file));
 }

@@ -118,16 +118,42 @@ Result<void> Terminal::take_for(Process& process, const RefPtr<TtyFile>& file) {
   return {};
 }
 
-bool Terminal::become_controlling(Process& process, TtyFile& file) {
+namespace {
+
+// The session of a number, when its terminal is this one.
+RefPtr<Session> session_with(Pid id, uint64_t device) {
+  RefPtr<Session> session = find_session(id);
+  return session != nullptr && session->terminal_device() == device ? session : nullptr;
+}
+
+// Hook: the leader of a session has ended.
+void end_session(Session& session) {
+  const RefPtr<File> file = session.set_terminal(nullptr, 0);
+  if (file != nullptr && file->kind() == FileKind::kTerminal) {
+    static_cast<TtyFile&>(*file).terminal().release_session(session.id(),
+                                                            Terminal::Release::kAtExit);
+    return;
+  }
+  const Pid group = session.take_lost_foreground();
+  if (group <= 0) return;
+  (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigHup));
+  (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigCont));
+}
+
+}  // namespace
+
+void register_terminals() { Session::set_end_hook(end_session); }
+
+bool Terminal::become_controlling(Process& process, TtyFile& file, Steal steal) {
   const RefPtr<Session> session = process.session();
   if (session == nullptr || session->id() != process.pid() || session->terminal() != nullptr)
     return false;
   const Pid owner = state_.with([](const State& state) { return state.session; });
   if (owner != 0 && owner != session->id()) {
-    const RefPtr<Process> leader = find_process(owner);
-    const RefPtr<Session> other = leader ? leader->session() : nullptr;
-    if (other != nullptr && other->id() == owner && other->terminal_device() == device_)
-      return false;
+    if (const RefPtr<Session> other = session_with(owner, device_)) {
+      if (steal == Steal::kNo) return false;
+      const RefPtr<File> taken = other->set_terminal(nullptr, 0);
+    }
   }
   // The session's own reference does not count as an open slave (pty.h).
   auto reference =
@@ -136,7 +162,7 @@ bool Terminal::become_controlling(Process& process, TtyFile& file) {
   return !take_for(process, reference.value()).is_error();
 }
 
-void Terminal::release_session(Pid session) {
+void Terminal::release_session(Pid session, Release why) {
   const Pid group = state_.with([&](State& state) {
     if (state.session != session) return 0;
     state.session = 0;
@@ -144,21 +170,27 @@ void Terminal::release_session(Pid session) {
   });
   if (group <= 0) return;
   (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigHup));
-  (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigCont));
+  if (why == Release::kByIoctl)
+    (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigCont));
 }
 
 void Terminal::hang_up() {
-  Pid session = 0;
+  Pid session = 0, foreground = 0;
   state_.with([&](State& state) {
     state.hung_up = true;
-    session = state.session;
+    session = std::exchange(state.session, 0);
+    foreground = std::exchange(state.foreground, 0);
   });
-  const RefPtr<Process> leader = session != 0 ? find_process(session) : nullptr;
-  if (leader != nullptr) {
-    (void)send_signal(*leader, SignalInfo::from_kernel(kSigHup));
-    (void)send_signal(*leader, SignalInfo::from_kernel(kSigCont));
+  if (const RefPtr<Session> lost = session_with(session, device_)) {
+    const RefPtr<File> file = lost->lose_terminal(foreground);
+    const RefPtr<Process> leader = find_process(session);
+    if (leader != nullptr && !leader->has_ended()) {
+      (void)send_signal(*leader, SignalInfo::from_kernel(kSigHup));
+      (void)send_signal(*leader, SignalInfo::from_kernel(kSigCont));
+    } else {
+      end_session(*lost);
+    }
   }
-  if (session != 0) release_session(session);
   readable_.wake_all(kReadable | kPollHup);
   writable_.wake_all(kWritable | kPollHup);
 }

@@ -40,19 +40,22 @@ class Terminal : public RefCounted<Terminal> {
   void receive(std::span<const std::byte> keys);
   size_t input_room() const;
 
-  // The other side is gone: SIGHUP and SIGCONT to the session, readers get the end, writers kIo.
+  // The other side is gone: SIGHUP and SIGCONT to the session's leader, readers get the end, writers kIo. The
+  // foreground group is told when the leader ends.
   void hang_up();
   bool is_hung_up() const;
 
   // Makes it the controlling terminal of the process's session, when that has none and the process
   // leads it (open(2) without O_NOCTTY). True when it is now.
-  bool become_controlling(Process& process, TtyFile& file);
+  enum class Steal { kNo, kYes };  // from another session (TIOCSCTTY with an argument of 1)
+  bool become_controlling(Process& process, TtyFile& file, Steal steal = Steal::kNo);
   // As TIOCSCTTY's "steal" and the start of the first process: without asking.
   Result<void> take_for(Process& process, const RefPtr<TtyFile>& file);
   Pid foreground_group() const;
-  // The terminal gives up its session (TIOCNOTTY by the leader, or the leader has ended): SIGHUP
-  // and SIGCONT to the foreground group.
-  void release_session(Pid session);
+  // The terminal gives up its session: SIGHUP to the foreground group, and SIGCONT too when the
+  // leader does so by TIOCNOTTY.
+  enum class Release { kByIoctl, kAtExit };
+  void release_session(Pid session, Release why);
 
   void window_changed(const WindowSize& size);
 
@@ -97,6 +100,9 @@ class Terminal : public RefCounted<Terminal> {
   SpinLocked<State> state_{LockRank::kPipe};
   WaitQueue readable_;
 };
+
+// Once at start: what happens to a session's terminal when its leader ends.
+void register_terminals();
 
 // An open terminal.
 class TtyFile : public File {

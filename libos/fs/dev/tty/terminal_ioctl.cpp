@@ -57,9 +57,10 @@ Result<void> Terminal::set_termios(UserAddress from, size_t size, uint32_t how) 
 }
 
 Result<void> Terminal::set_foreground(Thread& self, Pid group) {
-  if (!is_controlling(self)) return Errno::kNotTty;
+  const Result<void> turn = check_background(kSigTtou);
+  if (turn.is_error()) return turn.error() == Errno::kIo ? Errno::kNotTty : turn.error();
   if (group < 0) return Errno::kInval;
-  TRY(check_background(kSigTtou));
+  if (!is_controlling(self)) return Errno::kNotTty;
   const Pid session = session_of_group(group);
   if (session == 0) return Errno::kSrch;
   if (session != self.process().session_id()) return Errno::kPerm;
@@ -162,14 +163,16 @@ Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint
     case kTiocSCtty: {
       const RefPtr<Session> session = self.process().session();
       if (session != nullptr && session->id() == self.pid() && is_controlling(self)) return 0L;
-      if (become_controlling(self.process(), file)) return 0L;
+      const bool steals = argument == 1 && self.user().has(kCapSysAdmin);
+      if (!file.can_read() && !self.user().has(kCapSysTtyConfig)) return Errno::kPerm;
+      if (become_controlling(self.process(), file, steals ? Steal::kYes : Steal::kNo)) return 0L;
       return Errno::kPerm;
     }
     case kTiocNotty: {
       if (!is_controlling(self)) return Errno::kNotTty;
       const RefPtr<Session> session = self.process().session();
       if (session->id() != self.pid()) return 0L;
-      release_session(session->id());
+      release_session(session->id(), Release::kByIoctl);
       session->set_terminal(nullptr, 0);
       return 0L;
     }
