@@ -13,7 +13,9 @@ Result<long> sys_mkdir(Thread& self, UserString path, Mode mode) {
   return sys_mkdirat(self, kAtCwd, path, mode);
 }
 
+// What mode can be made is judged before the name (may_mknod in Linux).
 Result<long> sys_mknodat(Thread& self, Fd directory, UserString path, Mode mode, uint32_t device) {
+  TRY(check_node_type(bits(mode)));
   const String text = TRY(path.read_path());
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   NewInode wanted{.mode = bits(mode) & (kModeTypeMask | kModePermissions), .rdev = device};
@@ -26,6 +28,7 @@ Result<long> sys_mknod(Thread& self, UserString path, Mode mode, uint32_t device
 
 Result<long> sys_symlinkat(Thread& self, UserString target, Fd directory, UserString path) {
   const String target_text = TRY(target.read_path());
+  if (target_text.is_empty()) return Errno::kNoEnt;
   const String text = TRY(path.read_path());
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   return done(make_symlink(context, target_text.view(), text.view()));
@@ -65,11 +68,15 @@ Result<long> sys_rmdir(Thread& self, UserString path) {
 
 Result<long> sys_renameat2(Thread& self, Fd from_directory, UserString from, Fd to_directory,
                            UserString to, Flags flags) {
+  TRY(check_rename_flags(bits(flags)));
+  // One side wholly before the other: which error comes first is seen.
   const String from_text = TRY(from.read_path());
-  const String to_text = TRY(to.read_path());
   const WalkContext from_context = TRY(walk_at(self, from_directory, from_text.view()));
+  const ParentPath from_place = TRY(lookup_parent(from_context, from_text.view()));
+  const String to_text = TRY(to.read_path());
   const WalkContext to_context = TRY(walk_at(self, to_directory, to_text.view()));
-  return done(rename_path(from_context, from_text.view(), to_context, to_text.view(), bits(flags)));
+  const ParentPath to_place = TRY(lookup_parent(to_context, to_text.view()));
+  return done(rename_between(from_place, to_place, self.credentials(), bits(flags)));
 }
 Result<long> sys_renameat(Thread& self, Fd from_directory, UserString from, Fd to_directory,
                           UserString to) {

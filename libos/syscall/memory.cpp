@@ -76,6 +76,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   const uint32_t type = flags & kMapType;
   if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate) return Errno::kInval;
   if (type == kMapSharedValidate && (flags & ~kMapKnown) != 0) return Errno::kOpNotSupp;
+  if (type == kMapSharedValidate && (flags & kMapAnonymous) != 0) return Errno::kInval;
   if (length == 0 || !is_aligned(offset, kPageSize)) return Errno::kInval;
   if ((flags & kMapHugeTlb) != 0) return Errno::kNoMem;  // no huge pages are set aside
   const auto size = checked_align_up(length, kPageSize);
@@ -111,6 +112,7 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
     // From the start of the stack's area on.
     const auto area = self.memory().find_area(start);
     if (!area) return Errno::kNoMem;
+    if (!area->grows_down) return Errno::kInval;
     length += start - area->start;
     start = area->start;
   }

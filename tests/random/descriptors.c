@@ -45,7 +45,7 @@ FCNTL(getpipe_sz, F_GETPIPE_SZ, 0)
 FCNTL(setpipe_sz, F_SETPIPE_SZ, number(ONE_OF(0, 1, 4096, 5000, 65536, 131072, 1 << 20, 1L << 31, -1)))
 FCNTL(get_seals, F_GET_SEALS, 0)
 FCNTL(getlease, F_GETLEASE, 0)
-FCNTL(unknown, number(ONE_OF(17, 99, 1023, -1, 1100)), 0)
+FCNTL(unknown, number(ONE_OF(50, 99, 1100, -1)), 0)
 OP(kFds, 3, fcntl_add_seals) { CALL(fcntl, fd_of(kMemFd), F_ADD_SEALS, FLAGS(1, 2, 4, 8, 16)); }
 OP(kFds, 4, fcntl_dupfd) {
   long fd = fd_of(kAny), r = CALL(fcntl, fd, F_DUPFD, number(ONE_OF(0, 3, 10, 20, -1, 1 << 20)));

@@ -1,6 +1,10 @@
 // The engine: the generator of chance, the line, the table of operations, and one sequence.
 #include "engine.h"
 
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
 #include "random.h"
 
 enum { kOperations = 512, kLine = 60000 };
@@ -173,12 +177,34 @@ static bool listed(const char* list, int position) {
   return false;
 }
 
-// --one SEED LENGTH SKIP ONLY DIRECTORY
+static bool named(const char* list, const char* name) {
+  size_t size = strlen(name);
+  for (const char* at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+    if (strncmp(at, name, size) == 0 && (at[size] == ',' || at[size] == 0)) return true;
+  }
+  return false;
+}
+
+// What the two sides' first processes are given differently.
+static void same_beginning(void) {
+  struct rlimit files = {1000, 1000}, core = {0, 0};
+  setrlimit(RLIMIT_NOFILE, &files);
+  setrlimit(RLIMIT_CORE, &core);
+  prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
+  struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &head, data) != 0) return;
+  data[0].effective &= ~(1u << CAP_SYS_RESOURCE);
+  data[0].permitted &= ~(1u << CAP_SYS_RESOURCE);
+  syscall(SYS_capset, &head, data);
+}
+
+// --one SEED LENGTH SKIP ONLY WITHOUT DIRECTORY
 int sequence_main(int argc, char** argv) {
-  if (argc != 7) return 2;
+  if (argc != 8) return 2;
   uint64_t seed = strtoull(argv[2], NULL, 0);
   int count = atoi(argv[3]);
-  sequence_directory = argv[6];
+  sequence_directory = argv[7];
   int ends[2];
   if (pipe(ends) != 0 || dup2(ends[0], kEndFd) < 0 || dup3(ends[1], kEndWriteFd, O_CLOEXEC) < 0) return 3;
   close(ends[0]);
@@ -196,8 +222,12 @@ int sequence_main(int argc, char** argv) {
     if (strcmp(argv[5], "-") != 0) weights[i] = strcmp(argv[5], kFamilyNames[i]) == 0;
   }
   long total = 0;
+  for (int i = 0; i < operation_count; i++) {
+    if (named(argv[6], operations[i].name)) operations[i].weight = 0;
+  }
   for (int i = 0; i < operation_count; i++) total += (long)operations[i].weight * weights[operations[i].family];
   if (total == 0) return 2;
+  same_beginning();
   for (int fd = 0; fd < 3; fd++) note_fd(fd, kRegular);
   signals_begin();
   memory_begin();

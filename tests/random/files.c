@@ -128,7 +128,7 @@ OP(kFiles, 4, pwritev) {
 }
 OP(kFiles, 4, preadv2) {
   int count = vector_of(output());
-  long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0, PICK(0, 0, RWF_HIPRI, 0x40, 0x100000));
+  long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0, PICK(0, 0, RWF_HIPRI, 0x100000));
   if (r >= 0) say_output(r);
 }
 OP(kFiles, 4, pwritev2) {

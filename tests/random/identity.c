@@ -200,8 +200,8 @@ OP(kIdentity, 1, getrandom) {
   long size = number(ONE_OF(0, 1, 100, 256));
   CALL(getrandom, output(), size, hex(ONE_OF(0, 0, 1, 2, 3, 4, 8)));
 }
-// Clocks: whether they answer, not what.
-static long clock_number(void) { return number(percent(85) ? ONE_OF(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11) : ONE_OF(10, 12, 16, 100, -1)); }
+// Clocks: whether they answer, not what. The alarm clocks (8, 9) need a device that not every machine has.
+static long clock_number(void) { return number(percent(85) ? ONE_OF(0, 1, 2, 3, 4, 5, 6, 7, 11) : ONE_OF(10, 12, 16, 100, -1)); }
 OP(kIdentity, 2, clock_gettime) {
   struct timespec now = {-7, -7};
   if (CALL(clock_gettime, clock_number(), pointer(&now, "now")) == 0) say(" %d", now.tv_nsec >= 0 && now.tv_nsec < 1000000000);
@@ -257,7 +257,7 @@ OP(kIdentity, 2, timer_gettime) {
 OP(kIdentity, 1, timer_getoverrun) { CALL(timer_getoverrun, timer()); }
 OP(kIdentity, 2, timer_delete) { CALL(timer_delete, timer()); }
 OP(kIdentity, 1, unknown_call) {
-  long which = number(ONE_OF(180, 335, 400, 999, 100000, -1));
+  long which = number(ONE_OF(180, 350, 400, 999, 100000, -1));
   long r = quiet((int)which, 0, 0, 0, 0, 0, 0);
   say_result(r);
 }

@@ -7,10 +7,12 @@
 #include "random.h"
 
 static void say_stat(const struct stat* s) {
-  say(" mode 0%o links %lu owner %u:%u size %ld blocks %ld unit %ld", s->st_mode, (unsigned long)s->st_nlink, s->st_uid,
-      s->st_gid, S_ISDIR(s->st_mode) ? -1L : (long)s->st_size, (long)s->st_blocks, (long)s->st_blksize);
+  // Blocks, and a directory's size, are the file system's own affair.
+  say(" mode 0%o links %lu owner %u:%u size %ld unit %ld", s->st_mode, (unsigned long)s->st_nlink, s->st_uid,
+      s->st_gid, S_ISDIR(s->st_mode) ? -1L : (long)s->st_size, (long)s->st_blksize);
   if (S_ISCHR(s->st_mode)) say(" device %u:%u", major(s->st_rdev), minor(s->st_rdev));
   say_ino(s->st_dev, s->st_ino);
+  if (!S_ISREG(s->st_mode) && !S_ISDIR(s->st_mode)) return;
   say_time(s->st_atim.tv_sec);
   say_time(s->st_mtim.tv_sec);
 }
@@ -45,8 +47,8 @@ OP(kMeta, 6, statx) {
            hex(ONE_OF(0x7ff, 0x7ff, 0x7ff, 0xfff, 0, 0x80000000)), pointer(&x, "statx")) != 0) {
     return;
   }
-  say(" mask 0x%x mode 0%o links %u owner %u:%u size %lld blocks %lld", x.stx_mask & 0x7ff, x.stx_mode, x.stx_nlink,
-      x.stx_uid, x.stx_gid, S_ISDIR(x.stx_mode) ? -1LL : (long long)x.stx_size, (long long)x.stx_blocks);
+  say(" mask 0x%x mode 0%o links %u owner %u:%u size %lld", x.stx_mask & 0x7ff, x.stx_mode, x.stx_nlink,
+      x.stx_uid, x.stx_gid, S_ISDIR(x.stx_mode) ? -1LL : (long long)x.stx_size);
   say_time(x.stx_mtime.tv_sec);
 }
 OP(kMeta, 3, statfs) {
