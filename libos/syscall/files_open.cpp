@@ -23,7 +23,7 @@ Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t
 
 Result<long> sys_openat(Thread& self, Fd directory, UserString path, Flags flags, Mode mode) {
   TRY(check_open_flags(bits(flags)));
-  const String text = TRY(path.read_path());
+  const String text = TRY(read_name(path));
   return open_at(self, directory, text.view(), bits(flags) | kOpenLargeFile,
                  bits(mode) & kModePermissions, 0);
 }
@@ -69,7 +69,7 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   if ((wanted.resolve & kNoSymlinks) != 0) walk |= kWalkNoSymlinks | kWalkNoMagicLinks;
   if ((wanted.resolve & kBeneath) != 0) walk |= kWalkBeneath;
   if ((wanted.resolve & kInRoot) != 0) walk |= kWalkInRoot;
-  const String text = TRY(path.read_path());
+  const String text = TRY(read_name(path));
   // With RESOLVE_IN_ROOT an absolute path starts at the directory, too.
   WalkContext context = self.fs().walk(self.credentials());
   if (directory != kAtCwd) context.start = TRY(path_of_fd(self, directory));
@@ -235,6 +235,10 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
   const UserInOut<LinuxFlock> lock{UserAddress(argument)};
   switch (command) {
     case kSetFl:
+      if (((argument ^ file->flags()) & kOpenNoAtime) != 0 && file->inode() != nullptr &&
+          !is_owner(TRY(file->inode()->ownership()), self.credentials())) {
+        return Errno::kPerm;
+      }
       return done(file->set_flags(static_cast<uint32_t>(argument)));
     case kGetLk:
       return get_lock(self, file, lock, LockOwner::kProcess);
@@ -270,12 +274,15 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
 }
 
 Result<long> sys_flock(Thread& self, Fd fd, int operation) {
-  constexpr int kShared = 1, kExclusive = 2, kNonblock = 4, kUnlock = 8;
+  constexpr int kShared = 1, kExclusive = 2, kNonblock = 4, kUnlock = 8, kMandatory = 32;
+  if ((operation & kMandatory) != 0) return 0;  // ignored, as Linux does since 5.15
+  const int kind = operation & ~kNonblock;
+  if (kind != kShared && kind != kExclusive && kind != kUnlock) return Errno::kInval;
   const RefPtr<File> file = TRY(io_file(self, fd));
   const LockWait wait = (operation & kNonblock) != 0 ? LockWait::kNo : LockWait::kYes;
   if (file->inode() == nullptr) return Errno::kBadFd;
   FileLocks* locks = TRY(file->inode()->locks());
-  switch (operation & ~kNonblock) {
+  switch (kind) {
     case kShared:
       return done(locks->flock(*file, LockType::kRead, wait));
     case kExclusive:

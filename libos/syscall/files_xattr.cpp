@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kMaxName = 255, kMaxValue = 65536;
 
-Result<String> read_name(UserString at) {
+Result<String> read_attribute_name(UserString at) {
   Result<String> name = at.read(kMaxName + 1);
   if (name.is_error()) return name.error() == Errno::kNameTooLong ? Errno::kRange : name.error();
   if (name.value().is_empty()) return Errno::kRange;
@@ -57,7 +57,7 @@ struct Attribute {
 Result<Attribute> read_attribute(Thread& self, UserString name, UserAddress value, size_t size,
                                  uint32_t flags) {
   if ((flags & ~(kXattrCreate | kXattrReplace)) != 0) return Errno::kInval;
-  Attribute given{TRY(read_name(name)), {}};
+  Attribute given{TRY(read_attribute_name(name)), {}};
   if (size > kMaxValue) return Errno::kTooBig;
   given.value = TRY(Vec<std::byte>::create(size));
   TRY(copy_from_user(self.memory(), given.value.span(), value));
@@ -133,16 +133,16 @@ Result<long> sys_fsetxattr(Thread& self, Fd fd, UserString name, UserAddress val
 
 Result<long> sys_getxattr(Thread& self, UserString path, UserString name, UserAddress out,
                           size_t size) {
-  const String key = TRY(read_name(name));
+  const String key = TRY(read_attribute_name(name));
   return get(self, TRY(followed(self, path)), key, out, size);
 }
 Result<long> sys_lgetxattr(Thread& self, UserString path, UserString name, UserAddress out,
                            size_t size) {
-  const String key = TRY(read_name(name));
+  const String key = TRY(read_attribute_name(name));
   return get(self, TRY(not_followed(self, path)), key, out, size);
 }
 Result<long> sys_fgetxattr(Thread& self, Fd fd, UserString name, UserAddress out, size_t size) {
-  const String key = TRY(read_name(name));
+  const String key = TRY(read_attribute_name(name));
   return get(self, TRY(of_descriptor(self, fd)), key, out, size);
 }
 
@@ -157,15 +157,15 @@ Result<long> sys_flistxattr(Thread& self, Fd fd, UserAddress out, size_t size) {
 }
 
 Result<long> sys_removexattr(Thread& self, UserString path, UserString name) {
-  const String key = TRY(read_name(name));
+  const String key = TRY(read_attribute_name(name));
   return remove(self, TRY(followed(self, path)), key);
 }
 Result<long> sys_lremovexattr(Thread& self, UserString path, UserString name) {
-  const String key = TRY(read_name(name));
+  const String key = TRY(read_attribute_name(name));
   return remove(self, TRY(not_followed(self, path)), key);
 }
 Result<long> sys_fremovexattr(Thread& self, Fd fd, UserString name) {
-  const String key = TRY(read_name(name));
+  const String key = TRY(read_attribute_name(name));
   return remove(self, TRY(of_descriptor(self, fd)), key);
 }
 

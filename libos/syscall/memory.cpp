@@ -11,6 +11,8 @@
 namespace occlum {
 namespace {
 
+constexpr uint64_t kUserEnd = 0x7ffffffff000;  // of Linux's half for programs
+
 Prot prot_of(int prot) { return static_cast<Prot>(prot & 7); }
 
 // RLIMIT_AS, and RLIMIT_DATA for private writable memory (since Linux 4.7, as getrlimit(2) says).
@@ -41,6 +43,7 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
     return source;
   }
   const RefPtr<File> file = TRY(io_file(self, fd));
+  if (length > uint64_t{INT64_MAX} || offset > uint64_t{INT64_MAX} - length) return Errno::kOverflow;
   if (!file->can_read()) return Errno::kAcces;
   return file->map_source(offset, length, shared, prot_of(prot));
 }
@@ -127,6 +130,9 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
   if (fixed && !may_move) return Errno::kInval;
+  if (new_size > kUserEnd || (fixed && new_address.value() > kUserEnd - new_size)) {
+    return Errno::kInval;
+  }
   if (new_size > old_size) TRY(check_limits(self, new_size - old_size, false));
   const auto how = fixed      ? AddressSpace::Remap::kFixed
                    : may_move ? AddressSpace::Remap::kMayMove
