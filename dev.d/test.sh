@@ -1,5 +1,6 @@
-# ./dev test: unit and component tests by ctest, then the guest programs and the whole programs, each natively and in
-# the enclave. Every suite writes a JUnit file; the summary is made from those. A crash or a hang is one failed test.
+# ./dev test: unit and component tests by ctest, then the guest programs, the whole programs and random sequences of
+# system calls, each natively and in the enclave. Every suite writes a JUnit file; the summary is made from those. A
+# crash or a hang is one failed test.
 
 dev_test() {
   local filter= long= native_only= relaxed= suites=()
@@ -9,15 +10,15 @@ dev_test() {
       --native-only) native_only=1 ;;
       --relaxed) relaxed=--relaxed ;;
       --filter) filter=${2:?"--filter wants a part of a name"}; shift ;;
-      --suite) suites+=("${2:?"--suite wants ctest, guest or programs"}"); shift ;;
+      --suite) suites+=("${2:?"--suite wants ctest, guest, programs or random"}"); shift ;;
       *) fail "test has no option '$1': ./dev --help lists them" ;;
     esac
     shift
   done
-  [[ ${#suites[@]} == 0 ]] && suites=(ctest guest programs)
+  [[ ${#suites[@]} == 0 ]] && suites=(ctest guest programs random)
   source "$root/dev.d/build.sh"
   if [[ -n $native_only ]]; then
-    dev_build guest_programs test_programs
+    dev_build guest_programs test_programs random_program
   else
     dev_build
   fi
@@ -31,7 +32,8 @@ dev_test() {
       ctest) [[ -n $native_only ]] || run_ctest || status=1 ;;
       guest) run_python tests/run_guest.py guest 420 $relaxed || status=1 ;;
       programs) run_python tests/run_programs.py programs 600 || status=1 ;;
-      *) fail "there is no suite '$suite': ctest, guest or programs" ;;
+      random) run_python tests/run_random.py random 400 || status=1 ;;
+      *) fail "there is no suite '$suite': ctest, guest, programs or random" ;;
     esac
   done
   "$python" "$root/tests/summary.py" "$results" --status "$status"

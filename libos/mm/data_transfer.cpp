@@ -138,6 +138,7 @@ Result<void> DataSource::read(std::span<std::byte> to) {
 
 Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
   constexpr size_t kMostSegments = 1024;  // IOV_MAX
+  constexpr uint64_t kMostBytes = 0x7ffff000;  // MAX_RW_COUNT
   struct IoVec {
     uint64_t base;
     uint64_t length;
@@ -145,18 +146,22 @@ Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
   if (count > kMostSegments) return Errno::kInval;
   Vec<UserSegment> segments;
   TRY(segments.reserve(count));
-  uint64_t sum = 0;
+  constexpr uint64_t kUserEnd = 0x7ffffffff000;
+  bool outside = false;
   std::array<IoVec, 16> part = {};
   for (size_t done = 0; done < count;) {
     const std::span<IoVec> some = std::span(part).first(std::min(part.size(), count - done));
     TRY(copy_from_user(current_memory(), std::as_writable_bytes(some), iov + done * sizeof(IoVec)));
     for (const IoVec& entry : some) {
-      if (entry.length > static_cast<uint64_t>(INT64_MAX) - sum) return Errno::kInval;
-      sum += entry.length;
-      segments.push_reserved({UserAddress(entry.base), entry.length});
+      if (entry.length > static_cast<uint64_t>(INT64_MAX)) return Errno::kInval;
+      // One segment is cut to what one call moves before it is looked at; several are not (import_iovec in Linux).
+      const uint64_t length = count == 1 ? std::min(entry.length, uint64_t{kMostBytes}) : entry.length;
+      if (entry.base > kUserEnd || length > kUserEnd - entry.base) outside = true;
+      segments.push_reserved({UserAddress(entry.base), length});
     }
     done += some.size();
   }
+  if (outside) return Errno::kFault;
   return segments;
 }
 

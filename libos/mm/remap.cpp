@@ -120,10 +120,12 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
 }
 
 Result<uint64_t> remap_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
-  if (move.from.end > it->value.end) return Errno::kFault;
+  const uint64_t new_end = move.from.start + move.new_length;
+  const bool shrinks_here = move.how != AddressSpace::Remap::kFixed && new_end <= move.from.end;
+  // What is cut off may reach over other areas; what grows or moves may not.
+  if (!shrinks_here && move.from.end > it->value.end) return Errno::kFault;
   if (move.from.start == move.from.end) return Errno::kInval;
   if (move.how == AddressSpace::Remap::kFixed) return move_private(areas, it, move);
-  const uint64_t new_end = move.from.start + move.new_length;
   if (new_end == move.from.end) return move.from.start;
   if (new_end < move.from.end) {
     TRY(area_ops::unmap(areas, {new_end, move.from.end}));

@@ -159,6 +159,7 @@ static Result<long> epoll_wait_until(Thread& self, Fd epoll_fd, UserOut<EpollEve
                                      int maximum, Nanoseconds deadline) {
   constexpr int kMaxEvents = INT32_MAX / static_cast<int>(sizeof(EpollEvent));
   constexpr size_t kAtOnce = 1024;
+  TRY(self.files().get(number(epoll_fd)));
   if (maximum <= 0 || maximum > kMaxEvents) return Errno::kInval;
   auto set = TRY(get_kind<EpollFile>(self, epoll_fd, FileKind::kEpoll, Errno::kInval));
   std::array<EpollEvent, 32> few;

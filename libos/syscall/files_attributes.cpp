@@ -67,11 +67,13 @@ constexpr int64_t kUtimeNow = (1 << 30) - 1, kUtimeOmit = (1 << 30) - 2;
 struct Times {
   std::optional<FileTime> atime, mtime;
   TimesPermission permission = TimesPermission::kOwner;
+  bool valid = true;  // else kInval, once the file has been found
+  bool nothing = false;  // UTIME_OMIT twice: not even the file is looked for
 };
 
 Times times_now() {
   const FileTime now = current_file_time();
-  return {now, now, TimesPermission::kOwnerOrWriter};
+  return {.atime = now, .mtime = now, .permission = TimesPermission::kOwnerOrWriter};
 }
 
 Result<Times> times_of(UserIn<Timespec> at) {
@@ -89,13 +91,17 @@ Result<Times> times_of(UserIn<Timespec> at) {
       out = now;
       return {};
     }
-    if (given.nanoseconds < 0 || given.nanoseconds >= 1'000'000'000) return Errno::kInval;
     all_now = false;
+    if (given.nanoseconds < 0 || given.nanoseconds >= 1'000'000'000) {
+      times.valid = false;
+      return {};
+    }
     out = FileTime{given.seconds, static_cast<uint32_t>(given.nanoseconds)};
     return {};
   };
   TRY(decode(0, times.atime));
   TRY(decode(1, times.mtime));
+  times.nothing = times.valid && !times.atime && !times.mtime;
   if (all_now) times.permission = TimesPermission::kOwnerOrWriter;
   return times;
 }
@@ -106,11 +112,11 @@ Result<Times> times_of(UserIn<Timeval> at) {
     if (given.microseconds < 0 || given.microseconds >= 1'000'000) return Errno::kInval;
     return FileTime{given.seconds, static_cast<uint32_t>(given.microseconds * 1000)};
   };
-  return Times{TRY(decode(TRY(at.read_at(0)))), TRY(decode(TRY(at.read_at(1))))};
+  return Times{.atime = TRY(decode(TRY(at.read_at(0)))), .mtime = TRY(decode(TRY(at.read_at(1))))};
 }
 
 Result<long> set_times(Thread& self, const Path& path, const Times& times) {
-  if (!times.atime && !times.mtime) return 0;
+  if (!times.valid) return Errno::kInval;
   return done(change_times(path, self.credentials(), times.atime, times.mtime, times.permission));
 }
 
@@ -118,14 +124,15 @@ Result<long> set_times(Thread& self, const Path& path, const Times& times) {
 
 Result<long> sys_utimensat(Thread& self, Fd directory, UserString path, UserIn<Timespec> at,
                            Flags flags) {
-  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtEmptyPath)) != 0) return Errno::kInval;
   const Times times = TRY(times_of(at));
+  if (times.nothing) return 0;
   // A null path means the descriptor itself (futimens(3)).
   if (path.is_null() && directory != kAtCwd) {
     if (bits(flags) != 0) return Errno::kInval;
     TRY(io_file(self, directory));
     return set_times(self, TRY(path_of_fd(self, directory)), times);
   }
+  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtEmptyPath)) != 0) return Errno::kInval;
   return set_times(
       self, TRY(resolve_at(self, directory, path, follow_unless(bits(flags)), bits(flags))), times);
 }
@@ -142,8 +149,8 @@ Result<long> sys_utime(Thread& self, UserString path, UserIn<UtimeBuffer> at) {
   Times times = times_now();
   if (!at.is_null()) {
     const UtimeBuffer given = TRY(at.read());
-    times = {FileTime{given.access_time, 0}, FileTime{given.modification_time, 0},
-             TimesPermission::kOwner};
+    times = {.atime = FileTime{given.access_time, 0},
+             .mtime = FileTime{given.modification_time, 0}};
   }
   return set_times(self, TRY(resolve_at(self, kAtCwd, path, FollowLast::kYes)), times);
 }

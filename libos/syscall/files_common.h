@@ -12,6 +12,9 @@ namespace occlum {
 // A descriptor that data can go through: kBadFd for O_PATH, too.
 Result<RefPtr<File>> io_file(Thread& self, Fd fd);
 
+// A path that must not be empty: kNoEnt even where the directory is no descriptor.
+Result<String> read_name(UserString path);
+
 // The walk for a path of an *at call. kBadFd, kNotDir.
 Result<WalkContext> walk_at(Thread& self, Fd directory, std::string_view path);
 

@@ -115,9 +115,11 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
 
 Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offset, Fd out,
                                  UserInOut<int64_t> out_offset, size_t count, Flags flags) {
-  if (bits(flags) != 0) return Errno::kInval;
   const RefPtr<File> from = TRY(io_file(self, in));
   const RefPtr<File> to = TRY(io_file(self, out));
+  Place source(*from, TRY(read_offset(in_offset)));
+  Place target(*to, TRY(read_offset(out_offset)));
+  if (bits(flags) != 0) return Errno::kInval;
   if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0)
     return Errno::kBadFd;
   for (Inode* inode : {from->inode(), to->inode()}) {
@@ -125,13 +127,13 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
     if (inode->is_directory()) return Errno::kIsDir;
     if (!inode->is_regular()) return Errno::kInval;
   }
-  Place source(*from, TRY(read_offset(in_offset)));
-  Place target(*to, TRY(read_offset(out_offset)));
   if (from->inode() == to->inode()) {
     const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));
     const uint64_t b = target.offset() ? *target.offset() : TRY(to->seek(0, Whence::kCur));
     const uint64_t distance = a < b ? b - a : a - b;
-    if (distance < count) return Errno::kInval;
+    // What lies behind the end is no overlap.
+    const uint64_t size = TRY(from->inode()->stat()).size;
+    if (distance < std::min<uint64_t>(count, size > a ? size - a : 0)) return Errno::kInval;
   }
   const size_t copied = TRY(copy(source, target, count));
   TRY(write_offset(in_offset, source));

@@ -66,6 +66,12 @@ Result<size_t> checked_count(UserAddress buffer, size_t count) {
   return std::min(count, kMaxTransfer);
 }
 
+// A range of a file ends before the largest offset.
+Result<void> check_end(uint64_t offset, size_t count) {
+  if (count > static_cast<uint64_t>(INT64_MAX) - offset) return Errno::kInval;
+  return {};
+}
+
 Result<uint64_t> checked_offset(int64_t offset) {
   if (offset < 0) return Errno::kInval;
   return static_cast<uint64_t>(offset);
@@ -86,13 +92,17 @@ Result<long> sys_write(Thread& self, Fd fd, UserAddress buffer, size_t count) {
 Result<long> sys_pread64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(self, *file, &start, DataSink(buffer, TRY(checked_count(buffer, count))));
+  const size_t size = TRY(checked_count(buffer, count));
+  TRY(check_end(start, count));
+  return read_sink(self, *file, &start, DataSink(buffer, size));
 }
 
 Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(writable(self, fd));
-  return write_source(self, *file, &start, DataSource(buffer, TRY(checked_count(buffer, count))));
+  const size_t size = TRY(checked_count(buffer, count));
+  TRY(check_end(start, count));
+  return write_source(self, *file, &start, DataSource(buffer, size));
 }
 
 Result<long> sys_readv(Thread& self, Fd fd, UserAddress iov, size_t count) {
@@ -108,25 +118,47 @@ Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
 Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(self, *file, &start, DataSink(TRY(read_iovec(iov, count))));
+  DataSink sink(TRY(read_iovec(iov, count)));
+  TRY(check_end(start, sink.remaining()));
+  sink.truncate(kMaxTransfer);
+  return read_sink(self, *file, &start, std::move(sink));
 }
 
 Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
   const RefPtr<File> file = TRY(writable(self, fd));
-  return write_source(self, *file, &start, DataSource(TRY(read_iovec(iov, count))));
+  DataSource source(TRY(read_iovec(iov, count)));
+  TRY(check_end(start, source.remaining()));
+  return write_source(self, *file, &start, std::move(source));
 }
+
+namespace {
+
+// Unknown flags are an error only where there is something to move.
+Result<void> check_rwf(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
+                       uint32_t flags) {
+  if (offset < -1) return Errno::kInval;
+  TRY(io_file(self, fd));
+  if ((flags & ~kRwfKnown) == 0) return {};
+  const Vec<UserSegment> segments = TRY(read_iovec(iov, count));
+  for (const UserSegment& segment : segments) {
+    if (segment.size != 0) return Errno::kOpNotSupp;
+  }
+  return {};
+}
+
+}  // namespace
 
 Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                          uint64_t, Flags flags) {
-  if ((bits(flags) & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
+  TRY(check_rwf(self, fd, iov, count, offset, bits(flags)));
   if (offset == -1) return sys_readv(self, fd, iov, count);
   return sys_preadv(self, fd, iov, count, offset);
 }
 
 Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                           uint64_t, Flags flags) {
-  if ((bits(flags) & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
+  TRY(check_rwf(self, fd, iov, count, offset, bits(flags)));
   const RefPtr<File> file = TRY(writable(self, fd));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
   if ((bits(flags) & kRwfAppend) != 0 && file->inode() != nullptr) {
@@ -148,8 +180,14 @@ Result<long> sys_fsync(Thread& self, Fd fd) { return done(TRY(io_file(self, fd))
 Result<long> sys_fdatasync(Thread& self, Fd fd) { return done(TRY(io_file(self, fd))->sync(true)); }
 
 Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t length, Flags flags) {
-  if (offset < 0 || length < 0 || (bits(flags) & ~7u) != 0) return Errno::kInval;
-  return sys_fdatasync(self, fd);
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  if ((bits(flags) & ~7u) != 0 || offset < 0 || !checked_add(offset, length) ||
+      offset + length < offset) {
+    return Errno::kInval;
+  }
+  const Inode* inode = file->inode();
+  if (inode == nullptr || (!inode->is_regular() && !inode->is_directory())) return Errno::kSPipe;
+  return done(file->sync(true));
 }
 
 Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
@@ -164,10 +202,10 @@ Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
 }
 
 Result<long> sys_fallocate(Thread& self, Fd fd, int mode, int64_t offset, int64_t length) {
-  if (offset < 0 || length <= 0) return Errno::kInval;
   const RefPtr<File> file = TRY(io_file(self, fd));
+  if (offset < 0 || length <= 0) return Errno::kInval;
   if (!file->can_write()) return Errno::kBadFd;
-  if (file->inode() != nullptr && file->inode()->type() == FileType::kFifo) return Errno::kSPipe;
+  if (file->kind() == FileKind::kPipe) return Errno::kSPipe;
   constexpr uint32_t kNoGrowth = kFallocPunchHole | kFallocCollapseRange;
   const auto end = checked_add(static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
   if ((static_cast<uint32_t>(mode) & kNoGrowth) == 0 && end && file->inode() != nullptr)

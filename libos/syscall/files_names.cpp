@@ -5,7 +5,7 @@
 namespace occlum {
 
 Result<long> sys_mkdirat(Thread& self, Fd directory, UserString path, Mode mode) {
-  const String text = TRY(path.read_path());
+  const String text = TRY(read_name(path));
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   return done(make_directory(context, text.view(), bits(mode), self.fs().umask()));
 }
@@ -13,8 +13,10 @@ Result<long> sys_mkdir(Thread& self, UserString path, Mode mode) {
   return sys_mkdirat(self, kAtCwd, path, mode);
 }
 
+// What mode can be made is judged before the name (may_mknod in Linux).
 Result<long> sys_mknodat(Thread& self, Fd directory, UserString path, Mode mode, uint32_t device) {
-  const String text = TRY(path.read_path());
+  TRY(check_node_type(bits(mode)));
+  const String text = TRY(read_name(path));
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   NewInode wanted{.mode = bits(mode) & (kModeTypeMask | kModePermissions), .rdev = device};
   if ((wanted.mode & kModeTypeMask) == 0) wanted.mode |= type_bits(FileType::kRegular);
@@ -25,8 +27,8 @@ Result<long> sys_mknod(Thread& self, UserString path, Mode mode, uint32_t device
 }
 
 Result<long> sys_symlinkat(Thread& self, UserString target, Fd directory, UserString path) {
-  const String target_text = TRY(target.read_path());
-  const String text = TRY(path.read_path());
+  const String target_text = TRY(read_name(target));
+  const String text = TRY(read_name(path));
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   return done(make_symlink(context, target_text.view(), text.view()));
 }
@@ -41,7 +43,7 @@ Result<long> sys_linkat(Thread& self, Fd from_directory, UserString from, Fd to_
       (bits(flags) & kAtSymlinkFollow) != 0 ? FollowLast::kYes : FollowLast::kNo;
   const Path target =
       TRY(resolve_at(self, from_directory, from, follow, bits(flags) & kAtEmptyPath));
-  const String text = TRY(to.read_path());
+  const String text = TRY(read_name(to));
   const WalkContext context = TRY(walk_at(self, to_directory, text.view()));
   return done(make_link(target, context, text.view()));
 }
@@ -51,7 +53,7 @@ Result<long> sys_link(Thread& self, UserString from, UserString to) {
 
 Result<long> sys_unlinkat(Thread& self, Fd directory, UserString path, Flags flags) {
   if ((bits(flags) & ~kAtRemoveDir) != 0) return Errno::kInval;
-  const String text = TRY(path.read_path());
+  const String text = TRY(read_name(path));
   const WalkContext context = TRY(walk_at(self, directory, text.view()));
   if ((bits(flags) & kAtRemoveDir) != 0) return done(remove_directory(context, text.view()));
   return done(remove_file(context, text.view()));
@@ -65,11 +67,15 @@ Result<long> sys_rmdir(Thread& self, UserString path) {
 
 Result<long> sys_renameat2(Thread& self, Fd from_directory, UserString from, Fd to_directory,
                            UserString to, Flags flags) {
-  const String from_text = TRY(from.read_path());
-  const String to_text = TRY(to.read_path());
+  TRY(check_rename_flags(bits(flags)));
+  // One side wholly before the other: which error comes first is seen.
+  const String from_text = TRY(read_name(from));
   const WalkContext from_context = TRY(walk_at(self, from_directory, from_text.view()));
+  const ParentPath from_place = TRY(lookup_parent(from_context, from_text.view()));
+  const String to_text = TRY(read_name(to));
   const WalkContext to_context = TRY(walk_at(self, to_directory, to_text.view()));
-  return done(rename_path(from_context, from_text.view(), to_context, to_text.view(), bits(flags)));
+  const ParentPath to_place = TRY(lookup_parent(to_context, to_text.view()));
+  return done(rename_between(from_place, to_place, self.credentials(), bits(flags)));
 }
 Result<long> sys_renameat(Thread& self, Fd from_directory, UserString from, Fd to_directory,
                           UserString to) {

@@ -22,7 +22,8 @@ Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t
 }  // namespace
 
 Result<long> sys_openat(Thread& self, Fd directory, UserString path, Flags flags, Mode mode) {
-  const String text = TRY(path.read_path());
+  TRY(check_open_flags(bits(flags)));
+  const String text = TRY(read_name(path));
   return open_at(self, directory, text.view(), bits(flags) | kOpenLargeFile,
                  bits(mode) & kModePermissions, 0);
 }
@@ -52,6 +53,10 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
       (wanted.flags & kOpenCreate) != 0 || (wanted.flags & kOpenTmpFile) == kOpenTmpFile;
   if (creates ? (wanted.mode & ~uint64_t{kModePermissions}) != 0 : wanted.mode != 0)
     return Errno::kInval;
+  constexpr uint32_t kWithPath = kOpenPath | kOpenDirectory | kOpenNoFollow | kOpenCloseOnExec;
+  if ((wanted.flags & kOpenPath) != 0 && (wanted.flags & ~uint64_t{kWithPath}) != 0)
+    return Errno::kInval;
+  TRY(check_open_flags(static_cast<uint32_t>(wanted.flags)));
   constexpr uint64_t kNoXDev = 1, kNoMagicLinks = 2, kNoSymlinks = 4, kBeneath = 8, kInRoot = 16,
                      kCached = 32;
   if ((wanted.resolve & ~uint64_t{63}) != 0) return Errno::kInval;
@@ -64,7 +69,7 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   if ((wanted.resolve & kNoSymlinks) != 0) walk |= kWalkNoSymlinks | kWalkNoMagicLinks;
   if ((wanted.resolve & kBeneath) != 0) walk |= kWalkBeneath;
   if ((wanted.resolve & kInRoot) != 0) walk |= kWalkInRoot;
-  const String text = TRY(path.read_path());
+  const String text = TRY(read_name(path));
   // With RESOLVE_IN_ROOT an absolute path starts at the directory, too.
   WalkContext context = self.fs().walk(self.credentials());
   if (directory != kAtCwd) context.start = TRY(path_of_fd(self, directory));
@@ -202,7 +207,8 @@ Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
 
 constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
               kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36,
-              kOfdSetLk = 37, kOfdSetLkW = 38, kDupFdCloexec = 1030;
+              kOfdSetLk = 37, kOfdSetLkW = 38, kGetLease = 1025, kDupFdCloexec = 1030,
+              kSetPipeSize = 1031, kGetPipeSize = 1032;
 constexpr uint64_t kFdCloexec = 1;
 
 }  // namespace
@@ -229,6 +235,10 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
   const UserInOut<LinuxFlock> lock{UserAddress(argument)};
   switch (command) {
     case kSetFl:
+      if (((argument ^ file->flags()) & kOpenNoAtime) != 0 && file->inode() != nullptr &&
+          !is_owner(TRY(file->inode()->ownership()), self.credentials())) {
+        return Errno::kPerm;
+      }
       return done(file->set_flags(static_cast<uint32_t>(argument)));
     case kGetLk:
       return get_lock(self, file, lock, LockOwner::kProcess);
@@ -243,23 +253,36 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
     case kOfdSetLkW:
       return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kYes);
     case kSetOwn:
-    case kSetSig:
       return 0;  // there is no SIGIO
-    case kGetOwn:
-    case kGetSig:
+    case kSetSig:
+      if (argument > 64) return Errno::kInval;
+      file->set_io_signal(static_cast<uint8_t>(argument));
       return 0;
+    case kGetOwn:
+      return 0;
+    case kGetSig:
+      return file->io_signal();
+    case kGetLease:
+      return kUnLock;  // nobody can take one
+    case kSetPipeSize:
+    case kGetPipeSize:
+      if (file->kind() != FileKind::kPipe) return Errno::kBadFd;
+      return file->fcntl(command, argument);
     default:
       return file->fcntl(command, argument);
   }
 }
 
 Result<long> sys_flock(Thread& self, Fd fd, int operation) {
-  constexpr int kShared = 1, kExclusive = 2, kNonblock = 4, kUnlock = 8;
+  constexpr int kShared = 1, kExclusive = 2, kNonblock = 4, kUnlock = 8, kMandatory = 32;
+  if ((operation & kMandatory) != 0) return 0;  // ignored, as Linux does since 5.15
+  const int kind = operation & ~kNonblock;
+  if (kind != kShared && kind != kExclusive && kind != kUnlock) return Errno::kInval;
   const RefPtr<File> file = TRY(io_file(self, fd));
   const LockWait wait = (operation & kNonblock) != 0 ? LockWait::kNo : LockWait::kYes;
   if (file->inode() == nullptr) return Errno::kBadFd;
   FileLocks* locks = TRY(file->inode()->locks());
-  switch (operation & ~kNonblock) {
+  switch (kind) {
     case kShared:
       return done(locks->flock(*file, LockType::kRead, wait));
     case kExclusive:

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kMaxName = 255, kMaxValue = 65536;
 
-Result<String> read_name(UserString at) {
+Result<String> read_attribute_name(UserString at) {
   Result<String> name = at.read(kMaxName + 1);
   if (name.is_error()) return name.error() == Errno::kNameTooLong ? Errno::kRange : name.error();
   if (name.value().is_empty()) return Errno::kRange;
@@ -22,7 +22,7 @@ enum class Use { kRead, kWrite };
 Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, Use use) {
   if (use == Use::kWrite) TRY(check_writable(path));
   const Credentials& who = self.credentials();
-  if (name.starts_with("user.") && name.size() > 5) {
+  if (name.starts_with("user.")) {
     // Only regular files and directories carry them; in sticky directories only the owner's.
     Inode& inode = path.inode();
     if (!inode.is_regular() && !inode.is_directory())
@@ -32,11 +32,14 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
         !is_owner(owner, who)) {
       return Errno::kPerm;
     }
-    return check_permission(owner, who, use == Use::kWrite ? kMayWrite : kMayRead);
+    TRY(check_permission(owner, who, use == Use::kWrite ? kMayWrite : kMayRead));
+    if (name.size() == 5) return Errno::kInval;
+    return {};
   }
-  if (name.starts_with("trusted.") && name.size() > 8) {
-    if (who.has(kCapSysAdmin)) return {};
-    return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
+  if (name.starts_with("trusted.")) {
+    if (!who.has(kCapSysAdmin)) return use == Use::kWrite ? Errno::kPerm : Errno::kNoData;
+    if (name.size() == 8) return Errno::kInval;
+    return {};
   }
   if (name.starts_with("security.") && name.size() > 9) {
     if (use == Use::kRead || who.has(kCapSysAdmin)) return {};
@@ -45,16 +48,26 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
   return Errno::kOpNotSupp;  // system.posix_acl_*, too: there are no ACLs
 }
 
-Result<long> set(Thread& self, const Path& path, UserString name, UserAddress value, size_t size,
-                 uint32_t flags) {
+// What comes with a call, read before the file is looked for, as Linux does.
+struct Attribute {
+  String name;
+  Vec<std::byte> value;
+};
+
+Result<Attribute> read_attribute(Thread& self, UserString name, UserAddress value, size_t size,
+                                 uint32_t flags) {
   if ((flags & ~(kXattrCreate | kXattrReplace)) != 0) return Errno::kInval;
-  const String key = TRY(read_name(name));
+  Attribute given{TRY(read_attribute_name(name)), {}};
   if (size > kMaxValue) return Errno::kTooBig;
-  Vec<std::byte> bytes = TRY(Vec<std::byte>::create(size));
-  TRY(copy_from_user(self.memory(), bytes.span(), value));
-  TRY(check_xattr(self, path, key.view(), Use::kWrite));
+  given.value = TRY(Vec<std::byte>::create(size));
+  TRY(copy_from_user(self.memory(), given.value.span(), value));
+  return given;
+}
+
+Result<long> set(Thread& self, const Path& path, const Attribute& given, uint32_t flags) {
+  TRY(check_xattr(self, path, given.name.view(), Use::kWrite));
   InodeGuard guard(path.inode().mutex());
-  return done(path.inode().set_xattr(key.view(), bytes.span(), flags));
+  return done(path.inode().set_xattr(given.name.view(), given.value.span(), flags));
 }
 
 Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddress out,
@@ -65,8 +78,7 @@ Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddres
   return static_cast<long>(bytes.size());
 }
 
-Result<long> get(Thread& self, const Path& path, UserString name, UserAddress out, size_t size) {
-  const String key = TRY(read_name(name));
+Result<long> get(Thread& self, const Path& path, const String& key, UserAddress out, size_t size) {
   TRY(check_xattr(self, path, key.view(), Use::kRead));
   const Vec<std::byte> value = TRY(path.inode().get_xattr(key.view()));
   return copy_out(self, value.span(), out, size);
@@ -85,8 +97,7 @@ Result<long> list(Thread& self, const Path& path, UserAddress out, size_t size) 
   return copy_out(self, text_bytes(visible.view()), out, size);
 }
 
-Result<long> remove(Thread& self, const Path& path, UserString name) {
-  const String key = TRY(read_name(name));
+Result<long> remove(Thread& self, const Path& path, const String& key) {
   TRY(check_xattr(self, path, key.view(), Use::kWrite));
   InodeGuard guard(path.inode().mutex());
   return done(path.inode().remove_xattr(key.view()));
@@ -107,27 +118,33 @@ Result<Path> of_descriptor(Thread& self, Fd fd) {
 
 Result<long> sys_setxattr(Thread& self, UserString path, UserString name, UserAddress value,
                           size_t size, Flags flags) {
-  return set(self, TRY(followed(self, path)), name, value, size, bits(flags));
+  const Attribute given = TRY(read_attribute(self, name, value, size, bits(flags)));
+  return set(self, TRY(followed(self, path)), given, bits(flags));
 }
 Result<long> sys_lsetxattr(Thread& self, UserString path, UserString name, UserAddress value,
                            size_t size, Flags flags) {
-  return set(self, TRY(not_followed(self, path)), name, value, size, bits(flags));
+  const Attribute given = TRY(read_attribute(self, name, value, size, bits(flags)));
+  return set(self, TRY(not_followed(self, path)), given, bits(flags));
 }
 Result<long> sys_fsetxattr(Thread& self, Fd fd, UserString name, UserAddress value, size_t size,
                            Flags flags) {
-  return set(self, TRY(of_descriptor(self, fd)), name, value, size, bits(flags));
+  const Attribute given = TRY(read_attribute(self, name, value, size, bits(flags)));
+  return set(self, TRY(of_descriptor(self, fd)), given, bits(flags));
 }
 
 Result<long> sys_getxattr(Thread& self, UserString path, UserString name, UserAddress out,
                           size_t size) {
-  return get(self, TRY(followed(self, path)), name, out, size);
+  const String key = TRY(read_attribute_name(name));
+  return get(self, TRY(followed(self, path)), key, out, size);
 }
 Result<long> sys_lgetxattr(Thread& self, UserString path, UserString name, UserAddress out,
                            size_t size) {
-  return get(self, TRY(not_followed(self, path)), name, out, size);
+  const String key = TRY(read_attribute_name(name));
+  return get(self, TRY(not_followed(self, path)), key, out, size);
 }
 Result<long> sys_fgetxattr(Thread& self, Fd fd, UserString name, UserAddress out, size_t size) {
-  return get(self, TRY(of_descriptor(self, fd)), name, out, size);
+  const String key = TRY(read_attribute_name(name));
+  return get(self, TRY(of_descriptor(self, fd)), key, out, size);
 }
 
 Result<long> sys_listxattr(Thread& self, UserString path, UserAddress out, size_t size) {
@@ -141,13 +158,16 @@ Result<long> sys_flistxattr(Thread& self, Fd fd, UserAddress out, size_t size) {
 }
 
 Result<long> sys_removexattr(Thread& self, UserString path, UserString name) {
-  return remove(self, TRY(followed(self, path)), name);
+  const String key = TRY(read_attribute_name(name));
+  return remove(self, TRY(followed(self, path)), key);
 }
 Result<long> sys_lremovexattr(Thread& self, UserString path, UserString name) {
-  return remove(self, TRY(not_followed(self, path)), name);
+  const String key = TRY(read_attribute_name(name));
+  return remove(self, TRY(not_followed(self, path)), key);
 }
 Result<long> sys_fremovexattr(Thread& self, Fd fd, UserString name) {
-  return remove(self, TRY(of_descriptor(self, fd)), name);
+  const String key = TRY(read_attribute_name(name));
+  return remove(self, TRY(of_descriptor(self, fd)), key);
 }
 
 }  // namespace occlum

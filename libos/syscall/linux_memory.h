@@ -10,11 +10,13 @@ constexpr uint32_t kMapShared = 0x01, kMapPrivate = 0x02, kMapSharedValidate = 0
                    kMapGrowsDown = 0x100, kMapDenyWrite = 0x800, kMapExecutable = 0x1000,
                    kMapLocked = 0x2000, kMapNoReserve = 0x4000, kMapPopulate = 0x8000,
                    kMapNonBlock = 0x10000, kMapStack = 0x20000, kMapHugeTlb = 0x40000,
-                   kMapSync = 0x80000, kMapFixedNoReplace = 0x100000;
+                   kMapSync = 0x80000, kMapFixedNoReplace = 0x100000,
+                   kMapHugeSize = 31u << 26;  // which size, with MAP_HUGETLB
 // What MAP_SHARED_VALIDATE accepts.
 constexpr uint32_t kMapKnown = kMapType | kMapFixed | kMapAnonymous | kMap32Bit | kMapGrowsDown |
                                kMapDenyWrite | kMapExecutable | kMapLocked | kMapNoReserve |
-                               kMapPopulate | kMapNonBlock | kMapStack | kMapFixedNoReplace;
+                               kMapPopulate | kMapNonBlock | kMapStack | kMapFixedNoReplace |
+                               kMapHugeSize;
 
 constexpr uint32_t kProtSem = 0x8, kProtGrowsDown = 0x01000000, kProtGrowsUp = 0x02000000;
 

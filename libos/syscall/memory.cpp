@@ -13,6 +13,8 @@
 namespace occlum {
 namespace {
 
+constexpr uint64_t kUserEnd = 0x7ffffffff000;  // of Linux's half for programs
+
 Prot prot_of(int prot) { return static_cast<Prot>(prot & 7); }
 
 // Private writable memory that is no stack: what RLIMIT_DATA limits (since Linux 4.7, as getrlimit(2) says).
@@ -75,6 +77,7 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
     return source;
   }
   const RefPtr<File> file = TRY(io_file(self, fd));
+  if (length > uint64_t{INT64_MAX} || offset > uint64_t{INT64_MAX} - length) return Errno::kOverflow;
   if (!file->can_read()) return Errno::kAcces;
   return file->map_source(offset, length, shared, prot_of(prot));
 }
@@ -110,6 +113,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   const uint32_t type = flags & kMapType;
   if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate) return Errno::kInval;
   if (type == kMapSharedValidate && (flags & ~kMapKnown) != 0) return Errno::kOpNotSupp;
+  if (type == kMapSharedValidate && (flags & kMapAnonymous) != 0) return Errno::kInval;
   if (length == 0 || !is_aligned(offset, kPageSize)) return Errno::kInval;
   if ((flags & kMapHugeTlb) != 0) return Errno::kNoMem;  // no huge pages are set aside
   const auto size = checked_align_up(length, kPageSize);
@@ -150,6 +154,7 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
     // From the start of the stack's area on.
     const auto area = self.memory().find_area(start);
     if (!area) return Errno::kNoMem;
+    if (!area->grows_down) return Errno::kInval;
     length += start - area->start;
     start = area->start;
   }
@@ -176,6 +181,9 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
   if (fixed && !may_move) return Errno::kInval;
+  if (new_size > kUserEnd || (fixed && new_address.value() > kUserEnd - new_size)) {
+    return Errno::kInval;
+  }
   if (new_size > old_size) {
     const uint64_t more = align_up(new_size, kPageSize) - align_down(old_size, kPageSize);
     const auto area = self.memory().find_area(old_address.value());

@@ -51,6 +51,8 @@ Result<long> sys_msync(Thread& self, UserAddress address, size_t length, int fla
   const auto flags = static_cast<uint32_t>(flag_word);
   if ((flags & ~(kMsAsync | kMsInvalidate | kMsSync)) != 0) return Errno::kInval;
   if ((flags & kMsAsync) != 0 && (flags & kMsSync) != 0) return Errno::kInval;
+  // A length that rounds up to nothing is nothing to do.
+  if (is_aligned(address.value(), kPageSize) && !checked_align_up(length, kPageSize)) return 0;
   return done(self.memory().sync(address.value(), length, flag_word));
 }
 

@@ -139,6 +139,7 @@ Result<long> sys_listen(Thread& self, Fd fd, int backlog) {
 
 Result<long> sys_accept4(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size,
                          Flags flags) {
+  TRY(self.files().get(number(fd)));
   if ((bits(flags) & ~(kOpenNonblock | kOpenCloseOnExec)) != 0) return Errno::kInval;
   auto socket = TRY(get_socket(self, fd));
   FdReservation reserved = TRY(self.files().reserve(1, close_on_exec(bits(flags))));

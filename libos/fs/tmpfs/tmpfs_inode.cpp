@@ -113,15 +113,10 @@ Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
 Result<void> TmpInode::allocate(uint32_t mode, uint64_t offset, uint64_t length) {
   if (!is_regular()) return Errno::kNoDev;
   const uint64_t end = offset + length;
-  if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0)
-    return Errno::kOpNotSupp;
+  if ((mode & ~(kFallocKeepSize | kFallocPunchHole)) != 0) return Errno::kOpNotSupp;
   if ((mode & kFallocPunchHole) != 0) {
     if (mode != (kFallocPunchHole | kFallocKeepSize)) return Errno::kOpNotSupp;
     TRY(object_->punch_hole(offset, length));
-  } else if ((mode & kFallocZeroRange) != 0) {
-    const uint64_t size = object_->size();
-    if (offset < size) TRY(object_->punch_hole(offset, std::min(length, size - offset)));
-    if ((mode & kFallocKeepSize) == 0 && end > size) TRY(object_->resize(end));
   } else if (const uint64_t limit = fs().limits_.max_bytes; limit != 0 && end > limit) {
     return Errno::kNoSpc;
   } else if ((mode & kFallocKeepSize) == 0 && end > object_->size()) {

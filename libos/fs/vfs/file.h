@@ -116,6 +116,10 @@ class File : public RefCounted<File> {
   bool can_read() const;
   bool can_write() const;
 
+  // F_SETSIG, kept and told again: there is no SIGIO.
+  uint8_t io_signal() const { return io_signal_.load(std::memory_order_relaxed); }
+  void set_io_signal(uint8_t signal) { io_signal_.store(signal, std::memory_order_relaxed); }
+
  protected:
   explicit File(uint32_t flags) : flags_(flags) {}
   std::atomic<uint32_t> flags_;
@@ -125,6 +129,7 @@ class File : public RefCounted<File> {
   // epoll sets forget a file when its last descriptor is closed (ipc/epoll_registry.cpp).
   void leave_epolls();
   std::atomic<bool> watched_by_epoll_{false};
+  std::atomic<uint8_t> io_signal_{0};
   std::atomic<uint32_t> descriptors_{0};
 };
 

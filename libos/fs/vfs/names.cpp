@@ -76,22 +76,25 @@ Result<void> create_at(const ParentPath& where, const Credentials& who, NewInode
 
 }  // namespace
 
-Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes,
-                       uint32_t umask) {
-  const FileType type = type_of_mode(attributes.mode);
-  switch (type) {
-    case FileType::kRegular:
-    case FileType::kFifo:
-    case FileType::kSocket:
-    case FileType::kCharDevice:
-    case FileType::kBlockDevice:
-      break;
-    case FileType::kDirectory:
+Result<void> check_node_type(uint32_t mode) {
+  switch (mode & kModeTypeMask) {
+    case 0:
+    case type_bits(FileType::kRegular):
+    case type_bits(FileType::kFifo):
+    case type_bits(FileType::kSocket):
+    case type_bits(FileType::kCharDevice):
+    case type_bits(FileType::kBlockDevice):
+      return {};
+    case type_bits(FileType::kDirectory):
       return Errno::kPerm;
-    case FileType::kSymlink:
-    case FileType::kUnknown:
+    default:
       return Errno::kInval;
   }
+}
+
+Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes,
+                       uint32_t umask) {
+  TRY(check_node_type(attributes.mode));
   attributes.mode &= ~(umask & 0777);
   return create_at(TRY(lookup_parent(context, path)), *context.credentials, attributes);
 }
@@ -246,13 +249,23 @@ class PairGuard {
 
 }  // namespace
 
-Result<void> rename_path(const WalkContext& from_context, std::string_view from_path,
-                         const WalkContext& to_context, std::string_view to_path, uint32_t flags) {
+Result<void> check_rename_flags(uint32_t flags) {
   if ((flags & ~(kRenameNoReplace | kRenameExchange | kRenameWhiteout)) != 0) return Errno::kInval;
   if ((flags & kRenameExchange) != 0 && (flags & (kRenameNoReplace | kRenameWhiteout)) != 0)
     return Errno::kInval;
+  return {};
+}
+
+Result<void> rename_path(const WalkContext& from_context, std::string_view from_path,
+                         const WalkContext& to_context, std::string_view to_path, uint32_t flags) {
+  TRY(check_rename_flags(flags));
   const ParentPath from = TRY(lookup_parent(from_context, from_path));
   const ParentPath to = TRY(lookup_parent(to_context, to_path));
+  return rename_between(from, to, *from_context.credentials, flags);
+}
+
+Result<void> rename_between(const ParentPath& from, const ParentPath& to, const Credentials& who,
+                            uint32_t flags) {
   if (from.parent.mount != to.parent.mount) return Errno::kXDev;
   if (from.is_special()) return Errno::kBusy;
   if (to.is_special()) return (flags & kRenameNoReplace) != 0 ? Errno::kExist : Errno::kBusy;
@@ -260,7 +273,7 @@ Result<void> rename_path(const WalkContext& from_context, std::string_view from_
   // Dentries stay as they are while a directory may move, so that "is below itself" can be judged.
   lock_detail::Guard<Mutex> rename_guard(rename_mutex);
   PairGuard directories(from.parent.inode(), to.parent.inode());
-  return rename_locked(from, to, *from_context.credentials, flags);
+  return rename_locked(from, to, who, flags);
 }
 
 }  // namespace occlum

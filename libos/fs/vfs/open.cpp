@@ -97,15 +97,24 @@ Result<RefPtr<File>> open_unnamed(const WalkContext& context, std::string_view p
 
 }  // namespace
 
+Result<void> check_open_flags(uint32_t flags) {
+  constexpr uint32_t kUnnamed = kOpenTmpFile & ~kOpenDirectory;
+  if ((flags & kOpenPath) != 0) return {};
+  if ((flags & kOpenDirectory) != 0 && (flags & kOpenCreate) != 0) return Errno::kInval;
+  if ((flags & kUnnamed) == 0) return {};
+  const bool writes = (flags & kOpenAccessMode) != kOpenReadOnly;
+  return (flags & kOpenDirectory) != 0 && writes ? Result<void>() : Errno::kInval;
+}
+
 Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path, uint32_t flags,
                                uint32_t mode, uint32_t umask, uint32_t walk) {
   mode &= ~umask;
   if ((flags & kOpenPath) != 0)
     flags &= kOpenPath | kOpenDirectory | kOpenNoFollow | kOpenCloseOnExec;
+  TRY(check_open_flags(flags));
   if ((flags & kOpenTmpFile) == kOpenTmpFile) return open_unnamed(context, path, flags, mode, walk);
   const bool create = (flags & kOpenCreate) != 0;
   const bool exclusive = create && (flags & kOpenExclusive) != 0;
-  if (create && (flags & kOpenDirectory) != 0) return Errno::kInval;
 
   Walker walker(context, walk);
   TRY(walker.begin(path));

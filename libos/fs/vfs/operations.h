@@ -30,6 +30,12 @@ Result<RefPtr<File>> open_path(const Path& path, const Credentials& credentials,
 // The path that a file was opened by; an anonymous one for pipes and the like.
 Result<Path> path_of_file(const RefPtr<File>& file);
 
+// Flags of open(2) that exclude each other: kInval, before any name is looked at.
+Result<void> check_open_flags(uint32_t flags);
+
+// What mknod(2) can make: kPerm for a directory, kInval for what is no type.
+Result<void> check_node_type(uint32_t mode);
+
 // mknod(2), mkdir(2), symlink(2): `attributes.mode` has the type; the umask is applied here.
 Result<void> make_node(const WalkContext& context, std::string_view path, NewInode attributes,
                        uint32_t umask);
@@ -42,6 +48,10 @@ Result<void> remove_file(const WalkContext& context, std::string_view path);
 Result<void> remove_directory(const WalkContext& context, std::string_view path);
 Result<void> rename_path(const WalkContext& from_context, std::string_view from,
                          const WalkContext& to_context, std::string_view to, uint32_t flags);
+// The same in parts, for callers that must find one side's errors before they look at the other.
+Result<void> check_rename_flags(uint32_t flags);
+Result<void> rename_between(const ParentPath& from, const ParentPath& to, const Credentials& who,
+                            uint32_t flags);
 
 // chmod(2), chown(2), truncate(2), utimensat(2) on a path found already.
 Result<void> change_mode(const Path& path, const Credentials& credentials, uint32_t mode);
