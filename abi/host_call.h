@@ -21,6 +21,7 @@ enum class HostCallNumber : uint64_t {
   kStartVcpu,    // args: TCS address, index -> 0 or negative errno
   kWatch,        // args: host descriptor, token, EPOLL events -> 0 or negative errno
   kUnwatch,      // args: host descriptor
+  kTick,         // args: vCPU index: a tick for that vCPU now
 };
 
 constexpr uint64_t kMaxHostEvents = 64;

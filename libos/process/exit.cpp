@@ -135,7 +135,7 @@ bool leave_table(Thread& self, int exit_code, RefPtr<Process>& gone, RefPtr<Thre
     pass_on_signals(tree, self, process.shared_pending().with([](PendingSignals& pending) {
       return pending.set();
     }));
-    links.ended_threads.user_time += self.cpu_time();
+    links.ended_threads.add(thread_usage(self));
     links.last_credentials = self.share_credentials();
     if (self.is_leader() || links.live_threads == 1) links.last_name = self.name();
     links.threads.remove(self);
@@ -187,7 +187,7 @@ void end_process(Process& process) {
 
 void leave(Thread& self, int exit_code) {
   Process& process = self.process();
-  leave_futexes(self);
+  leave_futexes(self, Leaving::kThread);
   self.replace_files(nullptr);
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);

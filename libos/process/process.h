@@ -36,6 +36,8 @@ struct ResourceUsage {
   void add(const ResourceUsage& other);
 };
 
+ResourceUsage thread_usage(const Thread& thread);
+
 // How the process stands, as /proc/<pid>/stat says it.
 enum class ProcessState : char {
   kRunning = 'R',
@@ -149,6 +151,8 @@ class Process : public RefCounted<Process> {
   // Timers of the process (alarm, setitimer, timer_create); made on first use.
   ProcessTimers* timers() const;  // null: none yet
   Result<ProcessTimers*> make_timers();
+  // membarrier(2): which kinds it has registered for.
+  std::atomic<uint32_t> membarrier_kinds{0};
   // Threads of a stopped process sleep here.
   WaitQueue& stop_queue() { return stop_queue_; }
   // How often SIGCONT came: a stop signal that was taken before is void.

@@ -7,6 +7,7 @@
 #include "libos/lib/memory.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/signals/restartable.h"
 #include "libos/process/signals/send_locked.h"
 #include "libos/process/statistics.h"
 
@@ -153,6 +154,9 @@ Thread& current_thread() { return static_cast<Thread&>(current_task()); }
 
 AddressSpace& current_memory() { return current_thread().memory(); }
 
-bool has_return_work(const Task& task) { return static_cast<const Thread&>(task).work() != 0; }
+bool has_return_work(const Task& task) {
+  const auto& thread = static_cast<const Thread&>(task);
+  return thread.work() != 0 || needs_rseq_look(thread);
+}
 
 }  // namespace occlum

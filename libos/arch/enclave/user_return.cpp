@@ -80,6 +80,8 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
     VcpuBlock& vcpu = this_vcpu();
     vcpu.may_run_program.store(
         true, std::memory_order_relaxed);  // the exchange is the barrier: while_programs_pause()
+    vcpu.barriers.store(vcpu.barriers.load(std::memory_order_relaxed) + 1,
+                        std::memory_order_relaxed);  // likewise: sched/vcpu_barrier.cpp
     const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
     const Task& task = *vcpu.current;
     if (work == 0 && !has_return_work(task)) {

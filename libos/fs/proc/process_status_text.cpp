@@ -166,7 +166,8 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
           children.major_faults);
   out.add("{} {} {} {} ", (cpu - system) / kTick, system / kTick, children.user_time / kTick,
           children.system_time / kTick);
-  const int nice = thread != nullptr ? thread->nice : 0;
+  const Scheduling scheduling = thread != nullptr ? thread->scheduling() : Scheduling{};
+  const int nice = scheduling.nice;
   out.add("{} {} {} 0 {} ", 20 + nice, nice, process.thread_count(), start / kTick);
   out.add("{} {} {} ", memory != nullptr ? memory->mapped_bytes() : 0,
           memory != nullptr ? memory->committed_bytes() / kPageSize : 0,
@@ -176,8 +177,7 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   out.add("{} {} {} {} ", signals.own.bits() & kFirst31, signals.blocked.bits() & kFirst31,
           signals.ignored.bits() & kFirst31, signals.caught.bits() & kFirst31);
   out.add("0 0 0 {} {} {} {} 0 0 0 ", static_cast<int>(kSigChld), 0,
-          thread != nullptr ? thread->realtime_priority : 0,
-          thread != nullptr ? thread->policy : 0);
+          scheduling.priority, static_cast<int>(scheduling.policy));
   out.add("{} {} {} {} {} {} {} 0\n", layout.data_start, layout.data_end, layout.brk_start,
           layout.args_start, layout.args_end, layout.env_start, layout.env_end);
   return {};
@@ -205,7 +205,8 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   out.add("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\n", process.pid(), number_of(subject),
           process.group_id(), process.session_id());
   add_memory(out, subject);
-  out.add("Threads:\t{}\nSigQ:\t0/{}\n", process.thread_count(),
+  out.add("Threads:\t{}\nSigQ:\t{}/{}\n", process.thread_count(),
+          credentials != nullptr ? queued_signals_of(credentials->value.uid) : 0,
           process.limit(Resource::kSigPending).soft);
   add_signal_set(out, "SigPnd:", signals.own);
   add_signal_set(out, "ShdPnd:", signals.shared);
