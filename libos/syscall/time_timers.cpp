@@ -152,6 +152,7 @@ Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> e
 
 Result<long> sys_timer_settime(Thread& self, int timer_id, Flags flags, UserIn<ClockSetting> value,
                                UserOut<ClockSetting> old_value) {
+  if (value.is_null()) return Errno::kInval;
   const ClockSetting wanted = TRY(value.read());
   const uint64_t first = TRY(to_nanoseconds(wanted.value));
   const uint64_t interval = TRY(to_nanoseconds(wanted.interval));

@@ -78,7 +78,8 @@ static void spin_together(int count, int ms) {
 
 CASE(spinners_get_equal_shares) {
   memset(nice_of, 0, sizeof nice_of);
-  spin_together(10, 200);
+  // The machine may take a processor away for tens of milliseconds, which the thread that ran there is charged for.
+  spin_together(10, is_inside() ? 1000 : 100);
   int64_t least = used[0], most = used[0];
   for (int i = 1; i < 10; i++) {
     if (used[i] < least) least = used[i];

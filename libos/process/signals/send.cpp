@@ -89,6 +89,8 @@ void wake_for_signal(Thread& thread) {
 }
 
 void pass_on_signals(ProcessTree& tree, Thread& leaving, SignalSet signals) {
+  // Most threads leave nothing: then the others, who may be thousands, are not looked at.
+  if (signals.is_empty()) return;
   for (Thread& thread : leaving.process().links(tree).threads) {
     if (&thread == &leaving) continue;
     const SignalSet taken = signals & ~thread.signal_mask();
