@@ -22,6 +22,7 @@ enum class HostCallNumber : uint64_t {
   kWatch,        // args: host descriptor, token, EPOLL events -> 0 or negative errno
   kUnwatch,      // args: host descriptor
   kRestrict,     // args: address, length, SECINFO rights: EMODPR of committed pages
+  kTick,         // args: vCPU index: a tick for that vCPU now
 };
 
 constexpr uint64_t kMaxHostEvents = 64;

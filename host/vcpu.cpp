@@ -150,6 +150,9 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
       const uint64_t one = 1;
       return ::write(vcpus_[args[0]].kick_fd, &one, sizeof(one)) < 0 ? -errno : 0;
     }
+    case abi::HostCallNumber::kTick:
+      if (args[0] >= vcpus_.size() || !vcpus_[args[0]].exists.load()) return -EINVAL;
+      return -pthread_kill(vcpus_[args[0]].thread, kTickSignal);
     case abi::HostCallNumber::kProtect:
       return enclave_.protect(args[0], args[1], static_cast<int>(args[2]));
     case abi::HostCallNumber::kModifyTypes:

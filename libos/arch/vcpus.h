@@ -9,4 +9,7 @@ namespace occlum {
 uint32_t started_vcpus();
 void start_one_more_vcpu();
 
+// Sends a tick to the vCPU now, instead of at the next turn of the host's clock. A host call.
+void tick_vcpu_now(uint32_t index);
+
 }  // namespace occlum

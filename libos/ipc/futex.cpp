@@ -1,6 +1,9 @@
 #include "libos/ipc/futex.h"
 
+#include <algorithm>
+
 #include "libos/ipc/futex_queue.h"
+#include "libos/lib/vec.h"
 #include "libos/mm/user.h"
 #include "libos/process/thread.h"
 
@@ -51,10 +54,44 @@ Result<void> futex_wait(Thread& self, FutexAddress futex, uint32_t expected, uin
   return slept;
 }
 
+// Joins all queues first and looks at the words afterwards, as one waiter does.
+Result<long> futex_wait_any(Thread& self, std::span<const FutexExpectation> futexes,
+                            Nanoseconds deadline) {
+  AddressSpace& memory = self.memory();
+  Vec<OwnPtr<FutexWaiter>> waiters;
+  TRY(waiters.reserve(futexes.size()));
+  for (const FutexExpectation& wanted : futexes) {
+    const FutexKey key = TRY(futex_key_of(memory, wanted.futex));
+    TRY(waiters.push(TRY(make_own<FutexWaiter>(self, key, kFutexAnyBits))));
+  }
+  for (OwnPtr<FutexWaiter>& waiter : waiters) join_queue(*waiter);
+  Result<void> outcome{};
+  for (const FutexExpectation& wanted : futexes) {
+    const Result<uint32_t> value = load_user_u32(memory, UserAddress(wanted.futex.address));
+    if (!value.is_error() && value.value() == wanted.value) continue;
+    outcome = value.is_error() ? value.error() : Errno::kAgain;
+    break;
+  }
+  const auto is_woken = [&] {
+    return std::ranges::any_of(waiters, [](const auto& waiter) { return waiter->is_woken.load(); });
+  };
+  while (!outcome.is_error() && !is_woken()) {
+    const ParkResult result = park(deadline, Interruptible::kYes);
+    if (result == ParkResult::kTimedOut) outcome = Errno::kTimedOut;
+    if (result == ParkResult::kInterrupted) outcome = Errno::kRestartSys;
+  }
+  long woken = -1;
+  for (size_t i = 0; i < waiters.size(); ++i) {
+    if (leave_queue(*waiters[i])) woken = static_cast<long>(i);
+  }
+  if (woken >= 0) return woken;
+  return outcome.error();
+}
+
 Result<long> futex_wake(AddressSpace& memory, FutexAddress futex, uint32_t count, uint32_t bits) {
   if (bits == 0) return Errno::kInval;
   const FutexKey key = TRY(futex_key_of(memory, futex));
-  return static_cast<long>(wake_waiters(key, count, bits));
+  return static_cast<long>(TRY(wake_waiters(key, count, bits)));
 }
 
 namespace {
@@ -63,7 +100,7 @@ void move_waiters(FutexQueue& from, FutexQueue& to, FutexBucket& target, const F
                   const FutexKey& to_key, uint32_t count, uint32_t& moved) {
   for (FutexWaiter* waiter = from.waiters.first(); waiter != nullptr && moved < count;) {
     FutexWaiter* following = from.waiters.next(*waiter);
-    if (waiter->tid == 0 && waiter->key == from_key) {
+    if (waiter->key == from_key && waiter->pi_target == nullptr) {
       from.waiters.remove(*waiter);
       waiter->key = to_key;
       waiter->bucket.store(&target);
@@ -80,7 +117,7 @@ Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress
                            uint32_t wake_count, uint32_t move_count) {
   const FutexKey from_key = TRY(futex_key_of(memory, from));
   const FutexKey to_key = TRY(futex_key_of(memory, to));
-  const uint32_t woken = wake_waiters(from_key, wake_count, kFutexAnyBits);
+  const uint32_t woken = TRY(wake_waiters(from_key, wake_count, kFutexAnyBits));
   uint32_t moved = 0;
   FutexBucket& source = futex_bucket(from_key);
   FutexBucket& target = futex_bucket(to_key);
@@ -90,7 +127,7 @@ Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress
     source.queue.with([&](FutexQueue& queue) {
       for (FutexWaiter& waiter : queue.waiters) {
         if (moved == move_count) break;
-        if (waiter.tid != 0 || !(waiter.key == from_key)) continue;
+        if (waiter.pi_target != nullptr || !(waiter.key == from_key)) continue;
         waiter.key = to_key;
         ++moved;
       }
@@ -178,8 +215,8 @@ Result<long> futex_wake_op(AddressSpace& memory, FutexAddress first, FutexAddres
     old = found;
   }
   const bool also = TRY(compare(decoded.comparison, static_cast<int32_t>(old), decoded.comparand));
-  long woken = wake_waiters(first_key, first_count, kFutexAnyBits);
-  if (also) woken += wake_waiters(second_key, second_count, kFutexAnyBits);
+  long woken = TRY(wake_waiters(first_key, first_count, kFutexAnyBits));
+  if (also) woken += TRY(wake_waiters(second_key, second_count, kFutexAnyBits));
   return woken;
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "libos/lib/result.h"
 #include "libos/mm/address_space.h"
@@ -45,13 +46,31 @@ Result<long> futex_requeue(AddressSpace& memory, FutexAddress from, FutexAddress
 Result<long> futex_wake_op(AddressSpace& memory, FutexAddress first, FutexAddress second,
                            uint32_t first_count, uint32_t second_count, uint32_t operation);
 
-// Priority inheritance futexes, as locks that the LibOS hands over in order of arrival. (There are no priorities to
-// inherit between LibOS threads.) Errors: kDeadLk, kSrch, kPerm, kAgain, kTimedOut.
+// PI futexes: locks that are handed to the waiter with the highest priority, whose priority the owner has meanwhile
+// (futex_pi.cpp). Errors: kDeadLk, kSrch, kPerm, kAgain, kTimedOut, kInval.
 enum class PiWait { kTry, kBlock };
 Result<void> futex_lock_pi(Thread& self, FutexAddress futex, PiWait wait, Nanoseconds deadline);
 Result<void> futex_unlock_pi(Thread& self, FutexAddress futex);
 
-// A thread ends, or executes another program: its robust futexes are marked, CLEARTID's word is cleared; waiters wake.
-void leave_futexes(Thread& self);
+// FUTEX_WAIT_REQUEUE_PI: sleeps on `futex` until futex_requeue_pi() has made it the owner of `lock`, or a waiter for it,
+// and then until it has it. kWouldBlock: woken without it.
+Result<void> futex_wait_requeue_pi(Thread& self, FutexAddress futex, uint32_t expected,
+                                   uint32_t bits, Nanoseconds deadline, FutexAddress lock);
+// FUTEX_CMP_REQUEUE_PI: the first waiter gets the lock or waits for it; so do `move_count` more. How many.
+Result<long> futex_requeue_pi(Thread& self, FutexAddress from, FutexAddress lock,
+                              uint32_t move_count, uint32_t expected);
+
+// futex_waitv(2): sleeps on all at once. The index of one that was woken.
+struct FutexExpectation {
+  FutexAddress futex;
+  uint32_t value = 0;
+};
+Result<long> futex_wait_any(Thread& self, std::span<const FutexExpectation> futexes,
+                            Nanoseconds deadline);
+
+// A thread ends, or executes another program: its robust futexes are marked, the PI futexes that others wait for are
+// handed on, CLEARTID's word is cleared.
+enum class Leaving { kThread, kProgram };
+void leave_futexes(Thread& self, Leaving leaving);
 
 }  // namespace occlum

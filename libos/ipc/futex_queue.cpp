@@ -45,13 +45,14 @@ bool leave_queue(FutexWaiter& waiter) {
   }
 }
 
-uint32_t wake_waiters(const FutexKey& key, uint32_t count, uint32_t bits) {
+Result<uint32_t> wake_waiters(const FutexKey& key, uint32_t count, uint32_t bits) {
   if (count == 0) return 0;
-  return futex_bucket(key).queue.with([&](FutexQueue& queue) {
+  return futex_bucket(key).queue.with([&](FutexQueue& queue) -> Result<uint32_t> {
     uint32_t woken = 0;
     for (FutexWaiter* waiter = queue.waiters.first(); waiter != nullptr && woken < count;) {
       FutexWaiter* following = queue.waiters.next(*waiter);
-      if (waiter->tid == 0 && waiter->key == key && (waiter->bits & bits) != 0) {
+      if (waiter->key == key && waiter->pi_target != nullptr) return Errno::kInval;
+      if (waiter->key == key && (waiter->bits & bits) != 0) {
         queue.waiters.remove(*waiter);
         waiter->is_woken.store(true);
         waiter->task.unpark();
@@ -60,6 +61,31 @@ uint32_t wake_waiters(const FutexKey& key, uint32_t count, uint32_t bits) {
       waiter = following;
     }
     return woken;
+  });
+}
+
+Result<FutexWaiter*> take_for_move(const FutexKey& key, const FutexKey& target) {
+  return futex_bucket(key).queue.with([&](FutexQueue& queue) -> Result<FutexWaiter*> {
+    for (FutexWaiter& waiter : queue.waiters) {
+      if (!(waiter.key == key)) continue;
+      if (waiter.pi_target == nullptr || !(*waiter.pi_target == target)) return Errno::kInval;
+      queue.waiters.remove(waiter);
+      return &waiter;
+    }
+    return nullptr;
+  });
+}
+
+void put_back(FutexWaiter& waiter) {
+  futex_bucket(waiter.key).queue.with([&](FutexQueue& queue) { queue.waiters.push_front(waiter); });
+}
+
+bool has_waiters(const FutexKey& key) {
+  return futex_bucket(key).queue.with([&](FutexQueue& queue) {
+    for (const FutexWaiter& waiter : queue.waiters) {
+      if (waiter.key == key) return true;
+    }
+    return false;
   });
 }
 

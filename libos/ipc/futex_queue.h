@@ -23,7 +23,7 @@ struct FutexWaiter {
   Task& task;
   FutexKey key;
   uint32_t bits;
-  uint32_t tid = 0;  // of a PI waiter; 0: an ordinary one
+  const FutexKey* pi_target = nullptr;  // of FUTEX_WAIT_REQUEUE_PI: nothing but a move there wakes it
   std::atomic<FutexBucket*> bucket{nullptr};
   std::atomic<bool> is_woken{false};
 };
@@ -40,10 +40,16 @@ Result<FutexKey> futex_key_of(AddressSpace& memory, FutexAddress futex);
 FutexBucket& futex_bucket(const FutexKey& key);
 
 void join_queue(FutexWaiter& waiter);
+// Takes out the first waiter of `key`: null when there is none; kInval when it does not wait to be moved to `target`. Under the
+// PI lock, with which such waiters leave as well.
+Result<FutexWaiter*> take_for_move(const FutexKey& key, const FutexKey& target);
+void put_back(FutexWaiter& waiter);  // in front
+// Whether somebody waits here, of any kind.
+bool has_waiters(const FutexKey& key);
 // Leaves whichever bucket it is in by now. True: it was woken before that.
 bool leave_queue(FutexWaiter& waiter);
-// Wakes up to `count` ordinary waiters.
-uint32_t wake_waiters(const FutexKey& key, uint32_t count, uint32_t bits);
+// Wakes up to `count` waiters. kInval: one of them waits to be moved to a PI futex.
+Result<uint32_t> wake_waiters(const FutexKey& key, uint32_t count, uint32_t bits);
 
 // Sleeps until the waiter is woken. Leaves the queue in any case. kTimedOut, kRestartSys.
 Result<void> sleep_in_queue(FutexWaiter& waiter, Nanoseconds deadline);

@@ -3,6 +3,8 @@
 // Everything that can fail is made first; then, under the process table's lock, the child is linked; then it starts.
 #include "libos/process/clone.h"
 
+#include <algorithm>
+
 #include "libos/lib/log.h"
 #include "libos/process/pid_file.h"
 #include "libos/process/process.h"
@@ -41,6 +43,13 @@ Result<RefPtr<Process>> make_process(Thread& self, Pid pid, const CloneRequest& 
   return child;
 }
 
+Scheduling inherited_scheduling(const Thread& parent) {
+  Scheduling scheduling = parent.scheduling();
+  if (!scheduling.resets_on_fork) return scheduling;
+  return Scheduling{.nice = scheduling.is_realtime() ? int8_t{0}
+                                                     : std::max<int8_t>(scheduling.nice, 0)};
+}
+
 // The machine state, and what a thread inherits from the one that made it.
 void copy_thread_state(Thread& self, Thread& child, const CloneRequest& request) {
   UserRegisters& registers = child.context().user_registers();
@@ -59,9 +68,7 @@ void copy_thread_state(Thread& self, Thread& child, const CloneRequest& request)
   child.set_name(self.name().view());
   child.no_new_privileges = self.no_new_privileges;
   child.timer_slack = self.timer_slack;
-  child.nice = self.nice;
-  child.policy = self.policy;
-  child.realtime_priority = self.realtime_priority;
+  child.set_scheduling(inherited_scheduling(self));
   child.personality = self.personality;
   child.set_affinity(self.affinity());
 }

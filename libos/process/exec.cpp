@@ -136,6 +136,8 @@ void release_vfork_parent(Process& process) {
 void reset_thread(Thread& self) {
   self.signal_stack = SignalStack{};
   self.restart_block = RestartBlock{};
+  self.rseq = {};
+  self.process().membarrier_kinds.store(0);
   self.last_trap = {};
   self.set_child_tid = 0;
   self.files().close_on_exec();
@@ -178,7 +180,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   TRY(unshare(self));
 
   // The point of no return.
-  leave_futexes(self);
+  leave_futexes(self, Leaving::kProgram);
   self.replace_memory(made.memory);
   if (!made.loaded) {
     const Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, secure);

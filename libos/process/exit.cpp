@@ -145,7 +145,7 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     pass_on_signals(tree, self, process.shared_pending().with([](PendingSignals& pending) {
       return pending.set();
     }));
-    links.ended_threads.user_time += self.cpu_time();
+    links.ended_threads.add(thread_usage(self));
     tree.ended_cpu_time += self.cpu_time();
     links.ended_threads.max_resident = std::max(links.ended_threads.max_resident, resident);
     links.ended_io.add(self);
@@ -200,7 +200,7 @@ void end_process(Process& process) {
 
 void leave(Thread& self, int exit_code) {
   Process& process = self.process();
-  leave_futexes(self);
+  leave_futexes(self, Leaving::kThread);
   const uint64_t resident = self.memory().committed_bytes();
   self.replace_files(nullptr);
   self.replace_fs(nullptr);

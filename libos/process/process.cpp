@@ -26,6 +26,14 @@ void ResourceUsage::add(const ResourceUsage& other) {
   max_resident = std::max(max_resident, other.max_resident);
 }
 
+ResourceUsage thread_usage(const Thread& thread) {
+  ResourceUsage usage;
+  usage.user_time = thread.cpu_time();
+  usage.voluntary_switches = thread.voluntary_switches();
+  usage.involuntary_switches = thread.involuntary_switches();
+  return usage;
+}
+
 Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
     : pid_(pid),
       start_time_(monotonic_now()),
@@ -213,7 +221,7 @@ ResourceUsage Process::usage() const {
   ResourceUsage usage = process_tree().with([&](ProcessTree& tree) {
     const Links& links = this->links(tree);
     ResourceUsage sum = links.ended_threads;
-    for (const Thread& thread : links.threads) sum.user_time += thread.cpu_time();
+    for (const Thread& thread : links.threads) sum.add(thread_usage(thread));
     return sum;
   });
   if (const RefPtr<AddressSpace> memory = this->memory()) {

@@ -41,6 +41,7 @@ struct IoTotals {
   uint64_t bytes_read = 0, bytes_written = 0, reads = 0, writes = 0;
   void add(const Thread& thread);
 };
+ResourceUsage thread_usage(const Thread& thread);
 
 // How the process stands, as /proc/<pid>/stat says it.
 enum class ProcessState : char {
@@ -164,6 +165,8 @@ class Process : public RefCounted<Process> {
   ProcessTimers* timers() const;  // null: none yet
   void stop_timers();             // exit
   Result<ProcessTimers*> make_timers();
+  // membarrier(2): which kinds it has registered for.
+  std::atomic<uint32_t> membarrier_kinds{0};
   // Threads of a stopped process sleep here.
   WaitQueue& stop_queue() { return stop_queue_; }
   // How often SIGCONT came: a stop signal that was taken before is void.

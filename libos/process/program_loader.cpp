@@ -10,6 +10,7 @@
 #include "libos/process/rewrite/rewrite.h"
 #include "libos/process/rlimit.h"
 #include "libos/process/signals/frame.h"
+#include "libos/process/signals/restartable.h"
 #include "libos/process/vdso_mapping.h"
 
 namespace occlum {
@@ -137,6 +138,8 @@ Result<Vec<AuxEntry>> make_aux(const Executable& executable, uint64_t bias,
       {kAtEgid, user.egid},
       {kAtSecure, is_secure ? uint64_t{1} : 0},
       {kAtHwcap2, 0},
+      {kAtRseqFeatureSize, kRseqFeatureSize},
+      {kAtRseqAlign, kRseqAlign},
   };
   return Vec<AuxEntry>::copy_of(entries);
 }

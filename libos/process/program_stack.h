@@ -28,6 +28,8 @@ enum AuxType : uint64_t {
   kAtPhent = 4,
   kAtPhnum = 5,
   kAtPagesz = 6,
+  kAtRseqFeatureSize = 27,
+  kAtRseqAlign = 28,
   kAtBase = 7,
   kAtFlags = 8,
   kAtEntry = 9,

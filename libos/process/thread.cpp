@@ -7,6 +7,7 @@
 #include "libos/lib/memory.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/signals/restartable.h"
 #include "libos/process/signals/send_locked.h"
 #include "libos/process/statistics.h"
 
@@ -160,7 +161,7 @@ uint64_t program_of(const Task& task) { return static_cast<const Thread&>(task).
 
 bool has_return_work(const Task& task) {
   const Thread& thread = static_cast<const Thread&>(task);
-  return thread.work() != 0 || !thread.own_memory().is_resident();
+  return thread.work() != 0 || needs_rseq_look(thread) || !thread.own_memory().is_resident();
 }
 
 void Thread::on_wait() {

@@ -27,6 +27,7 @@ namespace occlum {
 
 class Process;
 class Thread;
+struct PiLock;
 struct ProcessTree;
 
 // sigaltstack(2)'s stack_t.
@@ -46,6 +47,15 @@ struct RestartBlock {
   Nanoseconds deadline = kNever;  // absolute, of the monotonic clock
   uint64_t user_address = 0;      // where the remaining time goes
   std::array<uint64_t, 4> arguments = {};
+};
+
+// rseq(2): what the thread has registered, and what it was told last. signals/restartable.cpp.
+struct RestartableSequences {
+  uint64_t address = 0;  // 0: none
+  uint32_t size = 0;
+  uint32_t signature = 0;
+  uint32_t seen_turns = 0;
+  uint32_t told_vcpu = UINT32_MAX;
 };
 
 class Thread final : public Task {
@@ -155,20 +165,21 @@ class Thread final : public Task {
   RestartBlock restart_block;
   // What sigtimedwait() waits for although it is blocked: a sender wakes the thread for it.
   std::atomic<uint64_t> waited_signals{0};
+  RestartableSequences rseq;
 
   // --- clone and exit ---
   uint64_t set_child_tid = 0;    // CLONE_CHILD_SETTID: written when the thread starts
   uint64_t clear_child_tid = 0;  // CLONE_CHILD_CLEARTID, set_tid_address(2)
   uint64_t robust_list = 0;      // get_robust_list(2)
+  // PI futexes, under the lock of ipc/futex_pi.cpp: what it waits for; the first of those that others wait for.
+  PiLock* pi_waits_for = nullptr;
+  PiLock* pi_held = nullptr;
   int parent_death_signal = 0;   // PR_SET_PDEATHSIG
   bool no_new_privileges = false;
   bool has_too_many_processes =
       false;                     // its last change of ids went beyond RLIMIT_NPROC: execve(2)
   bool is_io_flusher = false;    // PR_SET_IO_FLUSHER
   uint64_t timer_slack = 50000;  // ns
-  int nice = 0;
-  int policy = 0;  // SCHED_*
-  int realtime_priority = 0;
   uint32_t personality = 0;
   // Under the process table's lock: kStop is set and this thread has not stopped yet.
   bool must_count_stop = false;

@@ -21,10 +21,13 @@ Nanoseconds IntervalTimer::clock_now() const {
       return monotonic_now();
     case TimeSource::kRealtime:
       return realtime_now();
-    case TimeSource::kProcessCpu:
-      return process_.cpu_time();
+    case TimeSource::kProcessCpu: {
+      if (whose_ == process_.pid()) return process_.cpu_time();
+      const RefPtr<Process> process = find_process(whose_);
+      return process ? process->cpu_time() : 0;
+    }
     case TimeSource::kThreadCpu: {
-      const RefPtr<Thread> thread = find_thread(thread_);
+      const RefPtr<Thread> thread = find_thread(whose_);
       return thread ? thread->cpu_time() : 0;
     }
   }
@@ -104,47 +107,66 @@ void CpuLimitTimer::fire(uint64_t times) {
   });
 }
 
-void PosixTimer::fire(uint64_t times) {
-  if (event_.notify == Notify::kNone) return;
+// The set that the timer's signal goes to, under its lock; the thread may have ended.
+template <typename Use>
+void PosixTimer::with_pending(Use use) {
   process_tree().with([&](ProcessTree& tree) {
-    const uint64_t missed = times - 1;
-    if (node_->is_queued()) {
-      overruns_.fetch_add(static_cast<uint32_t>(std::min<uint64_t>(times, INT32_MAX)),
-                          std::memory_order_relaxed);
-      node_->info().timer.overrun = static_cast<int32_t>(overruns());
-      return;
-    }
-    overruns_.store(static_cast<uint32_t>(std::min<uint64_t>(missed, INT32_MAX)),
-                    std::memory_order_relaxed);
-    SignalInfo info;
-    info.signal = event_.signal;
-    info.code = kSiTimer;
-    info.timer = {.id = id_, .overrun = static_cast<int32_t>(overruns()), .value = event_.value};
-    node_->info() = info;
     Thread* target = nullptr;
     if (event_.notify == Notify::kThread) {
       RefPtr<Thread>* found = tree.threads.find(event_.thread);
       if (found == nullptr) return;
       target = found->get();
     }
+    use(tree, target, target != nullptr ? target->own_pending() : process_.shared_pending());
+  });
+}
+
+void PosixTimer::fire(uint64_t times) {
+  if (event_.notify == Notify::kNone) return;
+  with_pending([&](ProcessTree& tree, Thread* target, SpinLocked<PendingSignals>& pending) {
+    // What is pending takes the overrun along; else the node is ours to fill.
+    const bool is_pending = pending.with([&](PendingSignals&) {
+      if (!node_->is_queued()) return false;
+      int32_t& overrun = node_->info().timer.overrun;
+      overrun = static_cast<int32_t>(
+          std::min<uint64_t>(static_cast<uint64_t>(overrun) + times, INT32_MAX));
+      return true;
+    });
+    if (is_pending) return;
+    SignalInfo info;
+    info.signal = event_.signal;
+    info.code = kSiTimer;
+    info.timer = {.id = id_,
+                  .overrun = static_cast<int32_t>(std::min<uint64_t>(times - 1, INT32_MAX)),
+                  .value = event_.value};
+    node_->info() = info;
     (void)send_locked(tree, process_, target, info, node_);
+  });
+}
+
+void PosixTimer::discard_signal() {
+  with_pending([&](ProcessTree&, Thread*, SpinLocked<PendingSignals>& pending) {
+    pending.with([&](PendingSignals& signals) { (void)signals.remove(*node_); });
   });
 }
 
 ProcessTimers::ProcessTimers(Process& process)
     : process_(process),
-      real_(process, TimeSource::kMonotonic, kSigAlrm),
-      virtual_(process, TimeSource::kProcessCpu, kSigVtAlrm),
-      profile_(process, TimeSource::kProcessCpu, kSigProf) {}
+      real_(process, TimeSource::kMonotonic, 0, kSigAlrm),
+      virtual_(process, TimeSource::kProcessCpu, process.pid(), kSigVtAlrm),
+      profile_(process, TimeSource::kProcessCpu, process.pid(), kSigProf) {}
 
 IntervalTimer& ProcessTimers::itimer(uint32_t which) {
   if (which == 0) return real_;
   return which == 1 ? virtual_ : profile_;
 }
 
-Result<int> ProcessTimers::add(TimeSource source, int clock, Pid thread, Value value,
+Result<int> ProcessTimers::add(TimeSource source, int clock, Pid whose, Value value,
                                PosixTimer::Event event) {
-  RefPtr<QueuedSignal> node = TRY(make_ref<QueuedSignal>());
+  const RefPtr<SharedCredentials> credentials = process_.credentials();
+  const uint32_t user = credentials ? credentials->value.uid : 0;
+  RefPtr<QueuedSignal> node =
+      TRY(QueuedSignal::create({}, user, process_.limit(Resource::kSigPending).soft));
   const int id = posix_.with([](const Posix& timers) {
     int free = 0;
     for (const auto& [used, timer] : timers) {
@@ -155,7 +177,7 @@ Result<int> ProcessTimers::add(TimeSource source, int clock, Pid thread, Value v
   });
   if (value == Value::kTimerId) event.value = static_cast<uint64_t>(id);
   RefPtr<PosixTimer> timer =
-      TRY(make_ref<PosixTimer>(process_, source, clock, thread, id, event, std::move(node)));
+      TRY(make_ref<PosixTimer>(process_, source, clock, whose, id, event, std::move(node)));
   auto entry = TRY(Posix::prepare(id, std::move(timer)));
   // Two threads at once may have chosen the same number.
   const bool added = posix_.with([&](Posix& timers) {
@@ -179,6 +201,7 @@ bool ProcessTimers::remove(int id) {
       posix_.with([&](Posix& timers) { return timers.take(id); });
   if (!timer) return false;
   (*timer)->cancel();
+  (*timer)->discard_signal();
   return true;
 }
 

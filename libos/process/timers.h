@@ -32,8 +32,9 @@ struct TimerSetting {
 // The common part: when it goes off next, and again and again.
 class IntervalTimer : public Timer {
  public:
-  IntervalTimer(Process& process, TimeSource source, Pid thread)
-      : process_(process), source_(source), thread_(thread) {}
+  // `whose`: the thread or process of a CPU clock.
+  IntervalTimer(Process& process, TimeSource source, Pid whose)
+      : process_(process), source_(source), whose_(whose) {}
   ~IntervalTimer() override { cancel(); }
 
   TimerSetting get() const;
@@ -57,15 +58,15 @@ class IntervalTimer : public Timer {
     uint64_t interval = 0;
   };
   const TimeSource source_;
-  const Pid thread_;  // whose CPU time, for kThreadCpu
+  const Pid whose_;
   mutable SpinLocked<State> state_{LockRank::kSignal};
 };
 
 // setitimer(2)'s.
 class ItimerTimer final : public IntervalTimer {
  public:
-  ItimerTimer(Process& process, TimeSource source, int signal)
-      : IntervalTimer(process, source, 0), signal_(signal) {}
+  ItimerTimer(Process& process, TimeSource source, Pid whose, int signal)
+      : IntervalTimer(process, source, whose), signal_(signal) {}
 
  private:
   void fire(uint64_t times) override;
@@ -92,10 +93,9 @@ class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
     uint64_t value = 0;
     Pid thread = 0;  // kThread
   };
-  // `thread`: whose CPU time, for a clock of one.
-  PosixTimer(Process& process, TimeSource source, int clock, Pid thread, int id, Event event,
+  PosixTimer(Process& process, TimeSource source, int clock, Pid whose, int id, Event event,
              RefPtr<QueuedSignal> node)
-      : IntervalTimer(process, source, thread),
+      : IntervalTimer(process, source, whose),
         clock_(clock),
         id_(id),
         event_(event),
@@ -103,15 +103,19 @@ class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
 
   int clock() const { return clock_; }
   int id() const { return id_; }
-  uint32_t overruns() const { return overruns_.load(std::memory_order_relaxed); }
+  // Of the signal that was delivered last.
+  uint32_t overruns() const { return node_->told_overrun(); }
+  // Takes back the signal of an expiry that is still pending: it is of a setting that holds no more.
+  void discard_signal();
 
  private:
   void fire(uint64_t times) override;
+  template <typename Use>
+  void with_pending(Use use);
   const int clock_;
   const int id_;
   const Event event_;
   const RefPtr<QueuedSignal> node_;
-  std::atomic<uint32_t> overruns_{0};
 };
 
 class ProcessTimers {
@@ -123,7 +127,7 @@ class ProcessTimers {
 
   // Returns the new timer's number, which is also its value where the program gave no sigevent. kNoMem, kAgain.
   enum class Value { kGiven, kTimerId };
-  Result<int> add(TimeSource source, int clock, Pid thread, Value value, PosixTimer::Event event);
+  Result<int> add(TimeSource source, int clock, Pid whose, Value value, PosixTimer::Event event);
   RefPtr<PosixTimer> find(int id) const;
   bool remove(int id);
   void remove_posix_timers();  // exec

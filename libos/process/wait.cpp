@@ -34,7 +34,7 @@ bool is_meant(const ProcessTree& tree, const Process& child, const WaitRequest& 
 
 ResourceUsage usage_of(const Process::Links& links) {
   ResourceUsage usage = links.ended_threads;
-  for (const Thread& thread : links.threads) usage.user_time += thread.cpu_time();
+  for (const Thread& thread : links.threads) usage.add(thread_usage(thread));
   usage.add(links.waited_children);
   return usage;
 }

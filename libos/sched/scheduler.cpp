@@ -1,6 +1,6 @@
 // The scheduler: tasks onto vCPUs. See sched/task.h for what blocking means.
 //
-// One run queue, first in first out. A vCPU with nothing to run idles on its own stack: it expires timers, spins for a
+// One run queue for all vCPUs; who comes next is its business (run_queue.h). A vCPU with nothing to run idles on its own stack: it expires timers, spins for a
 // moment and then sleeps in one host call that ends on a kick, a timer or a host event. A switch goes straight from
 // task to task; what must be done with the task that was left (queue it again, publish it as parked, bury it) is done
 // after its stack is no longer in use, by whoever runs next on that vCPU (finish_switch).
@@ -8,9 +8,10 @@
 // Wake-up protocol: unpark() sets the permit, then queues the task if it is parked; finish_switch() publishes
 // "parked", then looks at the permit. One of the two sees the other, so exactly one of them queues the task.
 //
-// A vCPU asks for ticks (1 ms, tick_wanted in shared memory) while something needs them: tasks wait in the queue, or
+// A vCPU asks for ticks (1 ms, tick_wanted in shared memory) while something needs them: tasks wait for it, or
 // timers and host watches that no sleeping vCPU attends to. On a tick it also wakes a sleeping vCPU, or starts one
-// more: so short hand-overs stay on one vCPU, long work spreads, and a busy program alone is not disturbed.
+// more: so short hand-overs stay on one vCPU, long work spreads, and a busy program alone is not disturbed. A task that
+// has real-time priority, or that this vCPU may not run, does not wait for that: call_for_vcpu().
 #include "libos/sched/scheduler.h"
 
 #include "abi/host_call.h"
@@ -31,7 +32,10 @@ extern "C" void switch_stack(uint64_t* save_here, uint64_t new_stack);
 
 constexpr Nanoseconds kIdleSpin = 50'000;  // ns; a sleep and a wake cost about as much
 
-enum class After : uint8_t { kNothing, kPark, kYield, kBury };
+enum class After : uint8_t { kNothing, kPark, kYield, kPreempt, kBury };
+using Arrival = RunQueue::Arrival;
+
+constexpr int kNobody = -1;
 
 // What the vCPU's next finish_switch() does, and what others read about it.
 struct VcpuState {
@@ -40,14 +44,20 @@ struct VcpuState {
   After after = After::kNothing;
   std::atomic<bool> tick_on{false};  // what its tick_wanted says
   std::atomic<bool> sleeping{false};
+  std::atomic<int> priority{kNobody};  // of the task that it runs; 0: not a real-time one
 };
 constinit std::array<VcpuState, abi::kMaxVcpus> states;
-constinit std::atomic<uint32_t> queued{0};
+constinit WaitingTasks waiting_tasks;
 constinit std::atomic<bool> poller_sleeps{false};
 constinit std::atomic<Nanoseconds> poller_deadline{
     kNever};  // when the sleeping poller wakes by itself
 constinit std::atomic<int> host_watches{0};
 constinit std::atomic<uint64_t> context_switches{0};
+
+// Only the task itself counts.
+void count(std::atomic<uint64_t>& counter) {
+  counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
 
 VcpuState& this_state() { return states[this_vcpu().index]; }
 
@@ -56,29 +66,79 @@ VcpuState& this_state() { return states[this_vcpu().index]; }
 // The part of Task that only the scheduler touches.
 class Scheduler {
  public:
-  using RunQueue = IntrusiveList<Task, &Task::run_node_>;
   static SpinLocked<RunQueue> run_queue;
 
-  static void enqueue(Task& task) {
+  static void enqueue(Task& task, Arrival arrival) {
     task.state_.store(Task::State::kRunnable, std::memory_order_release);
-    queued.fetch_add(1, std::memory_order_seq_cst);
-    run_queue.with([&](RunQueue& queue) { queue.push_back(task); });
+    struct Placed {
+      uint8_t priority;
+      uint64_t affinity;
+    };
+    const Placed placed = run_queue.with([&](RunQueue& queue) {
+      queue.add(task.run_, arrival);
+      return Placed{.priority = task.run_.priority(), .affinity = task.run_.affinity()};
+    });
     want_tick();
+    const bool may_run_here = (placed.affinity >> this_vcpu().index & 1) != 0;
+    if (!may_run_here || (placed.priority != 0 && arrival == Arrival::kAwake)) {
+      call_for_vcpu(placed.priority, placed.affinity);
+    }
+  }
+
+  // A vCPU of `affinity` whose task has less priority than `priority` shall look at the queue now, and if there is none,
+  // any of them at its next tick. What needs a host call is done on the way back to the program (spread_work).
+  static void call_for_vcpu(int priority, uint64_t affinity) {
+    VcpuBlock& here = this_vcpu();
+    here.work.fetch_or(kWorkReschedule, std::memory_order_release);
+    VcpuBlock* chosen = nullptr;
+    int least = abi::kMaxVcpus * 2;
+    for (uint32_t index = 0; index < started_vcpus(); ++index) {
+      VcpuBlock* vcpu = vcpu_block(index);
+      if (vcpu == nullptr || (affinity >> index & 1) == 0) continue;
+      const int its = states[index].priority.load(std::memory_order_relaxed);
+      if (vcpu == &here && its < priority) return;
+      if (its >= least) continue;
+      least = its;
+      chosen = vcpu;
+    }
+    if (chosen == nullptr || chosen == &here || least == kNobody) return;
+    if (least < priority) chosen->work.fetch_or(kWorkReschedule, std::memory_order_release);
+    request_tick(*chosen);
+  }
+
+  // Who runs next on this vCPU instead of `task`, which leaves it for the reason `after`. Null: nobody.
+  struct Choice {
+    Task* next = nullptr;
+    bool may_stay = true;
+  };
+  static Choice choose(After after, Task& task) {
+    const uint32_t vcpu = this_vcpu().index;
+    const Nanoseconds now = machine_monotonic_ns();
+    const uint64_t ran = now - std::min(now, std::exchange(task.charged_until_, now));
+    return run_queue.with([&](RunQueue& queue) {
+      queue.charge(task.run_, ran, vcpu, now);
+      RunEntity* next = after == After::kPreempt ? queue.take_before(task.run_, vcpu, now)
+                        : after == After::kYield ? queue.take_for_yield(task.run_, vcpu, now)
+                                                 : queue.take(vcpu, now);
+      note_choice(next);
+      return Choice{.next = next == nullptr ? nullptr : next->task(),
+                    .may_stay = task.run_.may_run_on(vcpu)};
+    });
   }
 
   static Task* pick() {
-    if (queued.load(std::memory_order_seq_cst) == 0) return nullptr;
-    const uint64_t me = uint64_t{1} << (this_vcpu().index % 64);
-    Task* task = run_queue.with([&](RunQueue& queue) -> Task* {
-      for (Task& candidate : queue) {
-        if ((candidate.affinity_ & me) == 0) continue;
-        queue.remove(candidate);
-        return &candidate;
-      }
-      return nullptr;
+    const uint32_t vcpu = this_vcpu().index;
+    if (!waiting_tasks.any_for(vcpu)) return nullptr;
+    const Nanoseconds now = machine_monotonic_ns();
+    return run_queue.with([&](RunQueue& queue) {
+      RunEntity* next = queue.take(vcpu, now);
+      note_choice(next);
+      return next == nullptr ? nullptr : next->task();
     });
-    if (task != nullptr) queued.fetch_sub(1, std::memory_order_relaxed);
-    return task;
+  }
+
+  static void note_choice(const RunEntity* next) {
+    if (next != nullptr) this_state().priority.store(next->priority(), std::memory_order_relaxed);
   }
 
   static void unpark(Task& task) {
@@ -91,7 +151,7 @@ class Scheduler {
     if (task.state_.compare_exchange_strong(expected, Task::State::kRunnable,
                                             std::memory_order_seq_cst)) {
       task.on_runnable();
-      enqueue(task);
+      enqueue(task, Arrival::kAwake);
     }
   }
 
@@ -117,7 +177,7 @@ class Scheduler {
       if (vcpu->program.load(std::memory_order_seq_cst) != memory) continue;
       is_left = false;
       vcpu->work.fetch_or(kWorkInterrupt, std::memory_order_seq_cst);
-      request_tick(*vcpu);
+      tick_vcpu_now(index);
     }
     return is_left;
   }
@@ -140,15 +200,17 @@ class Scheduler {
   }
 
   static bool needs_tick() {
-    return queued.load(std::memory_order_relaxed) != 0 || needs_attention();
+    return waiting_tasks.any_for(this_vcpu().index) || needs_attention();
   }
 
   static void install(VcpuBlock& vcpu, Task& task) {
     task.state_.store(Task::State::kRunning, std::memory_order_seq_cst);
     task.vcpu_ = vcpu.index;
+    ++task.turns_;
     // The task saw the time of the vCPU that it ran on before: this one's clock must not be behind it.
     vcpu.last_ns = std::max(vcpu.last_ns, task.last_seen_ns_);
-    task.slice_start_.store(machine_monotonic_ns(), std::memory_order_relaxed);
+    task.charged_until_ = machine_monotonic_ns();
+    task.slice_start_.store(task.charged_until_, std::memory_order_relaxed);
     vcpu.current = &task;
     vcpu.context = &task.context_;
     vcpu.task_lock_ranks = &task.lock_ranks;
@@ -160,9 +222,11 @@ class Scheduler {
   static void leave(After after, RefPtr<Task> buried = {}) {
     VcpuBlock& vcpu = this_vcpu();
     Task& task = *vcpu.current;
-    Task* next = pick();
-    if (next == nullptr && after == After::kYield) return;
+    const auto [next, may_stay] = choose(after, task);
+    const bool could_stay = after == After::kYield || after == After::kPreempt;
+    if (next == nullptr && could_stay && may_stay) return;
     VcpuState& state = this_state();
+    count(after == After::kPark ? task.voluntary_switches_ : task.involuntary_switches_);
     stash_xstate(task.context_);
     task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() -
                              task.slice_start_.load(std::memory_order_relaxed),
@@ -179,6 +243,7 @@ class Scheduler {
       vcpu.current = nullptr;
       vcpu.context = nullptr;
       vcpu.task_lock_ranks = nullptr;
+      state.priority.store(kNobody, std::memory_order_relaxed);
     }
     switch_stack(&task.context_.saved_stack_pointer, stack);
     finish_switch();
@@ -197,7 +262,10 @@ class Scheduler {
         if (left->permit_.load(std::memory_order_seq_cst) != 0) wake_if_parked(*left);
         break;
       case After::kYield:
-        enqueue(*left);
+        enqueue(*left, Arrival::kYielded);
+        break;
+      case After::kPreempt:
+        enqueue(*left, Arrival::kPreempted);
         break;
       case After::kBury:
         left->state_.store(Task::State::kDead, std::memory_order_relaxed);
@@ -243,26 +311,31 @@ class Scheduler {
 
   // A dead task's last reference may free much: not on the way between two tasks, but in idle().
   static void reap(RefPtr<Task> task) {
-    graveyard.with([&](RunQueue& dead) { dead.push_back(*task.leak()); });
+    graveyard.with([&](Graveyard& dead) { dead.push_back(*task.leak()); });
   }
-  static SpinLocked<RunQueue> graveyard;
+  using Graveyard = IntrusiveList<Task, &Task::grave_node_>;
+  static SpinLocked<Graveyard> graveyard;
   static void bury_dead() {
-    while (Task* task = graveyard.with([](RunQueue& dead) { return dead.pop_front(); })) {
+    while (Task* task = graveyard.with([](Graveyard& dead) { return dead.pop_front(); })) {
       (void)RefPtr<Task>::adopt(*task);
     }
   }
 
   // Wakes one sleeping vCPU, or starts one more, because work waits or nobody attends to timers and the host.
   static void spread_work() {
-    const bool waiting = queued.load(std::memory_order_relaxed) != 0;
-    if (!waiting && !needs_attention()) return;
+    const bool attend = needs_attention();
     for (uint32_t index = 0; index < started_vcpus(); ++index) {
-      if (states[index].sleeping.load(std::memory_order_seq_cst)) {
+      if ((attend || waiting_tasks.any_for(index)) &&
+          states[index].sleeping.load(std::memory_order_seq_cst)) {
         (void)make_host_call(abi::HostCallNumber::kKick, index);
         return;
       }
     }
-    start_one_more_vcpu();
+    bool more = attend;
+    for (uint32_t index = started_vcpus(); index < vcpu_count() && !more; ++index) {
+      more = waiting_tasks.any_for(index);
+    }
+    if (more) start_one_more_vcpu();
   }
 
   static void reschedule() {
@@ -274,14 +347,32 @@ class Scheduler {
     deliver_host_signals();
     bury_dead();
     spread_work();
-    if (queued.load(std::memory_order_relaxed) != 0) leave(After::kYield);
+    leave(After::kPreempt);
     set_tick(needs_tick());
+  }
+
+  // A task that is running is told on its vCPU; one that waits may now have another to wait for.
+  static void look_again(Task& task) {
+    struct Placed {
+      int priority;
+      uint64_t affinity;
+    };
+    const Placed placed = run_queue.with([&](RunQueue&) {
+      return Placed{.priority = task.run_.priority(), .affinity = task.run_.affinity()};
+    });
+    const Task::State state = task.state_.load(std::memory_order_seq_cst);
+    if (state == Task::State::kRunnable) return call_for_vcpu(placed.priority, placed.affinity);
+    VcpuBlock* vcpu = vcpu_block(task.vcpu_);
+    if (state != Task::State::kRunning || vcpu == nullptr) return;
+    states[vcpu->index].priority.store(placed.priority, std::memory_order_relaxed);
+    vcpu->work.fetch_or(kWorkReschedule, std::memory_order_release);
+    if (vcpu != &this_vcpu()) request_tick(*vcpu);
   }
 
   static bool spin_for_work() {
     const Nanoseconds until = machine_monotonic_ns() + kIdleSpin;
     do {
-      if (queued.load(std::memory_order_relaxed) != 0) return true;
+      if (waiting_tasks.any_for(this_vcpu().index)) return true;
       if (timer_queue().next_deadline() <= machine_monotonic_ns()) return true;
       for (int i = 0; i < 16; ++i) __builtin_ia32_pause();
     } while (machine_monotonic_ns() < until);
@@ -291,7 +382,7 @@ class Scheduler {
   static void sleep() {
     VcpuState& state = this_state();
     state.sleeping.store(true, std::memory_order_seq_cst);
-    if (queued.load(std::memory_order_seq_cst) == 0) {
+    if (!waiting_tasks.any_for(this_vcpu().index)) {
       const Nanoseconds deadline = timer_queue().next_deadline();
       const Nanoseconds now = machine_monotonic_ns();
       const Nanoseconds timeout = deadline == kNever ? kNever : deadline > now ? deadline - now : 0;
@@ -307,6 +398,16 @@ class Scheduler {
     state.sleeping.store(false, std::memory_order_seq_cst);
   }
 
+  // Work that only other vCPUs may do has come by way of this one.
+  static void for_others() {
+    VcpuBlock& vcpu = this_vcpu();
+    if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) == 0) return;
+    vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
+    for (uint32_t index = 0; index < vcpu_count(); ++index) {
+      if (waiting_tasks.any_for(index)) return spread_work();
+    }
+  }
+
   [[noreturn]] static void idle() {
     while (true) {
       timer_queue().expire(machine_monotonic_ns());
@@ -318,15 +419,16 @@ class Scheduler {
         install(vcpu, *next);
         switch_stack(&vcpu.idle_stack_pointer, next->context_.saved_stack_pointer);
         finish_switch();
-      } else if (!spin_for_work()) {
-        sleep();
+      } else {
+        for_others();
+        if (!spin_for_work()) sleep();
       }
     }
   }
 };
 
-constinit SpinLocked<Scheduler::RunQueue> Scheduler::run_queue{LockRank::kScheduler};
-constinit SpinLocked<Scheduler::RunQueue> Scheduler::graveyard{LockRank::kScheduler};
+constinit SpinLocked<RunQueue> Scheduler::run_queue{LockRank::kScheduler, waiting_tasks};
+constinit SpinLocked<Scheduler::Graveyard> Scheduler::graveyard{LockRank::kScheduler};
 
 // The slice that is running counts too; the fields are read without a lock, so the sum may miss the switch of a moment.
 uint64_t Task::cpu_time() const {
@@ -341,9 +443,32 @@ void Task::interrupt() { Scheduler::interrupt(*this); }
 
 Task& current_task() { return *this_vcpu().current; }
 
+Scheduling Task::scheduling() const {
+  return Scheduler::run_queue.with([&](RunQueue&) { return run_.scheduling(); });
+}
+
+void Task::set_scheduling(const Scheduling& scheduling) {
+  Scheduler::run_queue.with([&](RunQueue& queue) { queue.set_scheduling(run_, scheduling); });
+  Scheduler::look_again(*this);
+}
+
+void Task::inherit_priority(uint8_t priority) {
+  Scheduler::run_queue.with([&](RunQueue& queue) { queue.set_inherited_priority(run_, priority); });
+  Scheduler::look_again(*this);
+}
+
+uint64_t Task::affinity() const {
+  return Scheduler::run_queue.with([&](RunQueue&) { return run_.affinity(); });
+}
+
+void Task::set_affinity(uint64_t mask) {
+  Scheduler::run_queue.with([&](RunQueue& queue) { queue.set_affinity(run_, mask); });
+  Scheduler::look_again(*this);
+}
+
 void start_task(RefPtr<Task> task) {
   task->on_runnable();
-  Scheduler::enqueue(*task.leak());
+  Scheduler::enqueue(*task.leak(), Arrival::kAwake);
 }
 
 bool recall_program(uint64_t memory) { return Scheduler::recall_program(memory); }

@@ -15,6 +15,7 @@
 #include "libos/lib/lock_rank.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
+#include "libos/sched/run_queue.h"
 
 namespace occlum {
 
@@ -49,25 +50,41 @@ class Task : public RefCounted<Task> {
   TaskContext& context() { return context_; }
   uint64_t cpu_time() const;  // ns that it ran, in user mode and in the LibOS
 
+  // --- who runs when (run_queue.h) ---
+  Scheduling scheduling() const;
+  void set_scheduling(const Scheduling& scheduling);
+  // The priority of those who wait for a lock that this task holds; 0: none.
+  void inherit_priority(uint8_t priority);
+  // sched_setaffinity(2)'s mask: bit n is vCPU n. A task that runs elsewhere leaves that vCPU at once.
+  uint64_t affinity() const;
+  void set_affinity(uint64_t mask);
+  // How often it was given a vCPU: changes whenever it may have been away from one.
+  uint32_t turns() const { return turns_; }
+  // getrusage(2): how often it left its vCPU to wait, and how often because others had to run.
+  uint64_t voluntary_switches() const { return voluntary_switches_.load(std::memory_order_relaxed); }
+  uint64_t involuntary_switches() const {
+    return involuntary_switches_.load(std::memory_order_relaxed);
+  }
+
  private:
   friend class Scheduler;
   enum class State : uint32_t { kNew, kRunnable, kRunning, kParked, kDead };
 
-  ListNode run_node_;
+  ListNode grave_node_;
+  mutable RunEntity run_{this};
   TaskContext context_;
   std::atomic<uint32_t> permit_{0};  // 1: a remembered wake-up
   std::atomic<State> state_{State::kNew};
   std::atomic<uint64_t> cpu_time_{0};
   std::atomic<uint64_t> slice_start_{0};
-  uint64_t affinity_ = UINT64_MAX;  // bit n: may run on vCPU n
-  uint32_t vcpu_ = 0;               // where it ran last
-  uint64_t last_seen_ns_ = 0;       // the clock when it left its last vCPU
+  uint64_t charged_until_ = 0;  // by this time its run is in run_'s account
+  uint32_t turns_ = 0;
+  std::atomic<uint64_t> voluntary_switches_{0}, involuntary_switches_{0};
+  uint32_t vcpu_ = 0;          // where it ran last
+  uint64_t last_seen_ns_ = 0;  // the clock when it left its last vCPU
 
  public:
   LockRankStack lock_ranks;  // the locks that the task holds (debug builds check their order)
-  // sched_setaffinity(2)'s mask, over vCPUs.
-  uint64_t affinity() const { return affinity_; }
-  void set_affinity(uint64_t mask) { affinity_ = mask; }
   // For /proc: true while it runs or waits for a vCPU; and where it ran last.
   bool is_runnable() const {
     const State state = state_.load(std::memory_order_relaxed);

@@ -138,9 +138,7 @@ Result<long> sys_getrusage(Thread& self, int who, UserOut<Rusage> usage) {
       TRY(usage.write(to_rusage(self.process().children_usage())));
       return 0;
     case kThread: {
-      ResourceUsage own;
-      own.user_time = self.cpu_time();
-      TRY(usage.write(to_rusage(own)));
+      TRY(usage.write(to_rusage(thread_usage(self))));
       return 0;
     }
     default:

@@ -1,4 +1,6 @@
-// Scheduling (sched(7)): affinity over the vCPUs is real; policies and priorities are kept and told, not yet obeyed.
+// Scheduling among the LibOS's threads (sched(7)); who runs when is decided in sched/run_queue.cpp.
+//
+// SCHED_DEADLINE is known and never admitted: EBUSY, as on a kernel that has no bandwidth left.
 #include <algorithm>
 
 #include "libos/process/process.h"
@@ -9,29 +11,35 @@
 namespace occlum {
 namespace {
 
-constexpr int kOther = 0, kFifo = 1, kRoundRobin = 2, kBatch = 3, kIdle = 5;
+constexpr int kDeadline = 6;  // SCHED_DEADLINE
 constexpr int kResetOnFork = 0x40000000;
 constexpr int kLowestNice = 19, kHighestNice = -20;
+constexpr uint32_t kHighestPriority = 99;
 
-bool is_realtime(int policy) { return policy == kFifo || policy == kRoundRobin; }
 bool is_known(int policy) {
-  return is_realtime(policy) || policy == kOther || policy == kBatch || policy == kIdle;
+  return (policy >= 0 && policy <= 3) || policy == static_cast<int>(SchedulingPolicy::kIdle);
+}
+bool is_realtime(int policy) {
+  return policy == static_cast<int>(SchedulingPolicy::kFifo) ||
+         policy == static_cast<int>(SchedulingPolicy::kRoundRobin);
 }
 
 Result<RefPtr<Thread>> thread_named(Thread& self, Pid pid) {
-  if (pid < 0) return Errno::kInval;
   RefPtr<Thread> thread = pid == 0 ? ref_to(self) : find_thread(pid);
   if (!thread) return Errno::kSrch;
   return thread;
 }
 
-Result<void> check_may_change(Thread& self, Thread& target) {
+bool is_same_owner(Thread& self, Thread& target) {
   const UserCredentials& user = self.user();
-  if (user.has(kCapSysNice)) return {};
   const RefPtr<SharedCredentials> theirs = target.share_credentials();
-  if (!theirs || (user.euid != theirs->value.uid && user.euid != theirs->value.euid))
-    return Errno::kPerm;
-  return {};
+  return theirs && (user.euid == theirs->value.uid || user.euid == theirs->value.euid);
+}
+
+// RLIMIT_NICE counts from 1 (nice 19) to 40 (nice -20).
+bool may_lower_nice(Thread& target, int nice) {
+  const auto needed = static_cast<uint64_t>(kLowestNice + 1 - nice);
+  return needed <= target.process().limit(Resource::kNice).soft;
 }
 
 uint64_t all_vcpus() {
@@ -52,11 +60,10 @@ Result<long> sys_sched_setaffinity(Thread& self, Pid pid, size_t size, UserAddre
   uint64_t wanted = 0;
   TRY(copy_from_user(self.memory(), bytes_of(wanted).first(std::min(size, sizeof(wanted))), mask));
   const RefPtr<Thread> thread = TRY(thread_named(self, pid));
-  TRY(check_may_change(self, *thread));
+  if (!is_same_owner(self, *thread) && !self.user().has(kCapSysNice)) return Errno::kPerm;
   wanted &= all_vcpus();
   if (wanted == 0) return Errno::kInval;
-  thread->set_affinity(wanted);
-  if (thread == &self) yield_task();
+  thread->set_affinity(wanted == all_vcpus() ? kAllVcpus : wanted);
   return 0;
 }
 
@@ -70,18 +77,46 @@ Result<long> sys_sched_getaffinity(Thread& self, Pid pid, size_t size, UserOut<u
 
 namespace {
 
-Result<void> set_policy(Thread& self, Pid pid, int policy, int priority) {
-  policy &= ~kResetOnFork;
-  if (!is_known(policy)) return Errno::kInval;
-  if (is_realtime(policy) ? (priority < 1 || priority > 99) : priority != 0) return Errno::kInval;
-  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
-  TRY(check_may_change(self, *thread));
-  if (is_realtime(policy) && !self.user().has(kCapSysNice) &&
-      static_cast<uint64_t>(priority) > self.process().limit(Resource::kRtPriority).soft) {
-    return Errno::kPerm;
+// What a call asks for; `nice` counts for policies that have one.
+struct Wanted {
+  int policy;
+  uint32_t priority;
+  int nice;
+  bool resets_on_fork;
+};
+
+Result<void> check_privilege(Thread& self, Thread& target, const Wanted& wanted) {
+  if (self.user().has(kCapSysNice)) return {};
+  const Scheduling now = target.scheduling();
+  const bool is_idle = now.policy == SchedulingPolicy::kIdle;
+  bool allowed = is_same_owner(self, target) && (!now.resets_on_fork || wanted.resets_on_fork);
+  if (is_realtime(wanted.policy)) {
+    const uint64_t limit = target.process().limit(Resource::kRtPriority).soft;
+    if (wanted.policy != static_cast<int>(now.policy) && limit == 0) allowed = false;
+    if (wanted.priority > now.priority && wanted.priority > limit) allowed = false;
+  } else if (wanted.nice < now.nice && !may_lower_nice(target, wanted.nice)) {
+    allowed = false;
   }
-  thread->policy = policy;
-  thread->realtime_priority = priority;
+  if (is_idle && wanted.policy != static_cast<int>(SchedulingPolicy::kIdle) &&
+      !may_lower_nice(target, now.nice)) {
+    allowed = false;
+  }
+  if (!allowed) return Errno::kPerm;
+  return {};
+}
+
+Result<void> apply(Thread& self, Thread& target, const Wanted& wanted) {
+  if (!is_known(wanted.policy) || wanted.priority > kHighestPriority ||
+      is_realtime(wanted.policy) != (wanted.priority != 0)) {
+    return Errno::kInval;
+  }
+  TRY(check_privilege(self, target, wanted));
+  // A nice value outlasts a time as a real-time thread.
+  const int nice = is_realtime(wanted.policy) ? target.scheduling().nice : wanted.nice;
+  target.set_scheduling(Scheduling{.policy = static_cast<SchedulingPolicy>(wanted.policy),
+                                   .priority = static_cast<uint8_t>(wanted.priority),
+                                   .nice = static_cast<int8_t>(nice),
+                                   .resets_on_fork = wanted.resets_on_fork});
   return {};
 }
 
@@ -89,73 +124,140 @@ Result<void> set_policy(Thread& self, Pid pid, int policy, int priority) {
 
 Result<long> sys_sched_setscheduler(Thread& self, Pid pid, int policy,
                                     UserIn<SchedulingParameter> parameter) {
-  if (parameter.is_null() || policy < 0) return Errno::kInval;
-  TRY(set_policy(self, pid, policy, TRY(parameter.read()).priority));
+  if (parameter.is_null() || policy < 0 || pid < 0) return Errno::kInval;
+  const auto priority = static_cast<uint32_t>(TRY(parameter.read()).priority);
+  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
+  TRY(apply(self, *thread,
+            Wanted{.policy = policy & ~kResetOnFork,
+                   .priority = priority,
+                   .nice = thread->scheduling().nice,
+                   .resets_on_fork = (policy & kResetOnFork) != 0}));
   return 0;
 }
 
 Result<long> sys_sched_setparam(Thread& self, Pid pid, UserIn<SchedulingParameter> parameter) {
-  if (parameter.is_null()) return Errno::kInval;
-  const int policy = TRY(thread_named(self, pid))->policy;
-  TRY(set_policy(self, pid, policy, TRY(parameter.read()).priority));
+  if (parameter.is_null() || pid < 0) return Errno::kInval;
+  const auto priority = static_cast<uint32_t>(TRY(parameter.read()).priority);
+  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
+  const Scheduling now = thread->scheduling();
+  TRY(apply(self, *thread,
+            Wanted{.policy = static_cast<int>(now.policy),
+                   .priority = priority,
+                   .nice = now.nice,
+                   .resets_on_fork = now.resets_on_fork}));
   return 0;
 }
 
 Result<long> sys_sched_getscheduler(Thread& self, Pid pid) {
-  return TRY(thread_named(self, pid))->policy;
+  if (pid < 0) return Errno::kInval;
+  const Scheduling now = TRY(thread_named(self, pid))->scheduling();
+  return static_cast<long>(now.policy) | (now.resets_on_fork ? kResetOnFork : 0);
 }
 
 Result<long> sys_sched_getparam(Thread& self, Pid pid, UserOut<SchedulingParameter> parameter) {
-  if (parameter.is_null()) return Errno::kInval;
-  TRY(parameter.write({.priority = TRY(thread_named(self, pid))->realtime_priority}));
+  if (parameter.is_null() || pid < 0) return Errno::kInval;
+  TRY(parameter.write({.priority = TRY(thread_named(self, pid))->scheduling().priority}));
   return 0;
 }
 
 Result<long> sys_sched_get_priority_max(Thread&, int policy) {
-  if (!is_known(policy)) return Errno::kInval;
-  return is_realtime(policy) ? 99 : 0;
+  if (!is_known(policy) && policy != kDeadline) return Errno::kInval;
+  return is_realtime(policy) ? kHighestPriority : 0;
 }
 
 Result<long> sys_sched_get_priority_min(Thread&, int policy) {
-  if (!is_known(policy)) return Errno::kInval;
+  if (!is_known(policy) && policy != kDeadline) return Errno::kInval;
   return is_realtime(policy) ? 1 : 0;
 }
 
 Result<long> sys_sched_rr_get_interval(Thread& self, Pid pid, UserOut<Timespec> interval) {
-  constexpr uint64_t kRoundRobinSlice = 100'000'000, kSlice = 4'000'000;
-  const int policy = TRY(thread_named(self, pid))->policy;
-  const uint64_t slice = policy == kRoundRobin ? kRoundRobinSlice : policy == kFifo ? 0 : kSlice;
+  constexpr uint64_t kSlice = 4'000'000;
+  if (pid < 0) return Errno::kInval;
+  const SchedulingPolicy policy = TRY(thread_named(self, pid))->scheduling().policy;
+  const uint64_t slice = policy == SchedulingPolicy::kRoundRobin ? kRoundRobinSlice
+                         : policy == SchedulingPolicy::kFifo     ? 0
+                                                                 : kSlice;
   TRY(interval.write(to_timespec(slice)));
   return 0;
 }
 
+namespace {
+
+// The structure has grown and may grow again: what we do not know must be zero. The size that we know is told.
+Result<SchedulingAttributes> read_attributes(Thread& self, UserAddress from) {
+  constexpr uint32_t kFirstSize = 48;  // SCHED_ATTR_SIZE_VER0
+  constexpr uint64_t kUtilizationClamp = 0x60;
+  const auto refuse = [&]() -> Errno {
+    const Result<void> told = UserOut<uint32_t>(from).write(sizeof(SchedulingAttributes));
+    return told.is_error() ? told.error() : Errno::kTooBig;
+  };
+  AddressSpace& memory = self.memory();
+  uint32_t size = TRY(UserIn<uint32_t>(from).read());
+  if (size == 0) size = kFirstSize;
+  if (size < kFirstSize || size > kPageSize) return refuse();
+  SchedulingAttributes wanted{};
+  for (uint32_t at = sizeof(wanted); at < size; ++at) {
+    if (TRY(UserIn<uint8_t>(from + at).read()) != 0) return refuse();
+  }
+  TRY(copy_from_user(memory, bytes_of(wanted).first(std::min<size_t>(size, sizeof(wanted))), from));
+  if ((wanted.flags & kUtilizationClamp) != 0 && size < sizeof(wanted)) return Errno::kInval;
+  wanted.nice = std::clamp(wanted.nice, kHighestNice, kLowestNice);
+  return wanted;
+}
+
+constexpr uint64_t kFlagResetOnFork = 1, kFlagKeepPolicy = 8, kFlagKeepParameters = 0x10,
+                   kFlagUtilizationClamp = 0x60, kAllFlags = 0x7f;
+
+}  // namespace
+
+// sched_setattr(2).
 Result<long> sys_sched_setattr(Thread& self, Pid pid, UserIn<SchedulingAttributes> attributes,
                                Flags flags) {
-  if (bits(flags) != 0 || attributes.is_null()) return Errno::kInval;
-  constexpr size_t kFirstSize = 48;  // SCHED_ATTR_SIZE_VER0
-  const uint32_t size = TRY(UserIn<uint32_t>(attributes.address()).read());
-  if (size != 0 && size < kFirstSize) return Errno::kTooBig;
-  SchedulingAttributes wanted{};
-  TRY(copy_from_user(self.memory(), bytes_of(wanted).first(kFirstSize), attributes.address()));
-  TRY(set_policy(self, pid, static_cast<int>(wanted.policy), static_cast<int>(wanted.priority)));
-  if (!is_realtime(static_cast<int>(wanted.policy))) {
-    TRY(thread_named(self, pid))->nice = std::clamp(wanted.nice, kHighestNice, kLowestNice);
+  if (bits(flags) != 0 || attributes.is_null() || pid < 0) return Errno::kInval;
+  const SchedulingAttributes given = TRY(read_attributes(self, attributes.address()));
+  if (static_cast<int>(given.policy) < 0) return Errno::kInval;
+  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
+  const Scheduling now = thread->scheduling();
+  Wanted wanted{.policy = static_cast<int>(given.policy),
+                .priority = given.priority,
+                .nice = given.nice,
+                .resets_on_fork = (given.flags & kFlagResetOnFork) != 0};
+  if ((given.flags & kFlagKeepPolicy) != 0) {
+    wanted.policy = static_cast<int>(now.policy);
+    wanted.resets_on_fork = now.resets_on_fork;
   }
+  if ((given.flags & kFlagKeepParameters) != 0) {
+    wanted.priority = now.priority;
+    wanted.nice = now.nice;
+  }
+  if (wanted.policy == kDeadline) {
+    const bool is_possible = given.runtime >= 1024 && given.runtime <= given.deadline &&
+                             (given.period == 0 || given.deadline <= given.period) &&
+                             wanted.priority == 0;
+    if (!is_possible || (given.flags & ~kAllFlags) != 0) return Errno::kInval;
+    return self.user().has(kCapSysNice) ? Errno::kBusy : Errno::kPerm;
+  }
+  if ((given.flags & ~kAllFlags) != 0) return Errno::kInval;
+  if ((given.flags & kFlagUtilizationClamp) != 0) return Errno::kOpNotSupp;
+  TRY(apply(self, *thread, wanted));
   return 0;
 }
 
 Result<long> sys_sched_getattr(Thread& self, Pid pid, UserAddress attributes, uint32_t size,
                                Flags flags) {
   constexpr size_t kFirstSize = 48;
-  if (bits(flags) != 0 || attributes.is_null() || size < kFirstSize || size > kPageSize)
+  if (bits(flags) != 0 || attributes.is_null() || pid < 0 || size < kFirstSize || size > kPageSize)
     return Errno::kInval;
-  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
+  const Scheduling now = TRY(thread_named(self, pid))->scheduling();
+  const size_t told = std::min<size_t>(size, sizeof(SchedulingAttributes));
   SchedulingAttributes current{};
-  current.size = kFirstSize;
-  current.policy = static_cast<uint32_t>(thread->policy);
-  current.nice = thread->nice;
-  current.priority = static_cast<uint32_t>(thread->realtime_priority);
-  TRY(copy_to_user(self.memory(), attributes, bytes_of(current).first(kFirstSize)));
+  current.size = static_cast<uint32_t>(told);
+  current.policy = static_cast<uint32_t>(now.policy);
+  current.flags = now.resets_on_fork ? kFlagResetOnFork : 0;
+  current.nice = now.is_realtime() ? 0 : now.nice;
+  current.priority = now.priority;
+  TRY(copy_to_user(self.memory(), attributes, bytes_of(current).first(told)));
+  TRY(zero_user(self.memory(), attributes + told, size - told));
   return 0;
 }
 
@@ -174,17 +276,24 @@ Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Threa
   const Pid group = who == 0 ? self.process().group_id() : who;
   const uint32_t user = who == 0 ? self.user().uid : static_cast<uint32_t>(who);
   bool found = false;
+  Result<void> outcome{};
   TRY(for_each_process([&](Process& process) {
     if (process.is_kernel()) return;
     const RefPtr<SharedCredentials> theirs = process.credentials();
     const bool is_meant =
         which == kPriorityGroup ? process.group_id() == group : theirs && theirs->value.uid == user;
     if (!is_meant) return;
-    if (const RefPtr<Thread> thread = process.any_thread()) {
+    Result<Vec<RefPtr<Thread>>> threads = process.threads();
+    if (threads.is_error()) {
+      outcome = threads.error();
+      return;
+    }
+    for (const RefPtr<Thread>& thread : threads.value()) {
       found = true;
       visit(*thread);
     }
   }));
+  TRY(std::move(outcome));
   if (!found) return Errno::kSrch;
   return {};
 }
@@ -194,8 +303,9 @@ Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Threa
 // getpriority(2): the raw call returns 20 minus the highest nice value, so that no answer looks like an error.
 Result<long> sys_getpriority(Thread& self, int which, int who) {
   int highest = kLowestNice;
-  TRY(each_named(self, which, who,
-                 [&](Thread& thread) { highest = std::min(highest, thread.nice); }));
+  TRY(each_named(self, which, who, [&](Thread& thread) {
+    highest = std::min<int>(highest, thread.scheduling().nice);
+  }));
   return 20 - highest;
 }
 
@@ -203,13 +313,15 @@ Result<long> sys_setpriority(Thread& self, int which, int who, int nice) {
   nice = std::clamp(nice, kHighestNice, kLowestNice);
   Result<void> outcome{};
   TRY(each_named(self, which, who, [&](Thread& thread) {
-    if (check_may_change(self, thread).is_error()) {
+    const bool is_privileged = self.user().has(kCapSysNice);
+    Scheduling scheduling = thread.scheduling();
+    if (!is_privileged && !is_same_owner(self, thread)) {
       outcome = Errno::kPerm;
-    } else if (nice < thread.nice && !self.user().has(kCapSysNice) &&
-               static_cast<uint64_t>(20 - nice) > thread.process().limit(Resource::kNice).soft) {
+    } else if (nice < scheduling.nice && !is_privileged && !may_lower_nice(thread, nice)) {
       outcome = Errno::kAcces;
     } else {
-      thread.nice = nice;
+      scheduling.nice = static_cast<int8_t>(nice);
+      thread.set_scheduling(scheduling);
     }
   }));
   TRY(std::move(outcome));

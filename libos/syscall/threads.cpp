@@ -1,5 +1,4 @@
-// Threads: making and ending them, their words and lists (clone(2), set_tid_address(2), futex(2), get_robust_list(2)).
-#include "libos/ipc/futex.h"
+// Threads: making and ending them, their words and lists (clone(2), set_tid_address(2), get_robust_list(2)).
 #include "libos/process/clone.h"
 #include "libos/process/exit.h"
 #include "libos/process/process.h"
@@ -97,90 +96,6 @@ Result<long> sys_get_robust_list(Thread& self, Pid tid, UserOut<uint64_t> head,
   TRY(size.write(kRobustListSize));
   TRY(head.write(thread->robust_list));
   return 0;
-}
-
-namespace {
-
-enum FutexCommand : int {
-  kWait = 0,
-  kWake = 1,
-  kRequeue = 3,
-  kCmpRequeue = 4,
-  kWakeOp = 5,
-  kLockPi = 6,
-  kUnlockPi = 7,
-  kTrylockPi = 8,
-  kWaitBitset = 9,
-  kWakeBitset = 10,
-  kLockPi2 = 13,
-};
-constexpr int kFutexPrivate = 128, kFutexClockRealtime = 256;
-
-// The fourth argument as a timeout: relative for FUTEX_WAIT, absolute for the others; FUTEX_LOCK_PI's is always of
-// CLOCK_REALTIME.
-Result<Nanoseconds> read_futex_timeout(int command, bool is_realtime, UserIn<Timespec> timeout) {
-  if (timeout.is_null()) return kNever;
-  const uint64_t time = TRY(to_nanoseconds(TRY(timeout.read())));
-  if (command == kWait) return later(monotonic_now(), time);
-  return monotonic_deadline(is_realtime || command == kLockPi ? kClockRealtime : kClockMonotonic,
-                            time);
-}
-
-uint32_t count_of(uint32_t argument) { return static_cast<int32_t>(argument) < 0 ? 0 : argument; }
-
-}  // namespace
-
-// futex(2). `timeout` is a second count for the operations that move or wake on two words.
-Result<long> sys_futex(Thread& self, UserAddress word, int operation, uint32_t value,
-                       UserAddress timeout, UserAddress second_word, uint32_t third_value) {
-  const int command = operation & ~(kFutexPrivate | kFutexClockRealtime);
-  const bool is_realtime = (operation & kFutexClockRealtime) != 0;
-  if (is_realtime && command != kWaitBitset && command != kWait && command != kLockPi2)
-    return Errno::kNoSys;
-  const FutexScope scope =
-      (operation & kFutexPrivate) != 0 ? FutexScope::kPrivate : FutexScope::kShared;
-  const FutexAddress first{.address = word.value(), .scope = scope};
-  const FutexAddress second{.address = second_word.value(), .scope = scope};
-  const auto second_count = static_cast<uint32_t>(timeout.value());
-  AddressSpace& memory = self.memory();
-  const auto deadline = [&] {
-    return read_futex_timeout(command, is_realtime, UserIn<Timespec>(timeout));
-  };
-
-  switch (command) {
-    case kWait:
-      TRY(futex_wait(self, first, value, kFutexAnyBits, TRY(deadline())));
-      return 0;
-    case kWaitBitset:
-      TRY(futex_wait(self, first, value, third_value, TRY(deadline())));
-      return 0;
-    case kWake:
-      return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), kFutexAnyBits);
-    case kWakeBitset:
-      return futex_wake(memory, first, std::max<uint32_t>(count_of(value), 1), third_value);
-    case kCmpRequeue:
-      if (TRY(load_user_u32(memory, word)) != third_value) return Errno::kAgain;
-      [[fallthrough]];
-    case kRequeue:
-      if (static_cast<int32_t>(value) < 0 || static_cast<int32_t>(second_count) < 0)
-        return Errno::kInval;
-      return futex_requeue(memory, first, second, value, second_count);
-    case kWakeOp:
-      return futex_wake_op(memory, first, second, count_of(value), count_of(second_count),
-                           third_value);
-    case kLockPi:
-    case kLockPi2:
-      TRY(futex_lock_pi(self, first, PiWait::kBlock, TRY(deadline())));
-      return 0;
-    case kTrylockPi:
-      TRY(futex_lock_pi(self, first, PiWait::kTry, kNever));
-      return 0;
-    case kUnlockPi:
-      TRY(futex_unlock_pi(self, first));
-      return 0;
-    default:
-      return Errno::kNoSys;
-  }
 }
 
 }  // namespace occlum

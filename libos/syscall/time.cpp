@@ -1,4 +1,6 @@
 // Clocks and sleeping (time(7)).
+#include <algorithm>
+
 #include "libos/process/process.h"
 #include "libos/syscall/dispatch.h"
 #include "libos/syscall/time_values.h"
@@ -45,6 +47,33 @@ Result<long> relative_sleep(Thread& self, Nanoseconds deadline, UserOut<Timespec
                                     .user_address = remaining.address().value(),
                                     .arguments = {}};
   return Errno::kRestartRestartBlock;
+}
+
+// A thread cannot wait for its own CPU time. Clocks of others: time_values.cpp has the encoding.
+bool is_own_thread_clock(const Thread& self, ClockId clock) {
+  constexpr int kPerThread = 4;
+  const int number = static_cast<int>(clock);
+  if (clock == kClockThreadCpu) return true;
+  const Pid whose = ~(number >> 3);
+  return number < 0 && (number & kPerThread) != 0 && (whose == 0 || whose == self.tid());
+}
+
+// Looks again whenever so much CPU time can have been used.
+Result<long> sleep_by_cpu_clock(Thread& self, ClockId clock, bool is_absolute, uint64_t wanted,
+                                UserOut<Timespec> remaining) {
+  constexpr uint64_t kShortest = 1'000'000;
+  uint64_t now = TRY(read_clock(self, clock));
+  const uint64_t until = is_absolute ? wanted : later(now, wanted);
+  while (now < until) {
+    const uint64_t step = std::max((until - now) / vcpu_count(), kShortest);
+    const bool interrupted = sleep_until(later(monotonic_now(), step)).is_error();
+    now = TRY(read_clock(self, clock));
+    if (!interrupted || now >= until) continue;
+    if (is_absolute) return Errno::kRestartNoHand;
+    if (!remaining.is_null()) TRY(remaining.write(to_timespec(until - now)));
+    return Errno::kIntr;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -98,17 +127,10 @@ Result<long> sys_nanosleep(Thread& self, UserIn<Timespec> duration, UserOut<Time
 Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags,
                                  UserIn<Timespec> duration, UserOut<Timespec> remaining) {
   const uint64_t wanted = TRY(to_nanoseconds(TRY(duration.read())));
-  if (clock == kClockThreadCpu) return Errno::kInval;
   const bool is_absolute = (bits(flags) & kTimerAbsTime) != 0;
-  if (clock == kClockProcessCpu) {
-    constexpr uint64_t kStep = 1'000'000;
-    const Process& process = self.process();
-    const uint64_t until = is_absolute ? wanted : later(process.cpu_time(), wanted);
-    while (process.cpu_time() < until) {
-      if (sleep_until(monotonic_now() + kStep).is_error()) return Errno::kRestartNoHand;
-    }
-    return 0;
-  }
+  if (is_own_thread_clock(self, clock)) return Errno::kInval;
+  if (clock == kClockProcessCpu || static_cast<int>(clock) < 0)
+    return sleep_by_cpu_clock(self, clock, is_absolute, wanted, remaining);
   if (is_absolute) {
     if (sleep_until(TRY(monotonic_deadline(clock, wanted))).is_error())
       return Errno::kRestartNoHand;

@@ -34,26 +34,43 @@ Result<RefPtr<PosixTimer>> find_timer(Thread& self, int id) {
   return timer;
 }
 
-Result<TimeSource> source_of(ClockId clock) {
+// What a clock measures, and for a CPU clock whose time it is.
+struct TimerClock {
+  TimeSource source;
+  Pid whose = 0;
+};
+
+// CPU clocks of others: time_values.cpp has the encoding. A thread's must be of this process.
+Result<TimerClock> cpu_clock_of(Thread& self, ClockId clock) {
+  TRY(read_clock(self, clock));
+  constexpr int kPerThread = 4;
+  const Pid pid = ~(static_cast<int>(clock) >> 3);
+  if ((static_cast<int>(clock) & kPerThread) != 0)
+    return TimerClock{.source = TimeSource::kThreadCpu, .whose = pid == 0 ? self.tid() : pid};
+  return TimerClock{.source = TimeSource::kProcessCpu, .whose = pid == 0 ? self.pid() : pid};
+}
+
+Result<TimerClock> clock_of(Thread& self, ClockId clock) {
   switch (clock) {
     case kClockRealtime:
     case kClockRealtimeAlarm:
     case kClockTai:
-      return TimeSource::kRealtime;
+      return TimerClock{.source = TimeSource::kRealtime};
     case kClockMonotonic:
     case kClockBoottime:
     case kClockBoottimeAlarm:
-      return TimeSource::kMonotonic;
+      return TimerClock{.source = TimeSource::kMonotonic};
     case kClockProcessCpu:
-      return TimeSource::kProcessCpu;
+      return TimerClock{.source = TimeSource::kProcessCpu, .whose = self.pid()};
     case kClockThreadCpu:
-      return TimeSource::kThreadCpu;
+      return TimerClock{.source = TimeSource::kThreadCpu, .whose = self.tid()};
     case kClockMonotonicRaw:
     case kClockRealtimeCoarse:
     case kClockMonotonicCoarse:
       return Errno::kOpNotSupp;
     default:
-      return Errno::kInval;
+      if (static_cast<int>(clock) >= 0) return Errno::kInval;
+      return cpu_clock_of(self, clock);
   }
 }
 
@@ -96,7 +113,7 @@ Result<long> sys_setitimer(Thread& self, int which, UserIn<IntervalTimerValue> v
 // timer_create(2).
 Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> event,
                               UserOut<int> timer_id) {
-  const TimeSource source = TRY(source_of(clock));
+  const TimerClock what = TRY(clock_of(self, clock));
   PosixTimer::Event wanted{.notify = PosixTimer::Notify::kSignal, .signal = kSigAlrm};
   if (!event.is_null()) {
     const SignalEvent given = TRY(event.read());
@@ -125,7 +142,7 @@ Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> e
   ProcessTimers* timers = TRY(self.process().make_timers());
   const auto value =
       event.is_null() ? ProcessTimers::Value::kTimerId : ProcessTimers::Value::kGiven;
-  const int id = TRY(timers->add(source, static_cast<int>(clock), self.tid(), value, wanted));
+  const int id = TRY(timers->add(what.source, static_cast<int>(clock), what.whose, value, wanted));
   if (const Result<void> written = timer_id.write(id); written.is_error()) {
     timers->remove(id);
     return written.error();
@@ -135,12 +152,14 @@ Result<long> sys_timer_create(Thread& self, ClockId clock, UserIn<SignalEvent> e
 
 Result<long> sys_timer_settime(Thread& self, int timer_id, Flags flags, UserIn<ClockSetting> value,
                                UserOut<ClockSetting> old_value) {
+  if (value.is_null()) return Errno::kInval;
   const ClockSetting wanted = TRY(value.read());
   const uint64_t first = TRY(to_nanoseconds(wanted.value));
   const uint64_t interval = TRY(to_nanoseconds(wanted.interval));
   const RefPtr<PosixTimer> timer = TRY(find_timer(self, timer_id));
   Nanoseconds when = first;
   if ((bits(flags) & kTimerAbsTime) == 0) when = later(timer->clock_now(), first);
+  timer->discard_signal();
   const TimerSetting old = timer->set(first == 0 ? kNever : when, first == 0 ? 0 : interval);
   if (!old_value.is_null()) TRY(old_value.write(to_clock_setting(old)));
   return 0;

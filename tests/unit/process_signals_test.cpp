@@ -11,7 +11,7 @@ namespace {
 RefPtr<QueuedSignal> node_of(int signal, uint64_t value) {
   SignalInfo info = SignalInfo::from_user(signal, 1, 2, kSiQueue);
   info.sender.value = value;
-  return MUST(make_ref<QueuedSignal>(info));
+  return MUST(QueuedSignal::create(info, 0, UINT64_MAX));
 }
 
 TEST(SignalSet, Bits) {

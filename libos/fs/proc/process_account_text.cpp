@@ -49,8 +49,9 @@ Result<void> sched_text(const Subject& subject, ProcText& out) {
   add_milliseconds(out, "se.exec_start", start);
   add_milliseconds(out, "se.vruntime", cpu_time_of(subject));
   add_milliseconds(out, "se.sum_exec_runtime", cpu_time_of(subject));
-  add_figure(out, "policy", thread ? static_cast<uint64_t>(thread->policy) : 0);
-  add_figure(out, "prio", static_cast<uint64_t>(120 + (thread ? thread->nice : 0)));
+  const Scheduling scheduling = thread ? thread->scheduling() : Scheduling{};
+  add_figure(out, "policy", static_cast<uint64_t>(scheduling.policy));
+  add_figure(out, "prio", static_cast<uint64_t>(120 + scheduling.nice));
   return {};
 }
 

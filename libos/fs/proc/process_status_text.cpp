@@ -160,11 +160,11 @@ struct Priority {
 Priority priority_of(const Subject& subject) {
   const RefPtr<Thread> thread = subject.some_thread();
   if (thread == nullptr) return {};
-  const bool is_realtime = thread->policy == 1 || thread->policy == 2;  // SCHED_FIFO, SCHED_RR
-  return {.priority = is_realtime ? -1 - thread->realtime_priority : 20 + thread->nice,
-          .nice = thread->nice,
-          .realtime = is_realtime ? thread->realtime_priority : 0,
-          .policy = thread->policy,
+  const Scheduling scheduling = thread->scheduling();
+  return {.priority = scheduling.is_realtime() ? -1 - scheduling.priority : 20 + scheduling.nice,
+          .nice = scheduling.nice,
+          .realtime = scheduling.priority,
+          .policy = static_cast<int>(scheduling.policy),
           .vcpu = thread->last_vcpu()};
 }
 
@@ -233,7 +233,8 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   out.add("\nNStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{}\nNSsid:\t{}\nKthread:\t0\n", process.pid(),
           number_of(subject), process.group_id(), process.session_id());
   add_memory(out, subject);
-  out.add("Threads:\t{}\nSigQ:\t{}/{}\n", std::max(process.thread_count(), 1u), signals.queued,
+  out.add("Threads:\t{}\nSigQ:\t{}/{}\n", std::max(process.thread_count(), 1u),
+          credentials != nullptr ? queued_signals_of(credentials->value.uid) : 0,
           process.limit(Resource::kSigPending).soft);
   add_signal_set(out, "SigPnd:", signals.own);
   add_signal_set(out, "ShdPnd:", signals.shared);

@@ -4,6 +4,7 @@
 #include "libos/process/exit.h"
 #include "libos/process/process.h"
 #include "libos/process/signals/frame.h"
+#include "libos/process/signals/restartable.h"
 #include "libos/process/signals/send.h"
 #include "libos/process/signals/stop.h"
 
@@ -52,6 +53,7 @@ void frame_failed(Thread& self, int signal) {
 void run_handler(Thread& self, UserRegisters& registers, const SignalInfo& info,
                  const SignalAction& action) {
   settle_for_handler(self, registers, action);
+  leave_critical_section(self, registers);
   if (push_signal_frame(self, registers, info, action).is_error()) frame_failed(self, info.signal);
 }
 
@@ -108,6 +110,11 @@ void on_return_to_user(UserRegisters& registers) {
   // May uncover a signal: we are called again then.
   if (const std::optional<SignalSet> mask = self.take_saved_mask()) self.set_signal_mask(*mask);
   if (!self.memory().is_resident()) self.memory().await_residency();
+  if ((self.work() & kRseqWork) != 0) {
+    self.clear_work(kRseqWork);
+    self.rseq.seen_turns = self.turns() - 1;
+  }
+  if (needs_rseq_look(self)) settle_rseq(self, registers);
 }
 
 }  // namespace occlum

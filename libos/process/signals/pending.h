@@ -5,6 +5,7 @@
 // Not locked: the owner holds it in a SpinLocked of rank kSignal.
 #pragma once
 
+#include <atomic>
 #include <optional>
 
 #include "libos/lib/list.h"
@@ -13,19 +14,29 @@
 
 namespace occlum {
 
-// One pending signal's node. A POSIX timer keeps its own, so that its expiry never allocates.
+// One pending signal's node. A POSIX timer keeps its own, so that its expiry never allocates. Nodes are counted by user
+// against RLIMIT_SIGPENDING for as long as they live.
 class QueuedSignal : public RefCounted<QueuedSignal> {
  public:
-  QueuedSignal() = default;
-  explicit QueuedSignal(const SignalInfo& info) : info_(info) {}
+  // kAgain: no memory, or the user has `limit` of them already.
+  static Result<RefPtr<QueuedSignal>> create(const SignalInfo& info, uint32_t user, uint64_t limit);
+  QueuedSignal(const SignalInfo& info, uint32_t user) : info_(info), user_(user) {}  // use create()
+  ~QueuedSignal();
   SignalInfo& info() { return info_; }
   bool is_queued() const { return node_.is_linked(); }
+  // SI_TIMER: the overrun that its last receiver was told.
+  uint32_t told_overrun() const { return told_overrun_.load(std::memory_order_relaxed); }
 
  private:
   friend class PendingSignals;
   ListNode node_;
   SignalInfo info_;
+  const uint32_t user_;
+  std::atomic<uint32_t> told_overrun_{0};
 };
+
+// How many nodes the user has: SigQ in /proc/<pid>/status.
+uint64_t queued_signals_of(uint32_t user);
 
 class PendingSignals {
  public:
@@ -46,6 +57,8 @@ class PendingSignals {
   std::optional<SignalInfo> take(SignalSet wanted);
 
   void discard(SignalSet unwanted);
+  // Takes this node back. False: it is not queued here.
+  bool remove(QueuedSignal& node);
 
  private:
   SignalSet set_;

@@ -61,9 +61,16 @@ Thread* choose_thread(ProcessTree& tree, Process& process, int signal) {
   return chosen;
 }
 
-// Null when there is no memory.
-RefPtr<QueuedSignal> make_node(const SignalInfo& info) {
-  Result<RefPtr<QueuedSignal>> node = make_ref<QueuedSignal>(info);
+// Null when there is no memory, or when the user has as many queued as the limit allows. What kill(2) and the LibOS send
+// among the standard signals is queued whatever the limit is.
+RefPtr<QueuedSignal> make_node(ProcessTree& tree, Process& process, const SignalInfo& info) {
+  const Thread* thread = process.links(tree).threads.first();
+  const RefPtr<SharedCredentials> credentials =
+      thread != nullptr ? thread->share_credentials() : nullptr;
+  const bool is_limited = is_realtime_signal(info.signal) || info.code < 0;
+  Result<RefPtr<QueuedSignal>> node = QueuedSignal::create(
+      info, credentials ? credentials->value.uid : 0,
+      is_limited ? process.limit(Resource::kSigPending).soft : UINT64_MAX);
   return node.is_error() ? nullptr : node.release_value();
 }
 
@@ -82,6 +89,8 @@ void wake_for_signal(Thread& thread) {
 }
 
 void pass_on_signals(ProcessTree& tree, Thread& leaving, SignalSet signals) {
+  // Most threads leave nothing: then the others, who may be thousands, are not looked at.
+  if (signals.is_empty()) return;
   for (Thread& thread : leaving.process().links(tree).threads) {
     if (&thread == &leaving) continue;
     const SignalSet taken = signals & ~thread.signal_mask();
@@ -154,21 +163,22 @@ Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target,
   if (!process.is_kernel()) apply_job_control(tree, process, signal);
   if (is_dropped(tree, process, target, signal)) return {};
 
-  const uint64_t room = process.limit(Resource::kSigPending).soft;
   const bool may_fail = is_realtime_signal(signal) && info.code != kSiUser;
-  if (!node) node = make_node(info);
-  const auto record = [&](PendingSignals& pending) -> Result<void> {
-    const bool is_full = pending.size() >= room;
-    if (may_fail && (!node || is_full)) return Errno::kAgain;
-    if (node && !is_full) {
-      (void)pending.add(std::move(node));
+  SpinLocked<PendingSignals>& pending =
+      target != nullptr ? target->own_pending() : process.shared_pending();
+  const bool is_pending_already = !is_realtime_signal(signal) && pending.with([&](auto& signals) {
+    return signals.set().contains(signal);
+  });
+  if (is_pending_already) return {};
+  if (!node) node = make_node(tree, process, info);
+  if (!node && may_fail) return Errno::kAgain;
+  pending.with([&](PendingSignals& signals) {
+    if (node) {
+      (void)signals.add(std::move(node));
     } else {
-      pending.add_bare(signal);
+      signals.add_bare(signal);
     }
-    return {};
-  };
-  TRY(target != nullptr ? target->own_pending().with(record)
-                        : process.shared_pending().with(record));
+  });
   process.signal_queue().wake_all();
 
   Thread* taker = target;
