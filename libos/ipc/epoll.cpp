@@ -12,7 +12,8 @@ constexpr uint32_t kAlwaysReported = kPollErr | kPollHup;
 constexpr uint32_t kFlags = kEpollExclusive | kEpollWakeup | kEpollOneShot | kEpollEdge;
 constexpr uint32_t kExclusiveAllowed =
     kPollIn | kPollOut | kPollErr | kPollHup | kEpollWakeup | kEpollEdge | kEpollExclusive;
-constexpr int kMaxNesting = 5;
+// How many sets may contain each other in a row, below the outermost one.
+constexpr int kMaxNesting = 4;
 
 // One epoll_ctl at a time that puts a set into a set, so that two cannot close a loop together.
 struct Nothing {};
@@ -162,7 +163,8 @@ Result<void> EpollFile::add(int fd, const RefPtr<File>& file, EpollEvent event) 
   };
   if (is_set) {
     TRY(nesting.with([&](Nothing&) -> Result<void> {
-      TRY(static_cast<EpollFile&>(*file).check_nesting(*this, 1));
+      const int above = EpollRegistry::sets_above(*this, kMaxNesting);
+      TRY(static_cast<EpollFile&>(*file).check_nesting(*this, above + 1));
       return insert();
     }));
   } else {

@@ -152,6 +152,8 @@ class EpollRegistry {
   static Result<void> add(File& file, EpollFile& set);
   static void remove(const File& file, EpollFile& set);
   static void forget(File& file);  // File::leave_epolls()
+  // The length of the longest row of sets that contain this one; `limit` + 1 when it is longer.
+  static int sets_above(const File& file, int limit);
 };
 
 }  // namespace occlum

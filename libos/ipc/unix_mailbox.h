@@ -95,6 +95,8 @@ class Mailbox : public RefCounted<Mailbox> {
   void pop(Packet& packet);
   // Reads no more: drops what is queued. True when something unread was dropped.
   bool stop_reading();
+  // The files in all packets. With the lock held: `visit` takes no lock.
+  void for_each_file(FunctionRef<void(File&)> visit) const;
 
   bool has_packet() const;
   bool is_ended() const;     // the peer sends no more

@@ -38,6 +38,7 @@ class UnixSocket : public Socket {
 
   // The listening socket's path, where it has one, for /proc/net/unix.
   RefPtr<UnixName> name() const { return inbox_->name(); }
+  Mailbox& inbox() { return *inbox_; }
 
  private:
   enum class Phase { kUnconnected, kListening, kConnected };

@@ -227,7 +227,6 @@ Result<size_t> UnixSocket::take_packet(IncomingMessage& message) {
   const size_t size = packet->left();
   const size_t count = std::min(size, message.data.remaining());
   if (count < size) message.result_flags |= kMsgTruncated;
-  if (type() == kSeqPacket) message.result_flags |= kMsgEndOfRecord;
   const Result<void> stored = message.data.write(
       std::span<const std::byte>(packet->data.span()).subspan(packet->consumed, count));
   Result<void> described;

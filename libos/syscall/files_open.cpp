@@ -202,7 +202,8 @@ Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
 
 constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
               kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36,
-              kOfdSetLk = 37, kOfdSetLkW = 38, kDupFdCloexec = 1030;
+              kOfdSetLk = 37, kOfdSetLkW = 38, kDupFdCloexec = 1030, kSetPipeSize = 1031,
+              kGetPipeSize = 1032;
 constexpr uint64_t kFdCloexec = 1;
 
 }  // namespace
@@ -248,6 +249,10 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
     case kGetOwn:
     case kGetSig:
       return 0;
+    case kSetPipeSize:
+    case kGetPipeSize:
+      if (file->kind() != FileKind::kPipe) return Errno::kBadFd;
+      [[fallthrough]];
     default:
       return file->fcntl(command, argument);
   }

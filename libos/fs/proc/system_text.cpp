@@ -252,6 +252,11 @@ Result<void> range_text(const Subject&, ProcText& out) {
   return {};
 }
 
+Result<void> sem_text(const Subject&, ProcText& out) {
+  out.text("32000\t1024000000\t500\t32000\n");
+  return {};
+}
+
 constexpr std::array kRandomEntries = {
     proc_file("boot_id", boot_id_text), proc_file("entropy_avail", constant<256>),
     proc_file("poolsize", constant<256>), proc_file("uuid", uuid_text)};
@@ -266,6 +271,7 @@ constexpr std::array kKernelEntries = {
     proc_file("msgmax", constant<8192>),
     proc_file("msgmnb", constant<16384>),
     proc_file("msgmni", constant<32000>),
+    proc_file("sem", sem_text),
     proc_file("ngroups_max", constant<65536>),
     proc_file("osrelease", osrelease_text),
     proc_file("ostype", ostype_text),
@@ -279,6 +285,7 @@ constexpr std::array kKernelEntries = {
     proc_file("shmall", constant<18446744073692774399u>),
     proc_file("shmmax", constant<18446744073692774399u>),
     proc_file("shmmni", constant<4096>),
+    proc_file("shm_rmid_forced", constant<0>),
     proc_file("threads-max", constant<126000>),
     proc_file("version", kernel_version_text)};
 
@@ -289,7 +296,8 @@ constexpr std::array kVmEntries = {
 
 constexpr std::array kFsEntries = {
     proc_file("aio-max-nr", constant<65536>), proc_file("file-max", constant<1048576>),
-    proc_file("file-nr", file_nr_text), proc_file("nr_open", constant<1048576>),
+    proc_file("file-nr", file_nr_text), proc_directory("mqueue", make_mqueue_directory),
+    proc_file("nr_open", constant<1048576>),
     proc_file("pipe-max-size", constant<Pipe::kMaxCapacity>)};
 
 constexpr std::array kCoreEntries = {
@@ -365,7 +373,8 @@ constexpr std::array kSystemEntries = {
     proc_directory("net", kNetEntries),  proc_directory("occlum", kOcclumEntries),
     proc_file("partitions", empty_text), proc_link("self", self_text),
     proc_file("stat", stat_text),        proc_file("swaps", empty_text),
-    proc_directory("sys", kSysEntries),  proc_link("thread-self", thread_self_text),
+    proc_directory("sys", kSysEntries),  proc_directory("sysvipc", make_sysvipc_directory),
+    proc_link("thread-self", thread_self_text),
     proc_file("uptime", uptime_text),    proc_file("version", version_text),
     proc_file("vmstat", vmstat_text)};
 
