@@ -131,6 +131,7 @@ class EpollFile : public File {
   static void wake_sleeper(Ready& ready);
   void drop(RefPtr<Item> item);
   void forget(const File& file);
+  void look_into_sets();
   RefPtr<Item> next_ready();
   bool collect(Item& item, PollEvents current, EpollEvent& event);
   size_t collect_all(std::span<EpollEvent> events);
@@ -143,6 +144,7 @@ class EpollFile : public File {
   SpinLocked<Ready> ready_{LockRank::kReady};
   WaitQueue pollers_;                   // who polls or watches this set
   std::atomic<bool> is_polled_{false};  // somebody ever did
+  std::atomic<bool> has_sets_{false};   // it ever watched another set
   NestedWake nested_wake_;
 };
 

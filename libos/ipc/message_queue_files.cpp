@@ -94,8 +94,8 @@ class QueueInode final : public QueueNode {
       : QueueNode(std::move(file_system), attributes, ino), queue_(std::move(queue)) {}
 
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
-    return RefPtr<File>(TRY(make_ref<MessageQueueFile>(
-        queue_, path, flags & (kOpenAccessMode | kOpenNonblock))));
+    return RefPtr<File>(
+        TRY(make_ref<MessageQueueFile>(queue_, path, flags & (kOpenAccessMode | kOpenNonblock))));
   }
   const MessageQueue& queue() const { return *queue_; }
 
@@ -112,8 +112,8 @@ class QueueDirectory final : public QueueNode {
 
   Result<RefPtr<Inode>> lookup(std::string_view name) override {
     return entries_.with([&](Entries& entries) -> Result<RefPtr<Inode>> {
-      const auto entry = std::ranges::find(
-          entries.list, name, [](const Entry& each) { return each.name.view(); });
+      const auto entry =
+          std::ranges::find(entries.list, name, [](const Entry& each) { return each.name.view(); });
       if (entry == entries.list.end()) return Errno::kNoEnt;
       return RefPtr<Inode>(entry->inode);
     });

@@ -93,10 +93,10 @@ class Pipe : public RefCounted<Pipe> {
     bool packet = false;
   };
   struct State {
-    Vec<Slot> slots;                 // a power of two
-    uint64_t head = 0;               // of the next slot to fill
-    uint64_t tail = 0;               // of the oldest
-    size_t bytes = 0;                // in all slots
+    Vec<Slot> slots;                    // a power of two
+    uint64_t head = 0;                  // of the next slot to fill
+    uint64_t tail = 0;                  // of the oldest
+    size_t bytes = 0;                   // in all slots
     std::array<OwnPtr<Page>, 2> spare;  // so that a stream does not allocate all the time
     uint32_t readers = 0, writers = 0;
     uint32_t readers_ever = 0, writers_ever = 0;

@@ -100,8 +100,7 @@ Result<size_t> Pipe::copy_slots(Pipe& from, Pipe& to, size_t limit) {
   return total;
 }
 
-Result<size_t> Pipe::transfer(Pipe& from, Pipe& to, size_t limit, Blocking blocking,
-                              Transfer how) {
+Result<size_t> Pipe::transfer(Pipe& from, Pipe& to, size_t limit, Blocking blocking, Transfer how) {
   if (limit == 0) return size_t{0};
   while (true) {
     const ReadTurn reading = TRY(from.begin_read(blocking));

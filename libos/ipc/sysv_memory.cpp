@@ -140,9 +140,9 @@ Result<uint64_t> attach(Thread& self, int id, uint64_t address, uint32_t flags) 
   request.length = segment->size;
   request.prot = read_only ? Prot::kRead : Prot::kRead | Prot::kWrite;
   if (execute) request.prot = request.prot | Prot::kExec;
-  request.placement = address == 0             ? Placement::kAnywhere
+  request.placement = address == 0            ? Placement::kAnywhere
                       : (flags & kRemap) != 0 ? Placement::kFixed
-                                               : Placement::kFixedNoReplace;
+                                              : Placement::kFixedNoReplace;
   request.source.object = segment->memory;
   request.source.shared = true;
   request.source.may_write = !read_only;
@@ -157,7 +157,7 @@ Result<uint64_t> attach(Thread& self, int id, uint64_t address, uint32_t flags) 
   const Result<uint64_t> mapped = self.memory().map(std::move(request));
   if (mapped.is_error()) {
     return mapped.error() == Errno::kExist || mapped.error() == Errno::kPerm ? Errno::kInval
-                                                                              : mapped.error();
+                                                                             : mapped.error();
   }
   all_segments.with([&](Segments&) {
     segment->attach_time = ipc_time();

@@ -13,8 +13,7 @@ constexpr uint32_t kAnyEvent = UINT32_MAX;
 
 struct Queue final : IpcObject {
   ~Queue() override {
-    while (SysvMessage* message = messages.pop_front())
-      (void)OwnPtr<SysvMessage>::adopt(*message);
+    while (SysvMessage* message = messages.pop_front()) (void)OwnPtr<SysvMessage>::adopt(*message);
   }
 
   IntrusiveList<SysvMessage, &SysvMessage::node> messages;
@@ -139,8 +138,7 @@ Result<OwnPtr<SysvMessage>> receive(int id, size_t room, int64_t type, uint32_t 
       }
       SysvMessage* const found = choose(*queue, type, flags);
       if (found == nullptr) return std::nullopt;
-      if (found->data.size() > room && (flags & kNoError) == 0)
-        return Result<void>(Errno::kTooBig);
+      if (found->data.size() > room && (flags & kNoError) == 0) return Result<void>(Errno::kTooBig);
       if (is_copy) {
         if (found->data.size() > room) return Result<void>(Errno::kInval);
         auto copy = copy_of(*found);

@@ -28,9 +28,9 @@ struct MessageQueueStatus {
 
 namespace sysv_messages {
 
-constexpr size_t kMaxMessage = 8192;    // kernel.msgmax
-constexpr size_t kMaxQueue = 16384;     // kernel.msgmnb
-constexpr size_t kMaxQueues = 32000;    // kernel.msgmni
+constexpr size_t kMaxMessage = 8192;  // kernel.msgmax
+constexpr size_t kMaxQueue = 16384;   // kernel.msgmnb
+constexpr size_t kMaxQueues = 32000;  // kernel.msgmni
 constexpr uint32_t kNoError = 010000, kExcept = 020000, kCopy = 040000;
 
 // Errors of all: as the manual pages have them; kInval for an id that is not there.

@@ -66,7 +66,8 @@ std::optional<Result<void>> apply(Set& set, Undo* undo, const SemaphoreOperation
   Semaphore& semaphore = set.semaphores[operation.number];
   const int value = semaphore.value + operation.change;
   if ((operation.change == 0 && semaphore.value != 0) || value < 0) {
-    if ((operation.flags & static_cast<int16_t>(kIpcNoWait)) != 0) return Result<void>(Errno::kAgain);
+    if ((operation.flags & static_cast<int16_t>(kIpcNoWait)) != 0)
+      return Result<void>(Errno::kAgain);
     return std::nullopt;
   }
   if (value > kMaxValue) return Result<void>(Errno::kRange);

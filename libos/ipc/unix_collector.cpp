@@ -16,7 +16,7 @@ struct Flight {
   uint32_t messages = 0;  // that it is in
   uint32_t inside = 0;    // of these, in candidates' mailboxes
   bool live = false;
-  bool followed = false;
+  Flight* next_live = nullptr;  // of the live ones that are still to be followed
 };
 struct Flights {
   HashMap<uint64_t, Flight> sockets;  // by address
@@ -32,33 +32,38 @@ UnixSocket* unix_socket_of(File& file) {
   return &static_cast<UnixSocket&>(file);
 }
 
-void find_candidates(Flights& all) {
-  all.sockets.for_each([](uint64_t, Flight& flight) {
+void mark_live(Flight& flight, Flight*& to_follow) {
+  if (flight.live) return;
+  flight.live = true;
+  flight.next_live = std::exchange(to_follow, &flight);
+}
+
+// Marks what is live, in time that grows with the number of messages.
+void find_live(Flights& all) {
+  Flight* to_follow = nullptr;
+  const auto has_owner = [](const Flight& flight) {
+    return flight.socket->reference_count() != flight.messages;
+  };
+  all.sockets.for_each([&](uint64_t, Flight& flight) {
     flight.inside = 0;
-    flight.followed = false;
-    flight.live = flight.socket->reference_count() != flight.messages;
+    flight.live = false;
   });
   all.sockets.for_each([&](uint64_t, Flight& flight) {
-    if (flight.live) return;
+    if (has_owner(flight)) return mark_live(flight, to_follow);
     flight.socket->inbox().for_each_file([&](File& file) {
       if (Flight* inner = all.sockets.find(key_of(file))) ++inner->inside;
     });
   });
-  all.sockets.for_each(
-      [](uint64_t, Flight& flight) { flight.live |= flight.inside != flight.messages; });
-}
-
-// What a live socket's messages hold is live; true when that was news.
-bool follow_live(Flights& all) {
-  bool changed = false;
   all.sockets.for_each([&](uint64_t, Flight& flight) {
-    if (!flight.live || flight.followed) return;
-    flight.followed = changed = true;
-    flight.socket->inbox().for_each_file([&](File& file) {
-      if (Flight* inner = all.sockets.find(key_of(file))) inner->live = true;
-    });
+    if (flight.inside != flight.messages) mark_live(flight, to_follow);
   });
-  return changed;
+  while (to_follow != nullptr) {
+    Flight& flight = *to_follow;
+    to_follow = flight.next_live;
+    flight.socket->inbox().for_each_file([&](File& file) {
+      if (Flight* inner = all.sockets.find(key_of(file))) mark_live(*inner, to_follow);
+    });
+  }
 }
 
 // One task's releases: those that it causes by releasing are put off to its outermost one.
@@ -133,9 +138,7 @@ void collect_unreachable_sockets() {
   Vec<RefPtr<UnixSocket>> unreachable;
   flights.with([&](Flights& all) {
     if (all.sockets.is_empty()) return;
-    find_candidates(all);
-    while (follow_live(all)) {
-    }
+    find_live(all);
     all.sockets.for_each([&](uint64_t, Flight& flight) {
       if (!flight.live) (void)unreachable.push(ref_to(*flight.socket));
     });

@@ -99,7 +99,8 @@ Mailbox::Look Mailbox::begin_read() {
   });
 }
 
-void Mailbox::end_read() {
+// Edge-triggered watchers see no new data in what a reader has left.
+void Mailbox::end_read(bool waited) {
   bool more = false, contended = false;
   state_.with([&](State& state) {
     state.reading = false;
@@ -108,7 +109,7 @@ void Mailbox::end_read() {
   });
   if (contended) {
     readable.wake_all(kReadable);
-  } else if (more) {
+  } else if (more && waited) {
     readable.wake_one(kReadable);
   }
 }

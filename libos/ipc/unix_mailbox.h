@@ -86,7 +86,8 @@ class Mailbox : public RefCounted<Mailbox> {
   // Takes the reading right when there is something: true with a packet or at the end.
   enum class Look { kPacket, kEnd, kReset, kNothing, kBusy };
   Look begin_read();
-  void end_read();
+  // `waited`: a wake-up was used, which others that wait may need as well.
+  void end_read(bool waited = true);
   // With the right: packets from the front.
   Packet* first();
   Packet* next(Packet& packet);

@@ -139,7 +139,7 @@ Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& a
   std::array<char, SocketAddress::kMaxSize> storage;
   const std::string_view name = name_of(address, storage);
   RefPtr<UnixSocket> found;
-  if (name.empty()) return Errno::kConnRefused;
+  if (name.empty()) return Errno::kInval;
   if (name.front() == '\0') {
     found = table.with([&](Table& it) { return find_in(it.by_name, name); });
   } else {

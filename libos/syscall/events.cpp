@@ -134,9 +134,9 @@ Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
   RefPtr<File> epoll = TRY(self.files().get(number(epoll_fd)));
   RefPtr<File> file = TRY(self.files().get(number(fd)));
   // Regular files and directories are always ready, so there is nothing to watch.
-  if (Inode* inode = file->inode();
-      inode != nullptr && (inode->is_regular() || inode->is_directory()) &&
-      MessageQueueFile::from(*file) == nullptr) {
+  if (Inode* inode = file->inode(); inode != nullptr &&
+                                    (inode->is_regular() || inode->is_directory()) &&
+                                    MessageQueueFile::from(*file) == nullptr) {
     return Errno::kPerm;
   }
   if (file->kind() == FileKind::kMemory) return Errno::kPerm;

@@ -51,11 +51,10 @@ Result<void> create_queue(Thread& self, std::string_view name, Mode mode,
   const QueueShape shape = TRY(shape_of(self, attributes));
   const Credentials& who = self.credentials();
   const uint32_t permissions = bits(mode) & kModePermissions & ~self.fs().umask();
-  return create_message_queue(name,
-                              {.mode = type_bits(FileType::kRegular) | permissions,
-                               .uid = who.fsuid,
-                               .gid = who.fsgid},
-                              shape, self.process().limit(Resource::kMsgQueue).soft);
+  return create_message_queue(
+      name,
+      {.mode = type_bits(FileType::kRegular) | permissions, .uid = who.fsuid, .gid = who.fsgid},
+      shape, self.process().limit(Resource::kMsgQueue).soft);
 }
 
 Result<RefPtr<File>> open_queue(Thread& self, std::string_view name, uint32_t flags, Mode mode,

@@ -45,7 +45,8 @@ constexpr uint32_t kSpliceAll = kSpliceMove | kSpliceNonblock | kSpliceMore | kS
 constexpr size_t kMaxSplice = 0x7ffff000;
 
 bool has_pages(File& file) {
-  return file.kind() == FileKind::kMemory || (file.inode() != nullptr && file.inode()->is_regular());
+  return file.kind() == FileKind::kMemory ||
+         (file.inode() != nullptr && file.inode()->is_regular());
 }
 
 bool is_stream(File& file) {
@@ -197,8 +198,8 @@ Result<long> sys_splice(Thread& self, Fd in, UserInOut<int64_t> in_offset, Fd ou
   if ((bits(flags) & ~kSpliceAll) != 0) return Errno::kInval;
   const RefPtr<File> from = TRY(io_file(self, in));
   const RefPtr<File> to = TRY(io_file(self, out));
-  return static_cast<long>(TRY(splice_files(*from, in_offset, *to, out_offset,
-                                            std::min(count, kMaxSplice), bits(flags))));
+  return static_cast<long>(TRY(
+      splice_files(*from, in_offset, *to, out_offset, std::min(count, kMaxSplice), bits(flags))));
 }
 
 Result<long> sys_tee(Thread& self, Fd in, Fd out, size_t count, Flags flags) {
@@ -233,8 +234,8 @@ Result<long> sys_vmsplice(Thread& self, Fd fd, UserAddress iov, size_t count, Fl
         TRY(raise_broken_pipe(splice_user_memory(std::move(segments), *pipe, blocking))));
   }
   DataSink sink(std::move(segments));
-  return static_cast<long>(TRY(
-      pipe->drain(total, blocking, [&](std::span<const std::byte> bytes) -> Result<size_t> {
+  return static_cast<long>(
+      TRY(pipe->drain(total, blocking, [&](std::span<const std::byte> bytes) -> Result<size_t> {
         TRY(sink.write(bytes));
         return bytes.size();
       })));

@@ -56,8 +56,8 @@ Result<long> segment_use(UserAddress argument) {
 }  // namespace
 
 Result<long> sys_shmget(Thread& self, int key, size_t size, int flags) {
-  return static_cast<long>(TRY(
-      sysv_memory::get(key, size, static_cast<uint32_t>(flags), self.user(), self.pid())));
+  return static_cast<long>(
+      TRY(sysv_memory::get(key, size, static_cast<uint32_t>(flags), self.user(), self.pid())));
 }
 
 Result<long> sys_shmat(Thread& self, int id, UserAddress address, int flag_word) {

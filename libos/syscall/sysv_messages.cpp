@@ -62,8 +62,7 @@ Result<long> queue_status(Thread& self, int id, int command, UserAddress argumen
 }  // namespace
 
 Result<long> sys_msgget(Thread& self, int key, int flags) {
-  return static_cast<long>(
-      TRY(sysv_messages::get(key, static_cast<uint32_t>(flags), self.user())));
+  return static_cast<long>(TRY(sysv_messages::get(key, static_cast<uint32_t>(flags), self.user())));
 }
 
 Result<long> sys_msgsnd(Thread& self, int id, UserAddress message, size_t size, int flags) {
@@ -78,9 +77,8 @@ Result<long> sys_msgsnd(Thread& self, int id, UserAddress message, size_t size, 
 Result<long> sys_msgrcv(Thread& self, int id, UserAddress message, size_t size, int64_t type,
                         int flags) {
   if (id < 0 || size > static_cast<size_t>(INT64_MAX)) return Errno::kInval;
-  const OwnPtr<SysvMessage> received =
-      TRY(sysv_messages::receive(id, size, type, static_cast<uint32_t>(flags), self.user(),
-                                 self.pid()));
+  const OwnPtr<SysvMessage> received = TRY(sysv_messages::receive(
+      id, size, type, static_cast<uint32_t>(flags), self.user(), self.pid()));
   TRY(UserOut<int64_t>(message).write(received->type));
   const auto bytes = received->data.span().first(std::min(size, received->data.size()));
   TRY(copy_to_user(self.memory(), message + sizeof(received->type), bytes));

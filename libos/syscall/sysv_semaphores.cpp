@@ -45,14 +45,13 @@ Result<long> set_status(Thread& self, int id, int command, UserAddress argument)
                         : command == kStatByIndex ? Lookup::kByIndex
                                                   : Lookup::kByIndexUnchecked;
   const SemaphoreSetStatus status = TRY(sysv_semaphores::status(id, lookup, self.user()));
-  TRY(UserOut<LinuxSemaphoreSet>(argument)
-          .write({.permission = to_user(status.permission),
-                  .operation_time = status.operation_time,
-                  .unused1 = 0,
-                  .change_time = status.change_time,
-                  .unused2 = 0,
-                  .count = status.count,
-                  .unused3 = {}}));
+  TRY(UserOut<LinuxSemaphoreSet>(argument).write({.permission = to_user(status.permission),
+                                                  .operation_time = status.operation_time,
+                                                  .unused1 = 0,
+                                                  .change_time = status.change_time,
+                                                  .unused2 = 0,
+                                                  .count = status.count,
+                                                  .unused3 = {}}));
   return command == kIpcStat ? 0L : static_cast<long>(status.id);
 }
 
@@ -61,8 +60,7 @@ Result<long> operate(Thread& self, int id, UserIn<LinuxSemaphoreOperation> opera
   static_assert(sizeof(LinuxSemaphoreOperation) == sizeof(SemaphoreOperation));
   if (count > sysv_semaphores::kMaxOperations) return Errno::kTooBig;
   if (count < 1 || id < 0) return Errno::kInval;
-  const auto list =
-      TRY(UserIn<SemaphoreOperation>(operations.address()).read_array(count));
+  const auto list = TRY(UserIn<SemaphoreOperation>(operations.address()).read_array(count));
   TRY(sysv_semaphores::operate(id, list.span(), deadline, self.process(), self.user()));
   return 0L;
 }
@@ -113,8 +111,7 @@ Result<long> sys_semctl(Thread& self, int id, int number, int command, UserAddre
     case kGetPid:
       return static_cast<long>(TRY(sysv_semaphores::semaphore(id, number, who)).last);
     case kCountWaiting:
-      return static_cast<long>(
-          TRY(sysv_semaphores::waiting(id, number, Wanted::kIncrease, who)));
+      return static_cast<long>(TRY(sysv_semaphores::waiting(id, number, Wanted::kIncrease, who)));
     case kCountZero:
       return static_cast<long>(TRY(sysv_semaphores::waiting(id, number, Wanted::kZero, who)));
     case kGetAll: {

@@ -48,7 +48,8 @@ static int play_role(const char* role) {
   if (strcmp(role, "probe") == 0) {
     struct flock it = range(F_WRLCK, 0, 0);
     if (fcntl(50, F_GETLK, &it) != 0) return 1;
-    if (it.l_type != F_RDLCK || it.l_start != 2 || it.l_len != 3 || it.l_whence != SEEK_SET) return 2;
+    if (it.l_type != F_RDLCK || it.l_start != 2 || it.l_len != 3 || it.l_whence != SEEK_SET)
+      return 2;
     if (it.l_pid != getppid()) return 3;
     if (lock(50, F_SETLK, F_WRLCK, 4, 1) == 0 || (errno != EAGAIN && errno != EACCES)) return 4;
     if (lock(50, F_SETLK, F_RDLCK, 0, 0) != 0) return 5;

@@ -184,8 +184,8 @@ CASE(notification) {
   struct sigaction action = {.sa_sigaction = on_told, .sa_flags = SA_SIGINFO};
   sigaction(SIGUSR1, &action, NULL);
   mqd_t queue = open_new(5, 10, O_NONBLOCK);
-  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1,
-                           .sigev_value = {.sival_int = 77}};
+  struct sigevent event = {
+      .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1, .sigev_value = {.sival_int = 77}};
   CHECK_OK(mq_notify(queue, &event));
   CHECK_ERRNO(mq_notify(queue, &event), EBUSY);
   CHECK_OK(mq_send(queue, "x", 1, 0));

@@ -116,7 +116,8 @@ CASE(splice_errors) {
   open_pipes(O_NONBLOCK);
   check_enter_scratch();
   int file = open("f", O_RDWR | O_CREAT, 0600), other = open("g", O_RDWR | O_CREAT, 0600);
-  int append = open("f", O_WRONLY | O_APPEND), event = eventfd(0, 0), directory = open(".", O_RDONLY);
+  int append = open("f", O_WRONLY | O_APPEND), event = eventfd(0, 0),
+      directory = open(".", O_RDONLY);
   int write_only = open("f", O_WRONLY), read_only = open("f", O_RDONLY);
   loff_t at = 0, negative = -1;
   CHECK_EQ(splice(-1, NULL, -1, NULL, 0, 0), 0);
@@ -209,7 +210,8 @@ CASE(from_and_to_files) {
   CHECK_EQ(count, 15 * 4);
   close(a[1]);
   long total = 0, n;
-  while ((n = splice(a[0], NULL, out, NULL, 1 << 20, SPLICE_F_MOVE | SPLICE_F_MORE)) > 0) total += n;
+  while ((n = splice(a[0], NULL, out, NULL, 1 << 20, SPLICE_F_MOVE | SPLICE_F_MORE)) > 0)
+    total += n;
   CHECK_EQ(n, 0);
   CHECK_EQ(total, 60010);
   close(in), close(out);

@@ -126,8 +126,10 @@ static void* send_later(void* unused) {
 }
 static void* remove_later(void* what) {
   check_sleep_ms(30);
-  if (what == NULL) msgctl(shared_id, IPC_RMID, NULL);
-  else semctl(shared_id, 0, IPC_RMID);
+  if (what == NULL)
+    msgctl(shared_id, IPC_RMID, NULL);
+  else
+    semctl(shared_id, 0, IPC_RMID);
   return NULL;
 }
 static void on_alarm(int number) { (void)number; }
@@ -427,11 +429,13 @@ static int lines_with(const char* path, const char* word) {
   return count;
 }
 CASE(proc_files) {
-  int messages = msgget(0x5ef00001, 0600 | IPC_CREAT), sems = semget(0x5ef00001, 7, 0604 | IPC_CREAT);
+  int messages = msgget(0x5ef00001, 0600 | IPC_CREAT),
+      sems = semget(0x5ef00001, 7, 0604 | IPC_CREAT);
   int memory = shmget(0x5ef00001, 12345, 0600 | IPC_CREAT);
   REQUIRE(messages >= 0 && sems >= 0 && memory >= 0);
   char expected[128];
-  snprintf(expected, sizeof expected, "%10d %10d  %4o  %10u %10u", 0x5ef00001, messages, 0600, 0, 0);
+  snprintf(expected, sizeof expected, "%10d %10d  %4o  %10u %10u", 0x5ef00001, messages, 0600, 0,
+           0);
   CHECK_EQ(lines_with("/proc/sysvipc/msg", expected), 1);
   snprintf(expected, sizeof expected, "%10d %10d  %4o %10u ", 0x5ef00001, sems, 0604, 7);
   CHECK_EQ(lines_with("/proc/sysvipc/sem", expected), 1);

@@ -294,11 +294,12 @@ constexpr std::array kVmEntries = {
     proc_file("nr_hugepages", constant<0>),      proc_file("overcommit_memory", constant<1>),
     proc_file("overcommit_ratio", constant<50>), proc_file("swappiness", constant<0>)};
 
-constexpr std::array kFsEntries = {
-    proc_file("aio-max-nr", constant<65536>), proc_file("file-max", constant<1048576>),
-    proc_file("file-nr", file_nr_text), proc_directory("mqueue", make_mqueue_directory),
-    proc_file("nr_open", constant<1048576>),
-    proc_file("pipe-max-size", constant<Pipe::kMaxCapacity>)};
+constexpr std::array kFsEntries = {proc_file("aio-max-nr", constant<65536>),
+                                   proc_file("file-max", constant<1048576>),
+                                   proc_file("file-nr", file_nr_text),
+                                   proc_directory("mqueue", make_mqueue_directory),
+                                   proc_file("nr_open", constant<1048576>),
+                                   proc_file("pipe-max-size", constant<Pipe::kMaxCapacity>)};
 
 constexpr std::array kCoreEntries = {
     proc_file("rmem_default", constant<212992>), proc_file("rmem_max", constant<212992>),
@@ -365,18 +366,26 @@ constexpr std::array kNetEntries = {
 
 constexpr std::array kOcclumEntries = {proc_file("stats", stats_text)};
 
-constexpr std::array kSystemEntries = {
-    proc_file("cmdline", cmdline_text),  proc_file("cpuinfo", cpuinfo_text),
-    proc_file("devices", devices_text),  proc_file("filesystems", filesystems_text),
-    proc_file("loadavg", loadavg_text),  proc_file("meminfo", meminfo_text),
-    proc_file("modules", empty_text),    proc_link("mounts", mounts_link),
-    proc_directory("net", kNetEntries),  proc_directory("occlum", kOcclumEntries),
-    proc_file("partitions", empty_text), proc_link("self", self_text),
-    proc_file("stat", stat_text),        proc_file("swaps", empty_text),
-    proc_directory("sys", kSysEntries),  proc_directory("sysvipc", make_sysvipc_directory),
-    proc_link("thread-self", thread_self_text),
-    proc_file("uptime", uptime_text),    proc_file("version", version_text),
-    proc_file("vmstat", vmstat_text)};
+constexpr std::array kSystemEntries = {proc_file("cmdline", cmdline_text),
+                                       proc_file("cpuinfo", cpuinfo_text),
+                                       proc_file("devices", devices_text),
+                                       proc_file("filesystems", filesystems_text),
+                                       proc_file("loadavg", loadavg_text),
+                                       proc_file("meminfo", meminfo_text),
+                                       proc_file("modules", empty_text),
+                                       proc_link("mounts", mounts_link),
+                                       proc_directory("net", kNetEntries),
+                                       proc_directory("occlum", kOcclumEntries),
+                                       proc_file("partitions", empty_text),
+                                       proc_link("self", self_text),
+                                       proc_file("stat", stat_text),
+                                       proc_file("swaps", empty_text),
+                                       proc_directory("sys", kSysEntries),
+                                       proc_directory("sysvipc", make_sysvipc_directory),
+                                       proc_link("thread-self", thread_self_text),
+                                       proc_file("uptime", uptime_text),
+                                       proc_file("version", version_text),
+                                       proc_file("vmstat", vmstat_text)};
 
 }  // namespace
 
