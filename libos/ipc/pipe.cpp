@@ -198,6 +198,7 @@ void Pipe::end_write(bool waited, bool produced) {
 // The reader may have emptied the slot meanwhile: then it goes now, unless something was added.
 void Pipe::end_merge(size_t bytes) {
   OwnPtr<Page> gone;
+  bool made_room = false;
   state_.with([&](State& state) {
     Slot& last = state.at(state.head - 1);
     state.merging = false;
@@ -205,8 +206,10 @@ void Pipe::end_merge(size_t bytes) {
     state.bytes += bytes;
     if (last.length != 0) return;
     gone = std::move(last.page);
+    made_room = state.is_full();
     ++state.tail;
   });
+  if (made_room) writable_.wake_one(kWritable);
 }
 
 size_t Pipe::free_slots() const {
