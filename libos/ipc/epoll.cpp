@@ -12,7 +12,8 @@ constexpr uint32_t kAlwaysReported = kPollErr | kPollHup;
 constexpr uint32_t kFlags = kEpollExclusive | kEpollWakeup | kEpollOneShot | kEpollEdge;
 constexpr uint32_t kExclusiveAllowed =
     kPollIn | kPollOut | kPollErr | kPollHup | kEpollWakeup | kEpollEdge | kEpollExclusive;
-constexpr int kMaxNesting = 5;
+// How many sets may contain each other in a row, below the outermost one.
+constexpr int kMaxNesting = 4;
 
 // One epoll_ctl at a time that puts a set into a set, so that two cannot close a loop together.
 struct Nothing {};
@@ -161,8 +162,10 @@ Result<void> EpollFile::add(int fd, const RefPtr<File>& file, EpollEvent event) 
     });
   };
   if (is_set) {
+    has_sets_.store(true, std::memory_order_release);
     TRY(nesting.with([&](Nothing&) -> Result<void> {
-      TRY(static_cast<EpollFile&>(*file).check_nesting(*this, 1));
+      const int above = EpollRegistry::sets_above(*this, kMaxNesting);
+      TRY(static_cast<EpollFile&>(*file).check_nesting(*this, above + 1));
       return insert();
     }));
   } else {
@@ -231,6 +234,25 @@ RefPtr<EpollFile::Item> EpollFile::next_ready() {
   });
 }
 
+// The wake-up of a set inside may still be on its way through a timer: level-triggered items of sets
+// are looked at here.
+void EpollFile::look_into_sets() {
+  if (!has_sets_.load(std::memory_order_acquire)) return;
+  Vec<RefPtr<Item>> sets;
+  items_.with([&](Items& items) {
+    for (const auto& entry : items.tree) {
+      if (entry.value->file().kind() == FileKind::kEpoll) (void)sets.push(entry.value);
+    }
+  });
+  for (const RefPtr<Item>& item : sets) {
+    const PollEvents current = item->file().poll(nullptr);
+    ready_.with([&](Ready& ready) {
+      if ((item->events_ & kEpollEdge) != 0 || reported(*item, current) == 0) return;
+      if (!item->ready_node_.is_linked()) ready.items.push_back(*item);
+    });
+  }
+}
+
 // Judges an item that was taken off the list. True: it is to be reported.
 bool EpollFile::collect(Item& item, PollEvents current, EpollEvent& event) {
   return ready_.with([&](Ready& ready) {
@@ -247,6 +269,7 @@ bool EpollFile::collect(Item& item, PollEvents current, EpollEvent& event) {
 }
 
 size_t EpollFile::collect_all(std::span<EpollEvent> events) {
+  look_into_sets();
   // Items that are put back are not looked at twice.
   size_t left = ready_.with([](Ready& ready) { return ready.items.size(); });
   size_t count = 0;
@@ -295,6 +318,7 @@ PollEvents EpollFile::poll(Poller* poller) {
     is_polled_.store(true, std::memory_order_release);
     (void)poller->watch(pollers_);
   }
+  look_into_sets();
   size_t left = ready_.with([](Ready& ready) { return ready.items.size(); });
   for (; left != 0; --left) {
     const RefPtr<Item> item = next_ready();

@@ -131,6 +131,7 @@ class EpollFile : public File {
   static void wake_sleeper(Ready& ready);
   void drop(RefPtr<Item> item);
   void forget(const File& file);
+  void look_into_sets();
   RefPtr<Item> next_ready();
   bool collect(Item& item, PollEvents current, EpollEvent& event);
   size_t collect_all(std::span<EpollEvent> events);
@@ -143,6 +144,7 @@ class EpollFile : public File {
   SpinLocked<Ready> ready_{LockRank::kReady};
   WaitQueue pollers_;                   // who polls or watches this set
   std::atomic<bool> is_polled_{false};  // somebody ever did
+  std::atomic<bool> has_sets_{false};   // it ever watched another set
   NestedWake nested_wake_;
 };
 
@@ -152,6 +154,8 @@ class EpollRegistry {
   static Result<void> add(File& file, EpollFile& set);
   static void remove(const File& file, EpollFile& set);
   static void forget(File& file);  // File::leave_epolls()
+  // The length of the longest row of sets that contain this one; `limit` + 1 when it is longer.
+  static int sets_above(const File& file, int limit);
 };
 
 }  // namespace occlum

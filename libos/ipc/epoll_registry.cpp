@@ -15,7 +15,21 @@ constinit SpinLocked<Table> table{LockRank::kPoll};
 
 uint64_t key_of(const File& file) { return __builtin_bit_cast(uint64_t, &file); }
 
+int sets_above_in(Table& it, uint64_t key, int limit) {
+  const Vec<EpollFile*>* const sets = it.sets.find(key);
+  if (sets == nullptr) return 0;
+  if (limit == 0) return 1;
+  int longest = 0;
+  for (const EpollFile* set : *sets)
+    longest = std::max(longest, 1 + sets_above_in(it, key_of(*set), limit - 1));
+  return longest;
+}
+
 }  // namespace
+
+int EpollRegistry::sets_above(const File& file, int limit) {
+  return table.with([&](Table& it) { return sets_above_in(it, key_of(file), limit); });
+}
 
 Result<void> EpollRegistry::add(File& file, EpollFile& set) {
   return table.with([&](Table& it) -> Result<void> {

@@ -10,7 +10,7 @@ namespace {
 constexpr uint32_t kNonBlock = 04000;
 constexpr uint32_t kCreationFlags = 0100 | 0200 | 0400 | 01000 | 0200000 | 0400000 | 02000000;
 
-// The pipe stays with the inode, empty whenever both sides are closed.
+// The pipe stays with the inode; it starts anew whenever both sides are closed.
 struct FifoAttachment : Inode::Attachment {
   RefPtr<Pipe> pipe;
 };
@@ -30,7 +30,11 @@ Result<RefPtr<File>> open_fifo_at(const Path& path, uint32_t flags) {
   auto end = TRY(PipeEnd::create(pipe, flags & ~kCreationFlags, path));
   if (end->can_read() && end->can_write()) return RefPtr<File>(end);
   if (end->can_read()) {
-    if (!nonblocking) TRY(pipe->wait_for_writer());
+    if (!nonblocking) {
+      TRY(pipe->wait_for_writer());
+    } else if (!pipe->has_writers()) {
+      end->expect_writer();
+    }
   } else if (end->can_write()) {
     if (nonblocking && !pipe->has_readers()) return Errno::kNxIo;
     TRY(pipe->wait_for_reader());

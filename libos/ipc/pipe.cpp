@@ -12,8 +12,6 @@ namespace {
 
 constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
 constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
-// Pages that an empty pipe keeps, so that a stream does not allocate all the time.
-constexpr size_t kKeptPages = Pipe::kDefaultCapacity / kPageSize;
 
 enum class Attempt { kDone, kBusy, kMustWait };
 
@@ -21,14 +19,15 @@ enum class Attempt { kDone, kBusy, kMustWait };
 
 Result<RefPtr<Pipe>> Pipe::create() {
   auto pipe = TRY(make_ref<Pipe>());
-  TRY(pipe->pages_.resize(kDefaultCapacity / kPageSize));
+  auto slots = TRY(Vec<Slot>::create(kDefaultCapacity / kPageSize));
+  pipe->state_.with([&](State& state) { state.slots = std::move(slots); });
   return pipe;
 }
 
 // --- reading ---
 
-Result<Pipe::Turn> Pipe::begin_read(Blocking blocking) {
-  Turn turn;
+Result<Pipe::ReadTurn> Pipe::begin_read(Blocking blocking) {
+  ReadTurn turn;
   Attempt outcome = Attempt::kMustWait;
   auto attempt = [&] {
     outcome = state_.with([&](State& state) {
@@ -36,15 +35,15 @@ Result<Pipe::Turn> Pipe::begin_read(Blocking blocking) {
         state.readers_contend = true;
         return Attempt::kBusy;
       }
-      if (state.used() == 0 && state.writers != 0) return Attempt::kMustWait;
-      turn = {state.head, state.used()};
-      state.reading = turn.bytes != 0;
+      if (state.bytes == 0 && state.writers != 0) return Attempt::kMustWait;
+      turn.has_bytes = state.reading = state.bytes != 0;
       return Attempt::kDone;
     });
     return outcome == Attempt::kDone ||
            (outcome == Attempt::kMustWait && blocking == Blocking::kNo);
   };
   if (!attempt()) {
+    turn.waited = true;
     if (Result<void> waited = wait_until(readable_, kNever, Interruptible::kYes, attempt);
         waited.is_error()) {
       readable_.wake_one(kReadable);  // this wake may have been meant for us alone: pass it on
@@ -55,93 +54,114 @@ Result<Pipe::Turn> Pipe::begin_read(Blocking blocking) {
   return turn;
 }
 
-void Pipe::end_read(size_t consumed) {
-  bool trim = false;
-  state_.with([&](State& state) {
-    state.head += consumed;
-    if (state.used() != 0 || state.writing) return;
-    state.head = state.tail = 0;  // small messages always use the same, warm page
-    if (allocated_pages_ > kKeptPages) state.writing = trim = true;
-  });
-  if (trim) {
-    for (OwnPtr<Page>& page : pages_) page.clear();
-    allocated_pages_ = 0;
-  }
-  bool more = false, contended = false, writers_contended = false;
+// Wakes another reader only if a wake-up may have been used up here, and writers only when the pipe
+// was full: edge-triggered watchers see the same edges as on Linux.
+void Pipe::end_read(bool waited, bool made_room) {
+  bool more = false, contended = false;
   state_.with([&](State& state) {
     state.reading = false;
-    more = state.used() != 0 || state.writers == 0;
+    more = state.bytes != 0 || state.writers == 0;
     contended = std::exchange(state.readers_contend, false);
-    if (trim) {
-      state.writing = false;
-      writers_contended = std::exchange(state.writers_contend, false);
-    }
   });
   if (contended) {
     readable_.wake_all(kReadable);
-  } else if (more) {
+  } else if (more && waited) {
     readable_.wake_one(kReadable);
   }
-  if (writers_contended) {
-    writable_.wake_all(kWritable);
-  } else if (consumed != 0) {
-    writable_.wake_one(kWritable);
-  }
+  if (made_room) writable_.wake_one(kWritable);
 }
 
-Result<std::span<std::byte>> Pipe::page_at(uint64_t position) {
-  const size_t slot = static_cast<size_t>(position >> kPageShift) & (pages_.size() - 1);
-  if (!pages_[slot]) {
-    pages_[slot] = TRY(make_own<Page>());
-    ++allocated_pages_;
-  }
-  return std::span<std::byte>(pages_[slot]->bytes).subspan(position & kPageMask);
+Pipe::View Pipe::view(size_t index) {
+  return state_.with([&](State& state) -> View {
+    if (index >= state.used()) return {};
+    const Slot& slot = state.at(state.tail + index);
+    return {std::span<const std::byte>(slot.page->bytes).subspan(slot.offset, slot.length),
+            slot.packet};
+  });
 }
 
-Result<void> Pipe::copy_out(Turn turn, DataSink& sink) {
-  uint64_t position = turn.position;
-  for (size_t left = std::min(turn.bytes, sink.remaining()); left != 0;) {
-    const std::span<std::byte> page = TRY(page_at(position));
-    const size_t count = std::min(left, page.size());
-    TRY(sink.write(page.first(count)));
-    position += count;
-    left -= count;
-  }
-  return {};
+bool Pipe::consume(size_t bytes, Rest rest) {
+  OwnPtr<Page> gone;
+  return state_.with([&](State& state) {
+    Slot& slot = state.at(state.tail);
+    const auto taken = rest == Rest::kDrop ? slot.length : static_cast<uint32_t>(bytes);
+    slot.offset += taken;
+    slot.length -= taken;
+    state.bytes -= taken;
+    if (slot.length != 0) return false;
+    // The writer that adds to it will see what to do.
+    if (state.merging && state.used() == 1) return false;
+    const bool was_full = state.is_full();
+    ++state.tail;
+    const auto spare = std::ranges::find_if(state.spare, [](const auto& page) { return !page; });
+    (spare != state.spare.end() ? *spare : gone) = std::move(slot.page);
+    return was_full;
+  });
 }
 
+Result<size_t> Pipe::take(size_t limit, Blocking blocking, PacketEnds ends, Put put) {
+  const ReadTurn turn = TRY(begin_read(blocking));
+  if (!turn.has_bytes) return size_t{0};
+  size_t total = 0;
+  bool made_room = false;
+  std::optional<Errno> error;
+  while (total < limit) {
+    const View front = view(0);
+    if (front.bytes.empty()) break;
+    const size_t count = std::min(limit - total, front.bytes.size());
+    const Result<size_t> put_bytes = put(front.bytes.first(count));
+    if (put_bytes.is_error()) {
+      error = put_bytes.error();
+      break;
+    }
+    const size_t taken = put_bytes.value();
+    if (taken == 0) break;
+    total += taken;
+    const bool ends_here = front.packet && ends == PacketEnds::kYes;
+    made_room |= consume(taken, ends_here ? Rest::kDrop : Rest::kKeep);
+    if (taken < count || ends_here) break;
+  }
+  end_read(turn.waited, made_room);
+  if (total == 0 && error) return *error;
+  return total;
+}
+
+// A slot that did not reach the program whole stays, as on Linux.
 Result<size_t> Pipe::read(DataSink& sink, Blocking blocking) {
-  if (sink.remaining() == 0) return size_t{0};
-  const Turn turn = TRY(begin_read(blocking));
-  if (turn.bytes == 0) return size_t{0};
-  const size_t before = sink.transferred();
-  const Result<void> copied = copy_out(turn, sink);
-  const size_t consumed = sink.transferred() - before;
-  end_read(consumed);
-  if (copied.is_error() && consumed == 0) return copied.error();
-  return consumed;
+  const size_t wanted = sink.remaining();
+  if (wanted == 0) return size_t{0};
+  return take(wanted, blocking, PacketEnds::kYes,
+              [&](std::span<const std::byte> bytes) -> Result<size_t> {
+                TRY(sink.write(bytes));
+                return bytes.size();
+              });
 }
 
 // --- writing ---
 
-Result<Pipe::Turn> Pipe::begin_write(size_t size, Blocking blocking) {
-  Turn turn;
+Result<Pipe::WriteTurn> Pipe::begin_write(size_t merge, Blocking blocking) {
+  WriteTurn turn;
   Attempt outcome = Attempt::kMustWait;
-  // A large blocking write goes page by page at least, so that it does not wake the reader for
-  // every byte it gets.
-  const size_t needed = size <= kAtomicWrite ? size : blocking == Blocking::kYes ? kPageSize : 1;
   auto attempt = [&] {
     outcome = state_.with([&](State& state) {
-      if (state.readers == 0) {
-        turn = {};
-        return Attempt::kDone;
-      }
+      turn.grant = Grant::kBroken;
+      if (state.readers == 0) return Attempt::kDone;
       if (state.writing) {
         state.writers_contend = true;
         return Attempt::kBusy;
       }
-      if (state.free() < needed) return Attempt::kMustWait;
-      turn = {state.tail, std::min(size, state.free())};
+      if (merge != 0 && state.used() != 0) {
+        Slot& last = state.at(state.head - 1);
+        const size_t end = last.offset + last.length;
+        if (last.can_merge && merge <= kPageSize - end) {
+          turn.grant = Grant::kMerge;
+          turn.room = std::span<std::byte>(last.page->bytes).subspan(end, merge);
+          state.writing = state.merging = true;
+          return Attempt::kDone;
+        }
+      }
+      if (state.is_full()) return Attempt::kMustWait;
+      turn.grant = Grant::kSlot;
       state.writing = true;
       return Attempt::kDone;
     });
@@ -149,6 +169,7 @@ Result<Pipe::Turn> Pipe::begin_write(size_t size, Blocking blocking) {
            (outcome == Attempt::kMustWait && blocking == Blocking::kNo);
   };
   if (!attempt()) {
+    turn.waited = true;
     if (Result<void> waited = wait_until(writable_, kNever, Interruptible::kYes, attempt);
         waited.is_error()) {
       writable_.wake_one(kWritable);
@@ -159,50 +180,97 @@ Result<Pipe::Turn> Pipe::begin_write(size_t size, Blocking blocking) {
   return turn;
 }
 
-void Pipe::end_write(size_t produced) {
+void Pipe::end_write(bool waited, bool produced) {
   bool room = false, contended = false;
   state_.with([&](State& state) {
-    state.tail += produced;
     state.writing = false;
-    room = state.free() != 0;
+    room = !state.is_full();
     contended = std::exchange(state.writers_contend, false);
   });
-  if (produced != 0) readable_.wake_one(kReadable);
+  if (produced) readable_.wake_one(kReadable);
   if (contended) {
     writable_.wake_all(kWritable);
-  } else if (room) {
+  } else if (room && waited) {
     writable_.wake_one(kWritable);
   }
 }
 
-Result<size_t> Pipe::copy_in(Turn turn, DataSource& source) {
-  uint64_t position = turn.position;
-  for (size_t left = turn.bytes; left != 0;) {
-    const size_t done = static_cast<size_t>(position - turn.position);
-    const Result<std::span<std::byte>> page = page_at(position);
-    if (page.is_error()) return done != 0 ? Result<size_t>(done) : page.error();
-    const size_t count = std::min(left, page.value().size());
-    const Result<void> copied = source.read(page.value().first(count));
-    if (copied.is_error()) return done != 0 ? Result<size_t>(done) : copied.error();
-    position += count;
-    left -= count;
-  }
-  return turn.bytes;
+// The reader may have emptied the slot meanwhile: then it goes now, unless something was added.
+void Pipe::end_merge(size_t bytes) {
+  OwnPtr<Page> gone;
+  bool made_room = false;
+  state_.with([&](State& state) {
+    Slot& last = state.at(state.head - 1);
+    state.merging = false;
+    last.length += static_cast<uint32_t>(bytes);
+    state.bytes += bytes;
+    if (last.length != 0) return;
+    gone = std::move(last.page);
+    made_room = state.is_full();
+    ++state.tail;
+  });
+  if (made_room) writable_.wake_one(kWritable);
 }
 
-Result<size_t> Pipe::write(DataSource& source, Blocking blocking) {
-  // What was at most PIPE_BUF at first is written whole or not at all, so only larger writes come
-  // round again.
+size_t Pipe::free_slots() const {
+  return state_.with([](const State& state) { return state.slots.size() - state.used(); });
+}
+
+Result<OwnPtr<Pipe::Page>> Pipe::take_page() {
+  OwnPtr<Page> spare = state_.with([](State& state) -> OwnPtr<Page> {
+    for (OwnPtr<Page>& page : state.spare) {
+      if (page) return std::move(page);
+    }
+    return nullptr;
+  });
+  if (spare) return spare;
+  return make_own<Page>();
+}
+
+void Pipe::publish(Slot slot) {
+  state_.with([&](State& state) {
+    state.bytes += slot.length;
+    state.at(state.head++) = std::move(slot);
+  });
+}
+
+// New slots, until none is free or all is written; adds to `total`.
+Result<void> Pipe::write_slots(DataSource& source, Packets packets, size_t& total) {
+  const bool packet = packets == Packets::kYes;
+  while (source.remaining() != 0 && free_slots() != 0) {
+    OwnPtr<Page> page = TRY(take_page());
+    const size_t count = std::min(source.remaining(), kPageSize);
+    TRY(source.read(std::span<std::byte>(page->bytes).first(count)));
+    publish({.page = std::move(page),
+             .offset = 0,
+             .length = static_cast<uint32_t>(count),
+             .can_merge = !packet,
+             .packet = packet});
+    total += count;
+  }
+  return {};
+}
+
+Result<size_t> Pipe::write(DataSource& source, Blocking blocking, Packets packets) {
   size_t total = 0;
+  const auto stopped_by = [&](Errno error) { return total != 0 ? Result<size_t>(total) : error; };
   while (source.remaining() != 0) {
-    const Result<Turn> turn = begin_write(source.remaining(), blocking);
-    if (turn.is_error()) return total != 0 ? Result<size_t>(total) : turn.error();
-    if (turn.value().bytes == 0) return total != 0 ? Result<size_t>(total) : Errno::kPipe;
-    const Result<size_t> written = copy_in(turn.value(), source);
-    end_write(written.is_error() ? 0 : written.value());
-    if (written.is_error()) return total != 0 ? Result<size_t>(total) : written.error();
-    total += written.value();
-    if (written.value() < turn.value().bytes) break;
+    // What is not whole pages goes to the last slot, if it fits there; only at the beginning.
+    const size_t merge = total == 0 ? source.remaining() & kPageMask : 0;
+    const Result<WriteTurn> begun = begin_write(merge, blocking);
+    if (begun.is_error()) return stopped_by(begun.error());
+    const WriteTurn& turn = begun.value();
+    if (turn.grant == Grant::kBroken) return stopped_by(Errno::kPipe);
+    const size_t before = total;
+    Result<void> copied{};
+    if (turn.grant == Grant::kMerge) {
+      copied = source.read(turn.room);
+      if (!copied.is_error()) total += merge;
+      end_merge(total - before);
+    }
+    if (!copied.is_error()) copied = write_slots(source, packets, total);
+    end_write(turn.waited, total != before);
+    if (copied.is_error()) return stopped_by(copied.error());
   }
   return total;
 }
@@ -210,17 +278,18 @@ Result<size_t> Pipe::write(DataSource& source, Blocking blocking) {
 // --- the rest ---
 
 size_t Pipe::readable_bytes() const {
-  return state_.with([](const State& state) { return state.used(); });
+  return state_.with([](const State& state) { return state.bytes; });
 }
 
 size_t Pipe::capacity() const {
-  return state_.with([](const State& state) { return state.capacity; });
+  return state_.with([](const State& state) { return state.slots.size() * kPageSize; });
 }
 
 Result<size_t> Pipe::set_capacity(size_t bytes) {
-  if (bytes > kMaxCapacity) return Errno::kPerm;
+  if (bytes > size_t{1} << 31) return Errno::kInval;
   const size_t capacity = std::bit_ceil(std::max(bytes, kPageSize));
-  auto larger = TRY(Vec<OwnPtr<Page>>::create(capacity / kPageSize));
+  if (capacity > kMaxCapacity && capacity > this->capacity()) return Errno::kPerm;
+  auto slots = TRY(Vec<Slot>::create(capacity / kPageSize));
   // Both rights, so that nobody copies meanwhile.
   auto attempt = [&] {
     return state_.with([&](State& state) {
@@ -232,49 +301,29 @@ Result<size_t> Pipe::set_capacity(size_t bytes) {
     });
   };
   if (!attempt()) TRY(wait_until(writable_, kNever, Interruptible::kYes, attempt));
-  const State before = state_.with([](State& state) { return state; });
-  const Result<void> moved = move_ring(before, larger);
-  state_.with([&](State& state) {
+  const bool fits = state_.with([&](State& state) {
     state.reading = state.writing = false;
     state.readers_contend = state.writers_contend = false;
-    if (moved.is_error()) return;
-    state.tail = before.used();
-    state.head = 0;
-    state.capacity = capacity;
+    const size_t used = state.used();
+    if (used > slots.size()) return false;
+    for (size_t i = 0; i < used; ++i) slots[i] = std::move(state.at(state.tail + i));
+    std::swap(state.slots, slots);
+    state.tail = 0;
+    state.head = used;
+    return true;
   });
   readable_.wake_all(kReadable);
   writable_.wake_all(kWritable);
-  if (moved.is_error()) return moved.error();
+  if (!fits) return Errno::kBusy;
   return capacity;
 }
 
-// The bytes of the ring to the start of `to`, which becomes the ring. The caller holds both rights.
-Result<void> Pipe::move_ring(const State& state, Vec<OwnPtr<Page>>& to) {
-  if (state.used() > to.size() * kPageSize) return Errno::kBusy;
-  size_t allocated = 0;
-  for (size_t done = 0; done < state.used();) {
-    if ((done & kPageMask) == 0) {
-      to[done >> kPageShift] = TRY(make_own<Page>());
-      ++allocated;
-    }
-    const std::span<std::byte> from = TRY(page_at(state.head + done));
-    const std::span<std::byte> target =
-        std::span<std::byte>(to[done >> kPageShift]->bytes).subspan(done & kPageMask);
-    const size_t count = std::min({from.size(), target.size(), state.used() - done});
-    copy_bytes(target, from.first(count));
-    done += count;
-  }
-  pages_ = std::move(to);
-  allocated_pages_ = allocated;
-  return {};
-}
-
-PollEvents Pipe::poll_read_end(Poller* poller) {
+PollEvents Pipe::poll_read_end(Poller* poller, uint32_t since) {
   if (poller != nullptr) (void)poller->watch(readable_);
-  return state_.with([](const State& state) -> PollEvents {
+  return state_.with([&](const State& state) -> PollEvents {
     PollEvents events = 0;
-    if (state.used() != 0) events |= kReadable;
-    if (state.writers == 0 && state.writers_ever != 0) events |= kPollHup;
+    if (state.bytes != 0) events |= kReadable;
+    if (state.writers == 0 && state.writers_ever != since) events |= kPollHup;
     return events;
   });
 }
@@ -283,7 +332,7 @@ PollEvents Pipe::poll_write_end(Poller* poller) {
   if (poller != nullptr) (void)poller->watch(writable_);
   return state_.with([](const State& state) -> PollEvents {
     PollEvents events = 0;
-    if (state.free() >= std::min(kAtomicWrite, state.capacity)) events |= kWritable;
+    if (!state.is_full()) events |= kWritable;
     if (state.readers == 0) events |= kPollErr;
     return events;
   });
@@ -309,6 +358,18 @@ void Pipe::remove_writer() {
   if (last) readable_.wake_all(kPollHup | kReadable);
 }
 
+void Pipe::reset_when_unused() {
+  if (has_readers() || has_writers()) return;
+  auto fresh = Vec<Slot>::create(kDefaultCapacity / kPageSize);
+  Vec<Slot> old;
+  if (fresh.is_error()) return;
+  state_.with([&](State& state) {
+    if (state.readers != 0 || state.writers != 0) return;
+    old = std::exchange(state.slots, fresh.release_value());
+    state.head = state.tail = state.bytes = 0;
+  });
+}
+
 Result<void> Pipe::wait_for_reader() {
   const uint32_t ever = state_.with([](State& state) { return state.readers_ever; });
   return wait_until(writable_, kNever, Interruptible::kYes, [&] {
@@ -318,7 +379,7 @@ Result<void> Pipe::wait_for_reader() {
 }
 
 Result<void> Pipe::wait_for_writer() {
-  const uint32_t ever = state_.with([](State& state) { return state.writers_ever; });
+  const uint32_t ever = writers_ever();
   return wait_until(readable_, kNever, Interruptible::kYes, [&] {
     return state_.with(
         [&](State& state) { return state.writers != 0 || state.writers_ever != ever; });
@@ -327,6 +388,14 @@ Result<void> Pipe::wait_for_writer() {
 
 bool Pipe::has_readers() const {
   return state_.with([](const State& state) { return state.readers != 0; });
+}
+
+bool Pipe::has_writers() const {
+  return state_.with([](const State& state) { return state.writers != 0; });
+}
+
+uint32_t Pipe::writers_ever() const {
+  return state_.with([](const State& state) { return state.writers_ever; });
 }
 
 }  // namespace occlum

@@ -1,11 +1,16 @@
-// Pipes (pipe(7)): a byte ring between writers and readers inside the enclave; FIFOs use it too
-// (fifo.h).
+// Pipes (pipe(7)): pages between writers and readers inside the enclave; FIFOs use them too (fifo.h).
 //
-// The ring is made of pages that come when they are first needed and mostly go when the pipe runs
-// empty. A spin lock guards the positions and counts only. Bytes are copied without it, because
-// user memory may sleep: whoever copies holds the *reading* or the *writing* right, of which there
-// is one each, so the part of the ring it works on is its own. A write of at most kAtomicWrite
-// bytes waits until all of it fits (PIPE_BUF). Both sides wake each other only when somebody waits.
+// A pipe is a ring of slots, as many as its capacity has pages. A slot is a page with bytes in a part
+// of it. A write adds to the last slot when all of what is not whole pages fits there, and takes new
+// slots for the rest; so a write of at most a page (PIPE_BUF) is never torn, and a pipe may be full
+// with fewer bytes than its capacity, as on Linux. splice(2) and vmsplice(2) make slots that nothing
+// is added to; a packet (O_DIRECT) is a slot that a read empties whole.
+//
+// A spin lock guards the slots' positions and counts. Bytes are copied without it, because user
+// memory may sleep: whoever copies holds the *reading* or the *writing* right, of which there is one
+// each. A reader uses the slots from the tail, a writer new pages and the unused end of the last
+// slot, so they do not meet. The two rights of one pipe are taken at once or not together; of two
+// pipes, the reading right comes first.
 #pragma once
 
 #include <array>
@@ -26,7 +31,6 @@ class Pipe : public RefCounted<Pipe> {
  public:
   static constexpr size_t kDefaultCapacity = 64 * 1024;
   static constexpr size_t kMaxCapacity = 1024 * 1024;  // /proc/sys/fs/pipe-max-size
-  static constexpr size_t kAtomicWrite = 4096;         // PIPE_BUF
 
   Pipe() = default;  // for create()
   static Result<RefPtr<Pipe>> create();
@@ -34,64 +38,114 @@ class Pipe : public RefCounted<Pipe> {
   // read(2): 0 is the end of file. Errors: kAgain, kRestartSys, kFault.
   Result<size_t> read(DataSink& sink, Blocking blocking);
   // write(2). Errors: kPipe (the caller raises SIGPIPE), kAgain, kRestartSys, kFault.
-  Result<size_t> write(DataSource& source, Blocking blocking);
+  enum class Packets { kNo, kYes };
+  Result<size_t> write(DataSource& source, Blocking blocking, Packets packets = Packets::kNo);
+
+  // --- splice(2) and its kin (pipe_splice.cpp) ---
+  // Waits for bytes and hands up to `limit` to `put`, slot by slot, until it takes less than it is
+  // given or the pipe is empty. 0 at the end. `put` may sleep; it must not use a pipe.
+  using Put = FunctionRef<Result<size_t>(std::span<const std::byte> bytes)>;
+  Result<size_t> drain(size_t limit, Blocking blocking, Put put);
+  // Waits for a free slot and lets `get` fill slots until it gives 0 bytes or none is free; `room` is
+  // what the free slots hold. Errors: kPipe, kAgain, kRestartSys, those of `get`.
+  using Get = FunctionRef<Result<size_t>(std::span<std::byte> page, size_t room)>;
+  Result<size_t> fill(Blocking blocking, Get get);
+  // From one pipe to another: slots move, or are copied (tee(2)). The pipes differ.
+  enum class Transfer { kMove, kCopy };
+  static Result<size_t> transfer(Pipe& from, Pipe& to, size_t limit, Blocking blocking,
+                                 Transfer how);
 
   size_t readable_bytes() const;  // FIONREAD
   size_t capacity() const;
   // F_SETPIPE_SZ: rounds up to a power of two of pages, returns what it is now. Errors: kBusy (more
-  // bytes are in it), kInval, kPerm (above kMaxCapacity), kNoMem.
+  // slots are used), kInval, kPerm (above kMaxCapacity), kNoMem.
   Result<size_t> set_capacity(size_t bytes);
 
-  PollEvents poll_read_end(Poller* poller);
+  // POLLHUP is shown when nobody writes and somebody has opened for writing since writers_ever() was
+  // `since`.
+  PollEvents poll_read_end(Poller* poller, uint32_t since = 0);
   PollEvents poll_write_end(Poller* poller);
 
   void add_reader();
   void add_writer();
   void remove_reader();
   void remove_writer();
+  // A FIFO starts anew when nobody has it open.
+  void reset_when_unused();
 
   // For FIFOs: waits until the other side is open (or was opened since the call). Errors:
   // kRestartSys.
   Result<void> wait_for_reader();
   Result<void> wait_for_writer();
   bool has_readers() const;
+  bool has_writers() const;
+  uint32_t writers_ever() const;
 
  private:
   struct Page {
     Page() {}  // left uninitialised
     std::array<std::byte, kPageSize> bytes;
   };
+  struct Slot {
+    OwnPtr<Page> page;
+    uint32_t offset = 0, length = 0;
+    bool can_merge = false;  // a write may add to it
+    bool packet = false;
+  };
   struct State {
-    size_t capacity = kDefaultCapacity;  // bytes, a power of two of pages
-    uint64_t head = 0;  // of the next byte to read; only ever grows, except when the pipe is empty
-    uint64_t tail = 0;  // of the next byte to write
+    Vec<Slot> slots;                    // a power of two
+    uint64_t head = 0;                  // of the next slot to fill
+    uint64_t tail = 0;                  // of the oldest
+    size_t bytes = 0;                   // in all slots
+    std::array<OwnPtr<Page>, 2> spare;  // so that a stream does not allocate all the time
     uint32_t readers = 0, writers = 0;
     uint32_t readers_ever = 0, writers_ever = 0;
     bool reading = false, writing = false;                  // the rights
+    bool merging = false;                                   // the last slot is being added to
     bool readers_contend = false, writers_contend = false;  // somebody waits for the right itself
-    size_t used() const { return static_cast<size_t>(tail - head); }
-    size_t free() const { return capacity - used(); }
-  };
-  // What a side may work on, once it has its right.
-  struct Turn {
-    uint64_t position = 0;
-    size_t bytes = 0;  // 0: the other side is gone
+    size_t used() const { return static_cast<size_t>(head - tail); }
+    bool is_full() const { return used() >= slots.size(); }
+    Slot& at(uint64_t position) { return slots[position & (slots.size() - 1)]; }
   };
 
-  Result<Turn> begin_read(Blocking blocking);
-  void end_read(size_t consumed);
-  Result<Turn> begin_write(size_t size, Blocking blocking);
-  void end_write(size_t produced);
+  struct ReadTurn {
+    bool has_bytes = false;  // false: the end, and no right was taken
+    bool waited = false;
+  };
+  Result<ReadTurn> begin_read(Blocking blocking);
+  void end_read(bool waited, bool made_room);
+  struct View {
+    std::span<const std::byte> bytes;  // empty: nothing there
+    bool packet = false;
+  };
+  View view(size_t index);  // of the slot `index` behind the tail
+  enum class Rest { kKeep, kDrop };
+  bool consume(size_t bytes, Rest rest);  // true: a full pipe has room again
+  enum class PacketEnds { kNo, kYes };
+  Result<size_t> take(size_t limit, Blocking blocking, PacketEnds ends, Put put);
 
-  Result<void> copy_out(Turn turn, DataSink& sink);
-  Result<size_t> copy_in(Turn turn, DataSource& source);
-  Result<void> move_ring(const State& state, Vec<OwnPtr<Page>>& to);
-  Result<std::span<std::byte>> page_at(uint64_t position);
+  enum class Grant { kBroken, kMerge, kSlot };
+  struct WriteTurn {
+    Grant grant = Grant::kBroken;  // kBroken: nobody reads, and no right was taken
+    bool waited = false;
+    std::span<std::byte> room;  // kMerge
+  };
+  // `merge`: how many bytes would be added to the last slot; 0: none.
+  Result<WriteTurn> begin_write(size_t merge, Blocking blocking);
+  void end_write(bool waited, bool produced);
+  void end_merge(size_t bytes);
+  size_t free_slots() const;
+  Result<OwnPtr<Page>> take_page();
+  void publish(Slot slot);
+  Result<void> write_slots(DataSource& source, Packets packets, size_t& total);
+
+  static Result<size_t> move_slots(Pipe& from, Pipe& to, size_t limit, bool& made_room);
+  static Result<size_t> copy_slots(Pipe& from, Pipe& to, size_t limit);
+  Result<void> publish_copy(std::span<const std::byte> bytes, bool packet);
+  bool take_slot(size_t limit, Slot& slot, bool& made_room);
+  Result<void> wait_for_room();
 
   SpinLocked<State> state_{LockRank::kPipe};
-  // The ring. Slots are written by the holder of the writing right, replaced by who holds both.
-  Vec<OwnPtr<Page>> pages_;
-  size_t allocated_pages_ = 0;
   WaitQueue readable_;
   WaitQueue writable_;
 };
@@ -102,7 +156,7 @@ class PipeEnd : public File {
   struct Pair {
     RefPtr<File> reader, writer;
   };
-  // pipe2(2)'s two ends; `flags` may hold O_NONBLOCK.
+  // pipe2(2)'s two ends; `flags` may hold O_NONBLOCK and O_DIRECT.
   static Result<Pair> create_pair(uint32_t flags);
   // `flags` hold the access mode. Counts itself in the pipe.
   static Result<RefPtr<PipeEnd>> create(RefPtr<Pipe> pipe, uint32_t flags, Path path);
@@ -121,11 +175,14 @@ class PipeEnd : public File {
   FileKind kind() const override { return FileKind::kPipe; }
 
   Pipe& pipe() { return *pipe_; }
+  // A reader that opened without waiting for a writer sees no hang-up until one has come.
+  void expect_writer() { writers_before_ = pipe_->writers_ever(); }
 
  private:
   RefPtr<Pipe> pipe_;
   Path path_;        // of a FIFO
   uint64_t number_;  // st_ino of a pipe
+  uint32_t writers_before_ = 0;
 };
 
 }  // namespace occlum

@@ -1,5 +1,6 @@
 // PipeEnd: a descriptor of a pipe or a FIFO (pipe.h).
 #include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/operations.h"
 #include "libos/ipc/anonymous_inode.h"
 #include "libos/ipc/pipe.h"
 #include "libos/mm/user.h"
@@ -20,6 +21,7 @@ PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path, uint64_t number)
 PipeEnd::~PipeEnd() {
   if (can_read()) pipe_->remove_reader();
   if (can_write()) pipe_->remove_writer();
+  if (!path_.is_null()) pipe_->reset_when_unused();
 }
 
 Result<RefPtr<PipeEnd>> PipeEnd::create(RefPtr<Pipe> pipe, uint32_t flags, Path path) {
@@ -43,7 +45,8 @@ Result<size_t> PipeEnd::read(DataSink& sink) {
 // A write that finds no reader raises SIGPIPE, also when a part of it was taken.
 Result<size_t> PipeEnd::write(DataSource& source) {
   const Result<size_t> written =
-      pipe_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+      pipe_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes,
+                   (flags() & kOpenDirect) != 0 ? Pipe::Packets::kYes : Pipe::Packets::kNo);
   if (written.is_error() ? written.error() == Errno::kPipe
                          : source.remaining() != 0 && !pipe_->has_readers()) {
     send_signal_to_self(kSigPipe);
@@ -61,14 +64,12 @@ Result<long> PipeEnd::fcntl(int command, uint64_t argument) {
   constexpr int kSetPipeSize = 1031, kGetPipeSize = 1032;
   if (command == kGetPipeSize) return static_cast<long>(pipe_->capacity());
   if (command != kSetPipeSize) return File::fcntl(command, argument);
-  const auto size = static_cast<uint32_t>(argument);
-  if (size > static_cast<uint32_t>(INT32_MAX)) return Errno::kInval;
-  return static_cast<long>(TRY(pipe_->set_capacity(size)));
+  return static_cast<long>(TRY(pipe_->set_capacity(static_cast<uint32_t>(argument))));
 }
 
 PollEvents PipeEnd::poll(Poller* poller) {
   PollEvents events = 0;
-  if (can_read()) events |= pipe_->poll_read_end(poller);
+  if (can_read()) events |= pipe_->poll_read_end(poller, writers_before_);
   if (can_write()) events |= pipe_->poll_write_end(poller);
   return events;
 }

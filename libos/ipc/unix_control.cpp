@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libos/fs/file_table.h"
+#include "libos/ipc/unix_collector.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/bytes.h"
 #include "libos/process/process.h"
@@ -56,6 +57,9 @@ Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> 
         for (; payload.size() >= sizeof(int); payload = payload.subspan(sizeof(int))) {
           if (++count > kMaxFiles) return Errno::kInval;
           TRY(result.files.add(TRY(self.files().get(load_le<int>(payload)))));
+          if (!self.user().has(kCapSysResource) && !self.user().has(kCapSysAdmin) &&
+              files_in_flight() > self.files().limit())
+            return Errno::kTooManyRefs;
         }
       } else if (header.type == kCredentials) {
         if (payload.size() != sizeof(UserIdentity)) return Errno::kInval;

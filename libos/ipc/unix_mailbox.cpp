@@ -1,5 +1,7 @@
 #include "libos/ipc/unix_mailbox.h"
 
+#include "libos/ipc/unix_collector.h"
+
 namespace occlum {
 
 namespace {
@@ -17,13 +19,16 @@ FilesInFlight& FilesInFlight::operator=(FilesInFlight&& other) noexcept {
 }
 
 void FilesInFlight::drop() {
-  for (const RefPtr<File>& file : files_) file->remove_descriptor();
-  files_.clear();
+  if (files_.is_empty()) return;
+  for (const RefPtr<File>& file : files_) end_flight(*file);
+  release_flown(std::exchange(files_, {}));
 }
 
 Result<void> FilesInFlight::add(RefPtr<File> file) {
-  TRY(files_.push(file));
+  TRY(files_.reserve(files_.size() + 1));
+  TRY(begin_flight(*file));
   file->add_descriptor();
+  files_.push_reserved(std::move(file));
   return {};
 }
 
@@ -66,6 +71,14 @@ void Mailbox::end_of_data(Ending ending) {
   writable.wake_all(kPollOut | kPollWrNorm | kPollHup);
 }
 
+void Mailbox::for_each_file(FunctionRef<void(File&)> visit) const {
+  state_.with([&](const State& state) {
+    for (const Packet& packet : state.packets) {
+      for (const RefPtr<File>& file : packet.files.files()) visit(*file);
+    }
+  });
+}
+
 // --- the owner ---
 
 Mailbox::Look Mailbox::begin_read() {
@@ -86,7 +99,8 @@ Mailbox::Look Mailbox::begin_read() {
   });
 }
 
-void Mailbox::end_read() {
+// Edge-triggered watchers see no new data in what a reader has left.
+void Mailbox::end_read(bool waited) {
   bool more = false, contended = false;
   state_.with([&](State& state) {
     state.reading = false;
@@ -95,7 +109,7 @@ void Mailbox::end_read() {
   });
   if (contended) {
     readable.wake_all(kReadable);
-  } else if (more) {
+  } else if (more && waited) {
     readable.wake_one(kReadable);
   }
 }

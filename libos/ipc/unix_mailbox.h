@@ -86,7 +86,8 @@ class Mailbox : public RefCounted<Mailbox> {
   // Takes the reading right when there is something: true with a packet or at the end.
   enum class Look { kPacket, kEnd, kReset, kNothing, kBusy };
   Look begin_read();
-  void end_read();
+  // `waited`: a wake-up was used, which others that wait may need as well.
+  void end_read(bool waited = true);
   // With the right: packets from the front.
   Packet* first();
   Packet* next(Packet& packet);
@@ -95,6 +96,8 @@ class Mailbox : public RefCounted<Mailbox> {
   void pop(Packet& packet);
   // Reads no more: drops what is queued. True when something unread was dropped.
   bool stop_reading();
+  // The files in all packets. With the lock held: `visit` takes no lock.
+  void for_each_file(FunctionRef<void(File&)> visit) const;
 
   bool has_packet() const;
   bool is_ended() const;     // the peer sends no more

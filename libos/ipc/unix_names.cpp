@@ -126,12 +126,20 @@ void UnixBinding::clear() {
   abstract_.clear();
 }
 
+bool unix_path_exists(Thread& self, const SocketAddress& address) {
+  if (check_address(address).is_error()) return false;
+  std::array<char, SocketAddress::kMaxSize> storage;
+  const std::string_view name = name_of(address, storage);
+  if (name.empty() || name.front() == '\0') return false;
+  return !lookup_path(self.fs().walk(self.credentials()), name, FollowLast::kNo).is_error();
+}
+
 Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& address) {
   TRY(check_address(address));
   std::array<char, SocketAddress::kMaxSize> storage;
   const std::string_view name = name_of(address, storage);
   RefPtr<UnixSocket> found;
-  if (name.empty()) return Errno::kConnRefused;
+  if (name.empty()) return Errno::kInval;
   if (name.front() == '\0') {
     found = table.with([&](Table& it) { return find_in(it.by_name, name); });
   } else {

@@ -32,6 +32,9 @@ class UnixBinding {
   String abstract_;
 };
 
+// Whether the address is a path that leads somewhere: bind(2) finds that out before anything else.
+bool unix_path_exists(Thread& self, const SocketAddress& address);
+
 // connect(2) and sendto(2): the socket that listens or receives there. kConnRefused, kPrototype is
 // the caller's to say, and what the walk says.
 Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& address);

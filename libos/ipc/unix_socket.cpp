@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libos/fs/vfs/operations.h"
+#include "libos/ipc/unix_collector.h"
 #include "libos/ipc/unix_control.h"
 #include "libos/process/process.h"
 #include "libos/process/signals/send.h"
@@ -83,6 +84,7 @@ UnixSocket::~UnixSocket() {
     if (client != nullptr) client->end_of_data(Mailbox::Ending::kReset);
   }
   inbox_->writable.wake_all(kPollErr);
+  collect_unreachable_sockets();
 }
 
 RefPtr<Mailbox> UnixSocket::peer() const {
@@ -91,7 +93,8 @@ RefPtr<Mailbox> UnixSocket::peer() const {
 
 Result<void> UnixSocket::bind(const SocketAddress& address) {
   return binding_lock_.with([&](char&) -> Result<void> {
-    if (inbox_->name() != nullptr) return Errno::kInval;
+    if (inbox_->name() != nullptr)
+      return unix_path_exists(current_thread(), address) ? Errno::kAddrInUse : Errno::kInval;
     inbox_->set_name(TRY(binding_.bind(current_thread(), *this, address)));
     return {};
   });
@@ -221,8 +224,6 @@ Result<Socket::Accepted> UnixSocket::accept(uint32_t flags) {
 
 Result<void> UnixSocket::shutdown(Shutdown how) {
   const RefPtr<Mailbox> other = peer();
-  const Phase phase = state_.with([](const State& state) { return state.phase; });
-  if (phase == Phase::kUnconnected) return Errno::kNotConn;
   if (how != Shutdown::kRead) {
     state_.with([](State& state) { state.may_send = false; });
     if (other != nullptr && !is_datagram()) other->end_of_data(Mailbox::Ending::kOrderly);

@@ -38,6 +38,7 @@ class UnixSocket : public Socket {
 
   // The listening socket's path, where it has one, for /proc/net/unix.
   RefPtr<UnixName> name() const { return inbox_->name(); }
+  Mailbox& inbox() { return *inbox_; }
 
  private:
   enum class Phase { kUnconnected, kListening, kConnected };
@@ -69,7 +70,11 @@ class UnixSocket : public Socket {
                              const UserIdentity& identity);
   Result<size_t> send_packet(OutgoingMessage& message, FilesInFlight files,
                              const UserIdentity& identity);
-  Result<void> wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool& ended);
+  struct ReadTurn {
+    bool ended = false;  // there is nothing and there will not be: no right was taken
+    bool waited = false;
+  };
+  Result<ReadTurn> wait_to_read(uint32_t message_flags, Nanoseconds deadline);
   Result<size_t> take_stream(IncomingMessage& message, size_t wanted, bool& stop);
   Result<size_t> take_packet(IncomingMessage& message);
   Result<void> describe_packet(Packet& packet, IncomingMessage& message);

@@ -130,9 +130,10 @@ Result<size_t> UnixSocket::send(OutgoingMessage& message) {
 
 // --- receiving ---
 
-// Takes the reading right. `ended`: there is nothing and there will not be; the right is then not
-// taken.
-Result<void> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool& ended) {
+// Takes the reading right.
+Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
+                                                      Nanoseconds deadline) {
+  ReadTurn turn;
   if (!is_datagram()) {
     const Phase phase = state_.with([](const State& state) { return state.phase; });
     if (phase != Phase::kConnected) return is_stream() ? Errno::kInval : Errno::kNotConn;
@@ -145,6 +146,7 @@ Result<void> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadli
     return look != Mailbox::Look::kNothing || at_once;
   };
   if (!attempt()) {
+    turn.waited = true;
     const auto waited = wait_until(inbox_->readable, deadline, Interruptible::kYes, attempt);
     if (waited.is_error()) {
       inbox_->readable.wake_one(kPollIn | kPollRdNorm);
@@ -158,11 +160,10 @@ Result<void> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadli
     case Mailbox::Look::kReset:
       return Errno::kConnReset;
     case Mailbox::Look::kEnd:
-      ended = true;
-      return {};
+      turn.ended = true;
+      return turn;
     case Mailbox::Look::kPacket:
-      ended = false;
-      return {};
+      return turn;
   }
   return Errno::kIo;
 }
@@ -189,17 +190,16 @@ void UnixSocket::made_room() {
   if (other != nullptr && !is_datagram()) other->writable.wake_all(kWritable);
 }
 
-// Bytes of as many packets as the sink takes, but not across a packet that brings files or another
-// sender's identity.
+// Bytes of as many packets as the sink takes, up to and with one that brings files, but not across
+// another sender's identity when identities are asked for.
 Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, bool& stop) {
   const bool peek = (message.flags & kMsgPeek) != 0;
+  const bool wants_identity = pass_credentials_.load(std::memory_order_relaxed);
   size_t total = 0;
   UserIdentity identity;
-  for (Packet* packet = inbox_->first(); packet != nullptr && total < wanted;) {
-    const bool has_files = !packet->files.is_empty();
-    const bool other_identity = pass_credentials_.load(std::memory_order_relaxed) && total != 0 &&
-                                !(packet->identity == identity);
-    if (total != 0 && (has_files || other_identity)) {
+  FilesInFlight files;
+  for (Packet* packet = inbox_->first(); packet != nullptr && total < wanted && !stop;) {
+    if (wants_identity && total != 0 && !(packet->identity == identity)) {
       stop = true;
       break;
     }
@@ -207,19 +207,21 @@ Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, 
     const size_t count = std::min(packet->left(), wanted - total);
     const std::span<const std::byte> bytes = packet->data.span().subspan(packet->consumed, count);
     if (const auto stored = message.data.write(bytes); stored.is_error()) {
-      return total != 0 ? Result<size_t>(total) : stored.error();
-    }
-    if (total == 0 && message.control.is_empty()) TRY(describe_packet(*packet, message));
-    total += count;
-    Packet* following = inbox_->next(*packet);
-    if (!peek) inbox_->consumed(*packet, count);
-    if (has_files) {
-      stop = true;
+      if (total == 0) return stored.error();
       break;
     }
-    if (!peek) following = inbox_->first();
-    packet = following;
+    total += count;
+    if (!packet->files.is_empty()) {
+      files = peek ? TRY(packet->files.clone()) : std::move(packet->files);
+      if (!peek) packet->files = FilesInFlight();
+      stop = true;
+    }
+    Packet* following = inbox_->next(*packet);
+    if (!peek) inbox_->consumed(*packet, count);
+    packet = peek ? following : inbox_->first();
   }
+  if (total != 0 && message.control.is_empty() && (wants_identity || !files.is_empty()))
+    TRY(build_unix_control(current_thread(), message, wants_identity ? &identity : nullptr, files));
   return total;
 }
 
@@ -228,7 +230,6 @@ Result<size_t> UnixSocket::take_packet(IncomingMessage& message) {
   const size_t size = packet->left();
   const size_t count = std::min(size, message.data.remaining());
   if (count < size) message.result_flags |= kMsgTruncated;
-  if (type() == kSeqPacket) message.result_flags |= kMsgEndOfRecord;
   const Result<void> stored = message.data.write(
       std::span<const std::byte>(packet->data.span()).subspan(packet->consumed, count));
   Result<void> described;
@@ -249,13 +250,13 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
   if (is_stream() && wanted == 0) return size_t{0};
   size_t total = 0;
   for (;;) {
-    bool ended = false, stop = false;
-    const auto right = wait_to_read(message.flags, deadline, ended);
+    bool stop = false;
+    const auto right = wait_to_read(message.flags, deadline);
     if (right.is_error()) return total != 0 ? Result<size_t>(total) : right.error();
-    if (ended) return total;
+    if (right.value().ended) return total;
     const auto count =
         is_stream() ? take_stream(message, wanted - total, stop) : take_packet(message);
-    inbox_->end_read();
+    inbox_->end_read(right.value().waited);
     if (!peek) made_room();
     if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();
     total += count.value();

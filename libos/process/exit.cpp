@@ -8,6 +8,8 @@
 #include "libos/arch/arch.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/ipc/futex.h"
+#include "libos/ipc/sysv_memory.h"
+#include "libos/ipc/sysv_semaphores.h"
 #include "libos/lib/log.h"
 #include "libos/process/process_table.h"
 #include "libos/process/signals/send.h"
@@ -157,7 +159,10 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     if (std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid()))
       entry = std::move(*taken);
     const bool was_last = links.live_threads == 0;
-    if (was_last) become_zombie(tree, process, exit_code, gone);
+    if (was_last) {
+      sysv_semaphores::undo_all(process);
+      become_zombie(tree, process, exit_code, gone);
+    }
     return was_last;
   });
 }
@@ -205,6 +210,7 @@ void leave(Thread& self, int exit_code) {
   self.replace_files(nullptr);
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);
+  sysv_memory::sweep();
 
   const RefPtr<Process> keep = ref_to(process);
   RefPtr<Process> gone;

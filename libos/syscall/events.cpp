@@ -6,6 +6,7 @@
 #include "libos/fs/vfs/stat.h"
 #include "libos/ipc/epoll.h"
 #include "libos/ipc/event_file.h"
+#include "libos/ipc/message_queue.h"
 #include "libos/ipc/signal_file.h"
 #include "libos/ipc/timer_file.h"
 #include "libos/process/process.h"
@@ -133,8 +134,9 @@ Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
   RefPtr<File> epoll = TRY(self.files().get(number(epoll_fd)));
   RefPtr<File> file = TRY(self.files().get(number(fd)));
   // Regular files and directories are always ready, so there is nothing to watch.
-  if (Inode* inode = file->inode();
-      inode != nullptr && (inode->is_regular() || inode->is_directory())) {
+  if (Inode* inode = file->inode(); inode != nullptr &&
+                                    (inode->is_regular() || inode->is_directory()) &&
+                                    MessageQueueFile::from(*file) == nullptr) {
     return Errno::kPerm;
   }
   if (file->kind() == FileKind::kMemory) return Errno::kPerm;

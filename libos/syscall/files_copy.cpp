@@ -5,6 +5,7 @@
 #include "libos/fs/vfs/regular_file.h"
 #include "libos/process/signals/send.h"
 #include "libos/syscall/files_common.h"
+#include "libos/syscall/splice.h"
 
 namespace occlum {
 
@@ -12,46 +13,7 @@ namespace {
 
 constexpr size_t kChunk = 64 * 1024;
 
-// Where one side of a copy reads or writes: an explicit offset, or the file's position.
-class Place {
- public:
-  Place(File& file, std::optional<uint64_t> offset) : file_(file), offset_(offset) {}
-
-  Result<size_t> read(std::span<std::byte> buffer) {
-    DataSink sink(buffer);
-    if (!offset_) return file_.read(sink);
-    const size_t count = TRY(file_.read_at(*offset_, sink));
-    *offset_ += count;
-    return count;
-  }
-  Result<size_t> write(std::span<const std::byte> data) {
-    DataSource source(data);
-    Thread& self = current_thread();
-    TRY(limit_file_size(self, file_, offset_ ? &*offset_ : nullptr, source));
-    if (file_.inode() != nullptr) TRY(drop_set_id(*file_.inode(), self.credentials()));
-    if (!offset_) return file_.write(source);
-    const size_t count = TRY(file_.write_at(*offset_, source));
-    *offset_ += count;
-    return count;
-  }
-  // Gives back what was read and could not be written.
-  Result<void> rewind(size_t bytes) {
-    if (bytes == 0) return {};
-    if (offset_) {
-      *offset_ -= bytes;
-      return {};
-    }
-    TRY(file_.seek(-static_cast<int64_t>(bytes), Whence::kCur));
-    return {};
-  }
-  std::optional<uint64_t> offset() const { return offset_; }
-
- private:
-  File& file_;
-  std::optional<uint64_t> offset_;
-};
-
-Result<size_t> copy(Place& from, Place& to, size_t count) {
+Result<size_t> copy(CopyPlace& from, CopyPlace& to, size_t count) {
   count = std::min(count, kMaxTransfer);
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min(count, kChunk)));
   size_t total = 0;
@@ -83,7 +45,7 @@ Result<std::optional<uint64_t>> read_offset(UserInOut<int64_t> at) {
   return std::optional<uint64_t>(static_cast<uint64_t>(offset));
 }
 
-Result<void> write_offset(UserInOut<int64_t> at, const Place& place) {
+Result<void> write_offset(UserInOut<int64_t> at, const CopyPlace& place) {
   if (at.is_null()) return {};
   return at.write(static_cast<int64_t>(*place.offset()));
 }
@@ -102,11 +64,17 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     return Errno::kInval;
   }
   if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
-  Place source(*from, TRY(read_offset(offset)));
-  Place target(*to, std::nullopt);
-  const Result<size_t> copied = copy(source, target, count);
+  CopyPlace source(*from, TRY(read_offset(offset)));
+  CopyPlace target(*to, std::nullopt);
+  // Into a pipe goes what it has room for.
+  const Result<size_t> copied =
+      to->kind() == FileKind::kPipe
+          ? splice_to_pipe(source, static_cast<PipeEnd&>(*to).pipe(), std::min(count, kMaxTransfer),
+                           to->is_nonblocking() ? Blocking::kNo : Blocking::kYes)
+          : copy(source, target, count);
   if (copied.is_error()) {
-    if (copied.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
+    if (copied.error() == Errno::kPipe && to->kind() != FileKind::kPipe)
+      send_signal_to_self(kSigPipe);
     return copied.error();
   }
   TRY(write_offset(offset, source));
@@ -117,8 +85,8 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
                                  UserInOut<int64_t> out_offset, size_t count, Flags flags) {
   const RefPtr<File> from = TRY(io_file(self, in));
   const RefPtr<File> to = TRY(io_file(self, out));
-  Place source(*from, TRY(read_offset(in_offset)));
-  Place target(*to, TRY(read_offset(out_offset)));
+  CopyPlace source(*from, TRY(read_offset(in_offset)));
+  CopyPlace target(*to, TRY(read_offset(out_offset)));
   if (bits(flags) != 0) return Errno::kInval;
   if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0)
     return Errno::kBadFd;

@@ -8,11 +8,11 @@
 
 namespace occlum {
 
-// EFAULT on `fds` closes both ends again: no descriptor leaks. O_DIRECT (packets) is not there yet:
-// EINVAL.
+// EFAULT on `fds` closes both ends again: no descriptor leaks.
 Result<long> sys_pipe2(Thread& self, UserOut<FdPair> fds, Flags flags) {
-  if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0) return Errno::kInval;
-  auto pair = TRY(PipeEnd::create_pair(bits(flags) & kOpenNonblock));
+  constexpr uint32_t kStatus = kOpenNonblock | kOpenDirect;
+  if ((bits(flags) & ~(kOpenCloseOnExec | kStatus)) != 0) return Errno::kInval;
+  auto pair = TRY(PipeEnd::create_pair(bits(flags) & kStatus));
   const auto cloexec = (bits(flags) & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
   FdReservation reserved = TRY(self.files().reserve(2, cloexec));
   TRY(fds.write({reserved[0], reserved[1]}));

@@ -30,3 +30,6 @@ static_assert(sizeof(Timeval) == 16);
 #if __has_include("libos/syscall/linux_ipc.h")
 #include "libos/syscall/linux_ipc.h"
 #endif
+#if __has_include("libos/syscall/linux_sysv.h")
+#include "libos/syscall/linux_sysv.h"
+#endif

@@ -60,8 +60,12 @@ TEST(Pipe, SmallWritesAreWholeOrNotAtAll) {
   EXPECT_EQ(MUST(put(*pipe, pattern(100))), 100u);
   std::vector<uint8_t> out(50);
   EXPECT_EQ(MUST(get(*pipe, out)), 50u);
+  // A page that is read from is still used.
+  EXPECT_EQ(put(*pipe, pattern(5000)).error(), Errno::kAgain);
+  std::vector<uint8_t> page(4096 - 50);
+  EXPECT_EQ(MUST(get(*pipe, page)), page.size());
   // A larger write takes what fits.
-  EXPECT_EQ(MUST(put(*pipe, pattern(5000))), 50u);
+  EXPECT_EQ(MUST(put(*pipe, pattern(5000))), 4096u);
 }
 
 TEST(Pipe, EndsAreSeen) {
@@ -98,6 +102,38 @@ TEST(Pipe, IsResized) {
   EXPECT_EQ(rest[9999 + 29999], static_cast<uint8_t>(29999));
   EXPECT_EQ(MUST(pipe->set_capacity(1)), 4096u);
   EXPECT_EQ(MUST(put(*pipe, pattern(5000))), 4096u);
+}
+
+TEST(Pipe, PacketsAreReadOneByOne) {
+  RefPtr<Pipe> pipe = open_pipe();
+  for (const size_t size : {10u, 20u}) {
+    const auto data = pattern(size);
+    DataSource source(bytes(data));
+    EXPECT_EQ(MUST(pipe->write(source, Blocking::kNo, Pipe::Packets::kYes)), size);
+  }
+  std::vector<uint8_t> out(15);
+  EXPECT_EQ(MUST(get(*pipe, out)), 10u);
+  EXPECT_EQ(MUST(get(*pipe, out)), 15u);  // the rest of it is gone
+  EXPECT_EQ(get(*pipe, out).error(), Errno::kAgain);
+}
+
+TEST(Pipe, SlotsMoveAndAreCopied) {
+  RefPtr<Pipe> from = open_pipe(), to = open_pipe();
+  const auto data = pattern(6000);
+  EXPECT_EQ(MUST(put(*from, data)), 6000u);
+  EXPECT_EQ(MUST(Pipe::transfer(*from, *to, 5000, Blocking::kNo, Pipe::Transfer::kCopy)), 5000u);
+  EXPECT_EQ(from->readable_bytes(), 6000u);
+  EXPECT_EQ(MUST(Pipe::transfer(*from, *to, 5000, Blocking::kNo, Pipe::Transfer::kMove)), 5000u);
+  EXPECT_EQ(from->readable_bytes(), 1000u);
+  std::vector<uint8_t> out(20000);
+  EXPECT_EQ(MUST(get(*to, out)), 10000u);
+  EXPECT_TRUE(std::equal(out.begin(), out.begin() + 5000, data.begin()));
+  EXPECT_TRUE(std::equal(out.begin() + 5000, out.begin() + 10000, data.begin()));
+  EXPECT_EQ(Pipe::transfer(*to, *from, 1, Blocking::kNo, Pipe::Transfer::kMove).error(),
+            Errno::kAgain);
+  from->remove_writer();
+  EXPECT_EQ(MUST(Pipe::transfer(*from, *to, 5000, Blocking::kNo, Pipe::Transfer::kMove)), 1000u);
+  EXPECT_EQ(MUST(Pipe::transfer(*from, *to, 5000, Blocking::kNo, Pipe::Transfer::kMove)), 0u);
 }
 
 TEST(Pipe, SurvivesFailedAllocations) {

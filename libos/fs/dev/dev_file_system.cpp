@@ -11,6 +11,7 @@
 #include "libos/fs/vfs/hooks.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
+#include "libos/ipc/message_queue.h"
 #include "libos/lib/log.h"
 #include "libos/lib/text.h"
 #include "libos/process/process.h"
@@ -183,6 +184,10 @@ class DevRoot final : public DevInode {
       auto shared = static_cast<DevFileSystem&>(*self).shared_memory();
       if (!shared.is_error()) return shared;
     }
+    if (node->name == "mqueue") {
+      auto queues = make_file_system("mqueue", {});
+      if (!queues.is_error()) return queues.value()->root();
+    }
     if (node->name == "pts")
       return RefPtr<Inode>(TRY(make_ref<PtsDirectory>(std::move(self), ino)));
     switch (node->type) {
@@ -267,6 +272,7 @@ void register_devices() {
   register_file_system("devtmpfs", make_dev);
   set_device_opener(open_by_number);
   register_fifos();
+  register_message_queues();
 }
 
 }  // namespace occlum

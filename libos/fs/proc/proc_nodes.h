@@ -174,6 +174,10 @@ Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, cons
                                             uint64_t ino);
 Result<RefPtr<Inode>> make_memory_inode(RefPtr<FileSystem> file_system, const Subject& subject,
                                         uint64_t ino);
+Result<RefPtr<Inode>> make_sysvipc_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                             uint64_t ino);
+Result<RefPtr<Inode>> make_mqueue_directory(RefPtr<FileSystem> file_system, const Subject& subject,
+                                            uint64_t ino);
 Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject,
                                           uint64_t ino);
 

@@ -184,6 +184,7 @@ constexpr std::array kKernelEntries = {
     proc_file("shmall", constant<18446744073692774399u>),
     proc_file("shmmax", constant<18446744073692774399u>),
     proc_file("shmmni", constant<4096>),
+    proc_file("shm_rmid_forced", constant<0>),
     proc_file("tainted", constant<0>),
     proc_file("threads-max", constant<126000>),
     proc_file("unprivileged_bpf_disabled", constant<2>),
@@ -214,11 +215,6 @@ constexpr std::array kEpollEntries = {proc_file("max_user_watches", constant<350
 constexpr std::array kInotifyEntries = {proc_file("max_queued_events", constant<16384>),
                                         proc_file("max_user_instances", constant<128>),
                                         proc_file("max_user_watches", constant<65536>)};
-constexpr std::array kMqueueEntries = {
-    proc_file("msg_default", constant<10>), proc_file("msg_max", constant<10>),
-    proc_file("msgsize_default", constant<8192>), proc_file("msgsize_max", constant<8192>),
-    proc_file("queues_max", constant<256>)};
-
 constexpr std::array kFsEntries = {proc_file("aio-max-nr", constant<65536>),
                                    proc_file("aio-nr", constant<0>),
                                    proc_directory("epoll", kEpollEntries),
@@ -228,7 +224,7 @@ constexpr std::array kFsEntries = {proc_file("aio-max-nr", constant<65536>),
                                    proc_file("lease-break-time", constant<45>),
                                    proc_file("leases-enable", constant<1>),
                                    proc_file("mount-max", constant<100000>),
-                                   proc_directory("mqueue", kMqueueEntries),
+                                   proc_directory("mqueue", make_mqueue_directory),
                                    proc_file("nr_open", constant<1048576>),
                                    proc_file("overflowgid", constant<65534>),
                                    proc_file("overflowuid", constant<65534>),
