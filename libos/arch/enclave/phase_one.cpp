@@ -143,15 +143,15 @@ extern "C" void phase_one(VcpuBlock& vcpu) {
 // spare half of the exception stack.
 extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
   const FaultInfo& fault = this_vcpu().fault;
-  const Prot access =
-      (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
+  std::array<char, 200> text;
+  const Prot access = (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
   if (fault.vector == sgx::vector::kPf && (fault.error_code & sgx::pf_error::kSgx) == 0 &&
       must_be_accessible(fault.address, access)) {
-    log_error("the host denies access to memory that it gave to the enclave, at {:x}",
-              fault.address);
+    log_write(LogLevel::kOff,  // whatever the log level
+              format_to(text, "the host denies access to memory that it gave to the enclave, at {:x}",
+                        fault.address));
     shut_down(kPanicStatus);
   }
-  std::array<char, 200> text;
   panic_write(format_to(
       text, "fault {} (error {:x}, address {:x}) in the LibOS at {:x}, stack {:x}",
       static_cast<unsigned>(fault.vector), fault.error_code, fault.address, rip, stack_pointer));
