@@ -75,7 +75,7 @@ struct Statistics {
   std::uint64_t leaf[sgx::kEncluLeaves] = {};
   std::uint64_t aex = 0;
   std::uint64_t eaug = 0;
-  std::uint64_t eaug_races = 0;  // touches of an absent page that came second, in strict mode
+  std::uint64_t eaug_races = 0;      // touches of an absent page that came second, in strict mode
   std::uint64_t page_opens = 0;      // invisible page-table fills (one mprotect each)
   std::uint64_t traps = 0;           // ENCLU instructions that trapped
   std::uint64_t injected = 0;        // strict mode's injections

@@ -128,7 +128,8 @@ Augmented augment(Enclave& enclave, Address address, ThreadBlock* thread) {
     if (thread != nullptr) thread->eaug_count++;
     spend(options().cost.eaug);
   }
-  if (thread == nullptr || (first ? !inject(*thread, 8) : !options().strict)) return Augmented::kDone;
+  if (thread == nullptr || (first ? !inject(*thread, 8) : !options().strict))
+    return Augmented::kDone;
   thread->race_count++;
   return Augmented::kLost;
 }

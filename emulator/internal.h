@@ -278,7 +278,8 @@ struct ThreadBlock {
   stack_t old_stack;
   std::uint64_t random;
   std::uint64_t race_count;  // augments that came second
-  Address lost_race;  // a leaf's operand whose #PF is still to be reported: the fast path traps first
+  Address
+      lost_race;  // a leaf's operand whose #PF is still to be reported: the fast path traps first
 };
 static_assert(offsetof(ThreadBlock, current) == TB_CURRENT &&
               offsetof(ThreadBlock, cached) == TB_CACHED);

@@ -90,8 +90,8 @@ bool Runtime::pass_exception(Vcpu& vcpu) {
   bool left = false;
   nested = 1;
   for (int i = 0; i < kMaxEntries && !left; ++i) {
-    const int result = host_enter_enclave(0, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run,
-                                          device_.enter);
+    const int result =
+        host_enter_enclave(0, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run, device_.enter);
     left = result == 0 && run.function == static_cast<uint32_t>(sgx::Enclu::kEexit);
     if (result != 0 || run.function != kEresumeLeaf) break;
     leaf = sgx::Enclu::kEresume;

@@ -147,9 +147,10 @@ extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
   const Prot access = (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
   if (fault.vector == sgx::vector::kPf && (fault.error_code & sgx::pf_error::kSgx) == 0 &&
       must_be_accessible(fault.address, access)) {
-    log_write(LogLevel::kOff,  // whatever the log level
-              format_to(text, "the host denies access to memory that it gave to the enclave, at {:x}",
-                        fault.address));
+    log_write(
+        LogLevel::kOff,  // whatever the log level
+        format_to(text, "the host denies access to memory that it gave to the enclave, at {:x}",
+                  fault.address));
     shut_down(kPanicStatus);
   }
   panic_write(format_to(

@@ -37,7 +37,9 @@ static void file(const char* path) {
   close(fd);
 }
 
-static int by_name(const void* a, const void* b) { return strcmp(*(char* const*)a, *(char* const*)b); }
+static int by_name(const void* a, const void* b) {
+  return strcmp(*(char* const*)a, *(char* const*)b);
+}
 
 static void walk(const char* path, int depth) {
   char* names[1024];
@@ -70,7 +72,8 @@ static void walk(const char* path, int depth) {
       walk(child, depth + 1);
     } else if (S_ISLNK(status.st_mode)) {
       char target[256] = "";
-      if (readlink(child, target, sizeof target - 1) < 0) printf("%s: %s\n", child, strerror(errno));
+      if (readlink(child, target, sizeof target - 1) < 0)
+        printf("%s: %s\n", child, strerror(errno));
       printf("%s -> %s\n", child, target);
     } else if (S_ISREG(status.st_mode)) {
       file(child);
