@@ -369,7 +369,7 @@ int mprotect(void* address, std::size_t size, int prot) {
   enclave->vmas.add(start, end, rights);
   changed_vmas(*enclave);
   invalidate(*enclave, start, end);
-  apply_rights(*enclave, start, end, end - start <= kEagerLimit);
+  apply_rights(*enclave, start, end, end - start <= kEagerLimit && !injected(*enclave, 4));
   return 0;
 }
 

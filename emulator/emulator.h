@@ -59,7 +59,7 @@ struct Options {
   bool fast_path = true;
   // Fail what hardware would fail even where it is merely undefined for well-behaved software, and
   // inject legal but rare events, from `seed`: ioctls that return EAGAIN, EINTR and partial counts,
-  // spurious #PFs.
+  // spurious #PFs, and those of the second of two processors that touch an absent page.
   bool strict = false;
   std::uint64_t seed = 1;
   CostModel cost = CostModel::off();
@@ -75,6 +75,7 @@ struct Statistics {
   std::uint64_t leaf[sgx::kEncluLeaves] = {};
   std::uint64_t aex = 0;
   std::uint64_t eaug = 0;
+  std::uint64_t eaug_races = 0;      // touches of an absent page that came second, in strict mode
   std::uint64_t page_opens = 0;      // invisible page-table fills (one mprotect each)
   std::uint64_t traps = 0;           // ENCLU instructions that trapped
   std::uint64_t injected = 0;        // strict mode's injections

@@ -277,6 +277,9 @@ struct ThreadBlock {
   Enclave* dispatch;  // whose ELRANGE Syscall User Dispatch covers
   stack_t old_stack;
   std::uint64_t random;
+  std::uint64_t race_count;  // augments that came second
+  Address
+      lost_race;  // a leaf's operand whose #PF is still to be reported: the fast path traps first
 };
 static_assert(offsetof(ThreadBlock, current) == TB_CURRENT &&
               offsetof(ThreadBlock, cached) == TB_CACHED);
@@ -348,9 +351,10 @@ bool ensure(Enclave& enclave, Address address, std::uint64_t size, Rights access
 // Makes the real rights of [start, end) no larger than VMA and EPCM allow; with `eager` makes them
 // equal. Lock held.
 void apply_rights(Enclave& enclave, Address start, Address end, bool eager);
-// The driver's reaction to a touch of an absent page of the enclave: EAUG. Null-op on a present
-// one.
-bool augment(Enclave& enclave, Address address, ThreadBlock* thread);
+// The driver's reaction to a touch of an absent page of the enclave: EAUG. kLost: the page is there,
+// but the access is reported as a fault.
+enum class Augmented { kRefused, kDone, kLost };
+Augmented augment(Enclave& enclave, Address address, ThreadBlock* thread);
 
 // device.cpp, for ioctls.cpp. Lock held.
 void invalidate(Enclave& enclave, Address start, Address end);

@@ -90,8 +90,11 @@ bool reach_page(ThreadBlock& thread, Address address, Event& fault) {
     fault = exception(sgx::vector::kPf, sgx::pf_error::kUser, address);
     return false;
   }
-  if (!enclave.page(address).valid()) augment(enclave, address, &thread);
-  return true;
+  if (!enclave.page(address).valid() && augment(enclave, address, &thread) == Augmented::kLost)
+    thread.lost_race = address;
+  if (thread.lost_race != address) return true;
+  fault = exception(sgx::vector::kPf, sgx::pf_error::kUser | sgx::pf_error::kWrite, address);
+  return false;
 }
 
 sgx::PageType type_of(std::uint64_t flags) {

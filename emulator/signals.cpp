@@ -197,6 +197,7 @@ void emulate_enclu(Context& c, std::uint64_t size, int signal, siginfo_t* info) 
   }
   Event fault;
   if (execute_leaf(thread, regs, fault) == LeafResult::kFault) {
+    thread.lost_race = 0;
     return leave_and_report(c, fault, signal, info);
   }
   regs.rip += size;

@@ -61,6 +61,7 @@ void add_statistics(Statistics& sum, const ThreadBlock& thread) {
   sum.leaf[static_cast<int>(sgx::Enclu::kEexit)] += thread.count_eexit;
   sum.aex += thread.aex_count;
   sum.eaug += thread.eaug_count;
+  sum.eaug_races += thread.race_count;
   sum.page_opens += thread.open_count;
   sum.traps += thread.trap_count;
   sum.injected += thread.injected_count;

@@ -157,6 +157,9 @@ class Builder {
     memset(copy.get() + segment.file_size, 0, segment.memory_size - segment.file_size);
     sgx::Secinfo secinfo{};
     secinfo.flags = segment.secinfo_flags;
+    // EBUSY is also what the driver says of a page that is there already: two segments overlap.
+    constexpr unsigned kMaxFruitless = 1000;
+    unsigned fruitless = 0;
     for (uint64_t done = 0; done < segment.memory_size;) {
       sgx_enclave_add_pages request{};
       request.src = reinterpret_cast<uint64_t>(copy.get()) + done;
@@ -166,7 +169,8 @@ class Builder {
       request.flags = SGX_PAGE_MEASURE;
       const int result = device_.ioctl(fd_, SGX_IOC_ENCLAVE_ADD_PAGES, &request);
       done += request.count;
-      if (result != 0 && !again(errno))
+      fruitless = request.count == 0 ? fruitless + 1 : 0;
+      if (result != 0 && (!again(errno) || fruitless > kMaxFruitless))
         return fmt::format("a page cannot be added to the enclave: {}", strerror(errno));
     }
     void* at = reinterpret_cast<void*>(segment.address);

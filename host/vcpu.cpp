@@ -80,15 +80,24 @@ void Runtime::end(int status, std::string error) {
   kill(getpid(), kEndSignal);
 }
 
-// Gives an exception inside the enclave to phase 1. False when the enclave cannot go on.
+// Gives an exception inside the enclave to phase 1. False when the enclave cannot go on. A page fault of phase 1 itself,
+// which has no SSA frame left for another entry, may be stale: it is resumed, but not for ever.
 bool Runtime::pass_exception(Vcpu& vcpu) {
+  constexpr int kMaxEntries = 16;
   sgx_enclave_run run{};
   run.tcs = vcpu.tcs;
+  auto leaf = sgx::Enclu::kEenter;
+  bool left = false;
   nested = 1;
-  const int result = host_enter_enclave(0, 0, 0, static_cast<unsigned>(sgx::Enclu::kEenter), 0, 0,
-                                        &run, device_.enter);
+  for (int i = 0; i < kMaxEntries && !left; ++i) {
+    const int result =
+        host_enter_enclave(0, 0, 0, static_cast<unsigned>(leaf), 0, 0, &run, device_.enter);
+    left = result == 0 && run.function == static_cast<uint32_t>(sgx::Enclu::kEexit);
+    if (result != 0 || run.function != kEresumeLeaf) break;
+    leaf = sgx::Enclu::kEresume;
+  }
   nested = 0;
-  return result == 0 && run.function == static_cast<uint32_t>(sgx::Enclu::kEexit);
+  return left;
 }
 
 // A tick that came while the vCPU was outside, before an ERESUME. (Before an EENTER the LibOS looks for itself.)

@@ -39,6 +39,17 @@ FaultResult result_of(Errno error) {
   return error == Errno::kNoMem ? FaultResult::kOutOfMemory : FaultResult::kBusError;
 }
 
+// A fault on a page that is as it must be is stale, unless the host denies what it said it granted: then the same one
+// comes again and again, with no other fault of any program in between, and the program would fault for ever.
+FaultResult stale_fault(AreaData& area, uint64_t page) {
+  constexpr uint32_t kMaxInARow = 20'000;
+  const uint64_t faults = memory_counters.faults.load(std::memory_order_relaxed);
+  if (area.stale_page != page || area.stale_at + 1 != faults) area.stale_faults = 0;
+  area.stale_page = page;
+  area.stale_at = faults;
+  return ++area.stale_faults > kMaxInARow ? FaultResult::kBusError : FaultResult::kResolved;
+}
+
 // The pages to bring, all within the area.
 AddressRange cluster_at(AreaSet::Iterator area, uint64_t page) {
   AreaData& data = area->value;
@@ -138,7 +149,7 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   const PageState state = page_map::state_of(page);
   if (state.present()) {
     memory_counters.spurious_faults.fetch_add(1, std::memory_order_relaxed);
-    if (state.effective() == effective_prot(prot)) return FaultResult::kResolved;
+    if (state.effective() == effective_prot(prot)) return stale_fault(area->value, page);
     // Pages that a fork guarded: some around it are likely to be written as well.
     const uint64_t around = (areas.group ? kGuardedCluster : kLargestCluster) * kPageSize;
     const uint64_t start = align_down(page, around);

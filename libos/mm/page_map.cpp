@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "libos/arch/host_denial.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
@@ -201,3 +202,12 @@ uint64_t kept_pages(AddressRange range) {
 }
 
 }  // namespace occlum::page_map
+
+namespace occlum {
+
+bool must_be_accessible(uint64_t address, Prot access) {
+  const bool managed = user_range().contains(address) || kernel_dynamic_range().contains(address);
+  return managed && has(page_map::state_of(align_down(address, kPageSize)).effective(), access);
+}
+
+}  // namespace occlum

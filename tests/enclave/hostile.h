@@ -22,6 +22,8 @@
 //   again=PERMILLE    phase 1 is entered once more, for no reason
 //   ticks=MICROSECONDS   a thread sends ticks, so far apart at most, at random
 //   step=FROM-SIZE    hex; a tick at each instruction there, repeatable; begins at the program's line "STEP BEGIN"
+//   close=FROM-SIZE   hex; now and then, the memory there is made inaccessible and accessible again before phase 1 is
+//                     entered: in strict mode it may then fault
 //   report=PATH       where to write the counts
 #pragma once
 
@@ -66,12 +68,13 @@ struct Settings {
   long only = -1;
   std::string boot, report;
   std::vector<std::pair<uint64_t, uint64_t>> steps;
+  std::pair<uint64_t, uint64_t> close{0, 0};
 };
 extern Settings settings;
 
 struct Counts {
   std::atomic<uint64_t> entries{0}, exits{0}, exceptions{0}, ticks{0}, leaks{0}, replaced{0},
-      corrupted{0}, skipped{0}, steps{0}, rounds{0}, pointers{0};
+      corrupted{0}, skipped{0}, steps{0}, rounds{0}, pointers{0}, phase_one_faults{0};
 };
 extern Counts counts;
 
@@ -90,7 +93,7 @@ void fill_hostile(Crossing& crossing);
 void inspect_exit(const Crossing& crossing, uint64_t target, uint64_t aep);
 void inspect_exit_vectors(const Crossing& crossing, const uint8_t* own);
 void inspect_shared_memory(const void* shared);
-void inspect_asynchronous_exit(const void* ucontext, uint64_t tcs);
+void inspect_asynchronous_exit(const void* ucontext, const Crossing& crossing);
 
 // host_calls.cpp
 void before_host_call(
@@ -100,7 +103,8 @@ void start_flipping(uint8_t* shared, uint64_t vcpus);
 void replace_boot_parameter(abi::BootParameters& boot, const std::string& field_and_value);
 
 // ticks.cpp
-void note_thread();  // the calling thread is a vCPU's
+void note_thread();   // the calling thread is a vCPU's
+void tick_handled();  // by it
 void start_ticks(int signal);
 void begin_steps(int signal);
 void next_step_round();

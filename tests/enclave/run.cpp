@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <ucontext.h>
@@ -34,7 +35,7 @@ int hostile_enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsig
 extern const char hostile_aep[], hostile_after[], hostile_exception[];
 }
 
-constexpr uint64_t kEenter = 2, kEresume = 3;
+constexpr uint64_t kEenter = 2, kEresume = 3, kEexit = 4;
 constexpr int kMaxComplaints = 20;
 constexpr const char* kVariable = "HOSTILE";
 
@@ -53,6 +54,12 @@ thread_local uint8_t own_xstate[kXsaveBytes];
 thread_local bool call_pending = false;  // the runtime serves a call of the enclave
 
 uint64_t label(const char* at) { return reinterpret_cast<uint64_t>(at); }
+
+std::pair<uint64_t, uint64_t> range(const std::string& text) {
+  char* end = nullptr;
+  const uint64_t from = strtoull(text.c_str(), &end, 16);
+  return {from, strtoull(end + 1, nullptr, 16)};
+}
 
 void read_settings(std::string_view text) {
   while (!text.empty()) {
@@ -79,11 +86,8 @@ void read_settings(std::string_view text) {
     if (key == "ticks") settings.ticks = number;
     if (key == "boot") settings.boot = value;
     if (key == "report") settings.report = value;
-    if (key == "step") {
-      char* end = nullptr;
-      const uint64_t from = strtoull(value.c_str(), &end, 16);
-      settings.steps.emplace_back(from, strtoull(end + 1, nullptr, 16));
-    }
+    if (key == "step") settings.steps.push_back(range(value));
+    if (key == "close") settings.close = range(value);
   }
 }
 
@@ -96,10 +100,12 @@ void write_report() {
       file,
       "{\"entries\": %lu, \"exits\": %lu, \"exceptions\": %lu, \"ticks\": %lu, \"leaks\": %lu, "
       "\"replaced\": %lu, "
-      "\"corrupted\": %lu, \"skipped\": %lu, \"steps\": %lu, \"rounds\": %lu, \"pointers\": %lu}\n",
+      "\"corrupted\": %lu, \"skipped\": %lu, \"steps\": %lu, \"rounds\": %lu, \"pointers\": %lu, "
+      "\"phase_one_faults\": %lu, \"eaug_races\": %lu}\n",
       counts.entries.load(), counts.exits.load(), counts.exceptions.load(), counts.ticks.load(),
       counts.leaks.load(), counts.replaced.load(), counts.corrupted.load(), counts.skipped.load(),
-      counts.steps.load(), counts.rounds.load(), counts.pointers.load());
+      counts.steps.load(), counts.rounds.load(), counts.pointers.load(),
+      counts.phase_one_faults.load(), emulator::statistics().eaug_races);
   fclose(file);
 }
 
@@ -130,7 +136,7 @@ extern "C" void hostile_prepare(Crossing* crossing, uint64_t function) {
 }
 
 extern "C" void hostile_left(Crossing* crossing) {
-  crossing->run->function = 4;
+  crossing->run->function = kEexit;
   counts.exits++;
   if (settings.inspect) {
     inspect_exit(*crossing, label(hostile_after), label(hostile_aep));
@@ -145,6 +151,14 @@ extern "C" void hostile_left(Crossing* crossing) {
   before_host_call(*shared);
 }
 
+// Its page-table entries go; strict mode does not always fill them again at once.
+void close_and_open() {
+  if (settings.close.second == 0 || random_number() % 4 != 0) return;
+  auto* from = reinterpret_cast<void*>(settings.close.first);
+  device.mprotect(from, settings.close.second, PROT_NONE);
+  device.mprotect(from, settings.close.second, PROT_READ | PROT_WRITE);
+}
+
 int enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int function,
           unsigned long r8, unsigned long r9, sgx_enclave_run* run) {
   if (shared == nullptr) {
@@ -153,9 +167,10 @@ int enter(unsigned long rdi, unsigned long rsi, unsigned long rdx, unsigned int 
     note_thread();
   }
   const bool phase_one = interrupted != 0 && function == kEenter;
+  if (phase_one) close_and_open();
   int result = hostile_enter(rdi, rsi, rdx, function, r8, r9, run);
   // Once more: the host may call phase 1 as often as it likes.
-  while (phase_one && result == 0 && one_in_thousand(settings.again)) {
+  while (phase_one && result == 0 && run->function == kEexit && one_in_thousand(settings.again)) {
     result = hostile_enter(random_number(), 0, 0, kEenter, 0, 0, run);
   }
   return result;
@@ -178,9 +193,9 @@ void on_exception(int signal, siginfo_t*, void* raw) {
   }
   const uint64_t leaf = static_cast<uint64_t>(registers[REG_RAX]);
   auto* crossing = reinterpret_cast<Crossing*>(registers[REG_RSP]);
-  if (leaf == kEresume && settings.inspect) inspect_asynchronous_exit(raw, crossing->run->tcs);
+  if (leaf == kEresume && settings.inspect) inspect_asynchronous_exit(raw, *crossing);
   counts.exceptions++;
-  if (leaf == kEresume) ++interrupted;
+  if (leaf == kEresume && ++interrupted == 2) counts.phase_one_faults++;
   crossing->run->function = static_cast<uint32_t>(leaf);
   crossing->run->exception_vector = static_cast<uint16_t>(registers[REG_TRAPNO]);
   crossing->run->exception_error_code = static_cast<uint16_t>(registers[REG_ERR]);
@@ -198,11 +213,12 @@ void on_tick(int signal, siginfo_t* info, void* raw) {
     counts.ticks++;
     if (settings.inspect) {
       const auto* crossing = reinterpret_cast<const Crossing*>(context.uc_mcontext.gregs[REG_RSP]);
-      inspect_asynchronous_exit(raw, crossing->run->tcs);
+      inspect_asynchronous_exit(raw, *crossing);
     }
   }
   real_tick(signal, info, raw);
   if (in_enclave) --interrupted;
+  tick_handled();
 }
 
 // The runtime's tick signal is the first that it asks for.

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -12,8 +13,16 @@
 namespace hostile {
 namespace {
 
+// A vCPU's thread. It gets no tick before the last one has been handled: with more of them it would come to nothing
+// else, as any host can make it.
+struct Target {
+  pthread_t thread;
+  std::atomic<bool> under_way{false};
+};
+
 std::mutex threads_lock;
-std::vector<pthread_t> threads;
+std::deque<Target> threads;
+thread_local Target* self = nullptr;
 int step_signal = 0;
 size_t next_range = 0;
 
@@ -21,7 +30,11 @@ size_t next_range = 0;
 
 void note_thread() {
   const std::lock_guard guard(threads_lock);
-  threads.push_back(pthread_self());
+  self = &threads.emplace_back(pthread_self());
+}
+
+void tick_handled() {
+  if (self != nullptr) self->under_way = false;
 }
 
 void start_ticks(int signal) {
@@ -34,7 +47,9 @@ void start_ticks(int signal) {
           .tv_sec = 0, .tv_nsec = static_cast<long>(random_number() % (settings.ticks * 1000))};
       nanosleep(&moment, nullptr);
       const std::lock_guard guard(threads_lock);
-      if (!threads.empty()) pthread_kill(threads[random_number() % threads.size()], signal);
+      if (threads.empty()) continue;
+      Target& target = threads[random_number() % threads.size()];
+      if (!target.under_way.exchange(true)) pthread_kill(target.thread, signal);
     }
   }).detach();
 }

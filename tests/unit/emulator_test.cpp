@@ -125,6 +125,33 @@ TEST(Emulator, AcceptFirst) {
   EXPECT_EQ(e.leaf(5, e.dynamic() + 301 * kPage, kPendingRw, 0, 0, kPlainLeaf), 0u);
 }
 
+// The second of two that touch an absent page gets a #PF, and finds the page there when it tries again.
+TEST(Emulator, SecondOfTwoAugmentsFaults) {
+  if (!strict) GTEST_SKIP() << "strict mode only";
+  TestEnclave e;
+  ASSERT_TRUE(e.ok());
+  const std::uint64_t before = emulator::statistics().eaug_races;
+  unsigned faults = 0;
+  for (std::uint64_t page = e.dynamic(); page < e.dynamic() + 200 * kPage; page += kPage) {
+    Call c{.rax = 5, .rcx = page, .secinfo = kPendingRw};
+    sgx_enclave_run run{};
+    run.tcs = e.tcs(0);
+    ASSERT_EQ(e.enter_outer(run, kEenter, kLeaf, &c), 0);
+    while (run.function == kEresume) {
+      EXPECT_EQ(run.exception_vector, kVectorPf);
+      if (run.exception_addr == page) {
+        EXPECT_EQ(run.exception_error_code & (sgx::pf_error::kPresent | sgx::pf_error::kSgx), 0u);
+        ++faults;
+      }
+      ASSERT_EQ(e.enter_outer(run, kEresume), 0);
+    }
+    EXPECT_EXITED(run);
+    EXPECT_EQ(c.rax, 0u);
+  }
+  EXPECT_GT(faults, 0u);
+  EXPECT_EQ(emulator::statistics().eaug_races - before, faults);
+}
+
 TEST(Emulator, AcceptFaults) {
   TestEnclave e;
   ASSERT_TRUE(e.ok());

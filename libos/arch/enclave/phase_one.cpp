@@ -7,10 +7,12 @@
 //
 // The host chooses when phase 1 runs and may call it more than once for one exit: EXITINFO is consumed by the first.
 #include "abi/enclave_image.h"
+#include "libos/arch/arch.h"
 #include "libos/arch/enclave/image_symbols_raw.h"
 #include "libos/arch/enclave/instructions_raw.h"
 #include "libos/arch/enclave/ssa_raw.h"
 #include "libos/arch/enclave/vcpu.h"
+#include "libos/arch/host_denial.h"
 #include "libos/arch/memory.h"
 #include "libos/arch/registers.h"
 #include "libos/lib/address.h"
@@ -23,6 +25,7 @@ namespace occlum {
 namespace {
 
 constexpr uint64_t kCleanFlags = 2;  // the bit that is always one
+constexpr int kPanicStatus = 125;
 
 // The fixup for a LibOS instruction that may fault, or 0.
 uint64_t fixup_for(uint64_t rip) {
@@ -136,10 +139,20 @@ extern "C" void phase_one(VcpuBlock& vcpu) {
   handle_exception(vcpu, gpr, fault);
 }
 
-// A fault of the LibOS itself that nothing foresaw: a bug. Runs on the spare half of the exception stack.
+// A fault of the LibOS itself that nothing foresaw: a bug, or a host that denies what it said it granted. Runs on the
+// spare half of the exception stack.
 extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
   const FaultInfo& fault = this_vcpu().fault;
   std::array<char, 200> text;
+  const Prot access = (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
+  if (fault.vector == sgx::vector::kPf && (fault.error_code & sgx::pf_error::kSgx) == 0 &&
+      must_be_accessible(fault.address, access)) {
+    log_write(
+        LogLevel::kOff,  // whatever the log level
+        format_to(text, "the host denies access to memory that it gave to the enclave, at {:x}",
+                  fault.address));
+    shut_down(kPanicStatus);
+  }
   panic_write(format_to(
       text, "fault {} (error {:x}, address {:x}) in the LibOS at {:x}, stack {:x}",
       static_cast<unsigned>(fault.vector), fault.error_code, fault.address, rip, stack_pointer));

@@ -15,7 +15,9 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define PATTERN 0xd5c3e7c0ffee0000u  // hostile.h looks for 0xe7c0ffee
+// hostile.h looks for 0xe7c0ffee. Computed: the host may see this file.
+static volatile const uint64_t inverse_pattern = ~0xd5c3e7c0ffee0000u;
+#define PATTERN (~inverse_pattern)
 
 struct state {
   uint64_t expected[16];  // rax rbx rcx rdx rsi rdi rbp - r8 ... r15: what to load
