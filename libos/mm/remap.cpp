@@ -165,7 +165,8 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
   if (!is_aligned(address, kPageSize) || new_length == 0) return Errno::kInval;
   const auto old_size = checked_align_up(old_length, kPageSize);
   const auto new_size = checked_align_up(new_length, kPageSize);
-  if (!old_size || !new_size || !checked_add(address, *old_size)) return Errno::kInval;
+  if (!old_size || !new_size) return Errno::kInval;
+  if (!checked_add(address, *old_size)) return Errno::kFault;
   if (*new_size > user_range().size()) return Errno::kNoMem;
   const Move move{{address, address + *old_size}, *new_size, how, fixed};
   if (how == Remap::kFixed) {

@@ -99,9 +99,10 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
     const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));
     const uint64_t b = target.offset() ? *target.offset() : TRY(to->seek(0, Whence::kCur));
     const uint64_t distance = a < b ? b - a : a - b;
-    // What lies behind the end is no overlap.
+    // What lies behind the end as it is now is not copied, and no overlap.
     const uint64_t size = TRY(from->inode()->stat()).size;
-    if (distance < std::min<uint64_t>(count, size > a ? size - a : 0)) return Errno::kInval;
+    count = std::min<uint64_t>(count, size > a ? size - a : 0);
+    if (distance < count) return Errno::kInval;
   }
   const size_t copied = TRY(copy(source, target, count));
   TRY(write_offset(in_offset, source));

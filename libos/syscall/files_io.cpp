@@ -27,6 +27,13 @@ Result<RefPtr<File>> writable(Thread& self, Fd fd) {
   return file;
 }
 
+// For pread and pwrite: that a file has no positions is found before that it is open for the other direction.
+Result<RefPtr<File>> positioned(Thread& self, Fd fd) {
+  RefPtr<File> file = TRY(io_file(self, fd));
+  if (file->kind() == FileKind::kPipe || file->kind() == FileKind::kSocket) return Errno::kSPipe;
+  return file;
+}
+
 // What moved before a failure counts (read(2), write(2)).
 template <typename Transfer>
 Result<long> finish(Result<size_t> result, const Transfer& transfer) {
@@ -91,6 +98,7 @@ Result<long> sys_write(Thread& self, Fd fd, UserAddress buffer, size_t count) {
 
 Result<long> sys_pread64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
+  TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(readable(self, fd));
   const size_t size = TRY(checked_count(buffer, count));
   TRY(check_end(start, count));
@@ -99,6 +107,7 @@ Result<long> sys_pread64(Thread& self, Fd fd, UserAddress buffer, size_t count, 
 
 Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
+  TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   const size_t size = TRY(checked_count(buffer, count));
   TRY(check_end(start, count));
@@ -117,6 +126,7 @@ Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
 
 Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
+  TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(readable(self, fd));
   DataSink sink(TRY(read_iovec(iov, count)));
   TRY(check_end(start, sink.remaining()));
@@ -126,6 +136,7 @@ Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int6
 
 Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
   const uint64_t start = TRY(checked_offset(offset));
+  TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   DataSource source(TRY(read_iovec(iov, count)));
   TRY(check_end(start, source.remaining()));
@@ -135,10 +146,8 @@ Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int
 namespace {
 
 // Unknown flags are an error only where there is something to move.
-Result<void> check_rwf(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
-                       uint32_t flags) {
+Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t flags) {
   if (offset < -1) return Errno::kInval;
-  TRY(io_file(self, fd));
   if ((flags & ~kRwfKnown) == 0) return {};
   const Vec<UserSegment> segments = TRY(read_iovec(iov, count));
   for (const UserSegment& segment : segments) {
@@ -151,15 +160,16 @@ Result<void> check_rwf(Thread& self, Fd fd, UserAddress iov, size_t count, int64
 
 Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                          uint64_t, Flags flags) {
-  TRY(check_rwf(self, fd, iov, count, offset, bits(flags)));
+  TRY(readable(self, fd));
+  TRY(check_rwf(iov, count, offset, bits(flags)));
   if (offset == -1) return sys_readv(self, fd, iov, count);
   return sys_preadv(self, fd, iov, count, offset);
 }
 
 Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                           uint64_t, Flags flags) {
-  TRY(check_rwf(self, fd, iov, count, offset, bits(flags)));
   const RefPtr<File> file = TRY(writable(self, fd));
+  TRY(check_rwf(iov, count, offset, bits(flags)));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
   if ((bits(flags) & kRwfAppend) != 0 && file->inode() != nullptr) {
     offset = static_cast<int64_t>(TRY(file->stat()).size);

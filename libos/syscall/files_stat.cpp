@@ -93,7 +93,8 @@ Result<long> access_at(Thread& self, Fd directory, UserString path, int mode, ui
 
 Result<long> sys_newfstatat(Thread& self, Fd directory, UserString path, UserOut<LinuxStat> out,
                             Flags flags) {
-  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtNoAutomount | kAtEmptyPath)) != 0)
+  constexpr uint32_t kSyncType = 0x6000;  // AT_STATX_*: how fresh; there is one way
+  if ((bits(flags) & ~(kAtSymlinkNoFollow | kAtNoAutomount | kAtEmptyPath | kSyncType)) != 0)
     return Errno::kInval;
   TRY(out.write(to_linux(TRY(stat_at(self, directory, path, bits(flags))).stat)));
   return 0;

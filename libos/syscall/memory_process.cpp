@@ -47,6 +47,7 @@ Result<long> transfer(Thread& self, Pid pid, UserAddress local, size_t local_cou
                       Direction direction) {
   if (flags != 0) return Errno::kInval;
   const Vec<UserSegment> ours = TRY(read_iovec(local, local_count));
+  if (Cursor{ours}.at_end()) return 0;  // what is theirs is not even looked at
   const Vec<UserSegment> theirs = TRY(read_iovec(remote, remote_count));
   const RefPtr<AddressSpace> memory = TRY(memory_of(self, pid));
   constexpr size_t kPart = 16 * 1024;

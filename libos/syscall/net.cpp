@@ -46,6 +46,22 @@ Result<void> store_required_address(const SocketAddress& address, UserAddress to
   return size.write(static_cast<uint32_t>(bytes.size()));
 }
 
+// MSG_CMSG_COMPAT is the 32-bit calls' own.
+Result<void> check_message_flags(Flags flags) {
+  constexpr uint32_t kCompat = 0x80000000;
+  if ((bits(flags) & kCompat) != 0) return Errno::kInval;
+  return {};
+}
+
+// A buffer out of a program's half of the addresses is refused before anything is moved.
+Result<void> check_buffer(UserAddress buffer, size_t count) {
+  constexpr uint64_t kUserEnd = 0x7ffffffff000;
+  if (buffer.value() > kUserEnd || std::min(count, kMaxTransfer) > kUserEnd - buffer.value()) {
+    return Errno::kFault;
+  }
+  return {};
+}
+
 // accept(2), recvfrom(2): the caller may not want it.
 Result<void> store_address(const SocketAddress& address, UserAddress to, UserInOut<uint32_t> size) {
   if (to.is_null()) return {};
@@ -116,12 +132,12 @@ Result<long> sys_socket(Thread& self, int domain, uint32_t type, int protocol) {
 Result<long> sys_socketpair(Thread& self, int domain, uint32_t type, int protocol,
                             UserOut<FdPair> fds) {
   const uint32_t flags = TRY(socket_flags(type));
+  FdReservation reserved = TRY(self.files().reserve(2, close_on_exec(flags)));
+  TRY(fds.write({reserved[0], reserved[1]}));
   if (domain != kAfUnix)
     return domain == kAfInet || domain == kAfInet6 ? Errno::kOpNotSupp : Errno::kAfNoSupport;
   auto pair = TRY(
       UnixSocket::create_pair(static_cast<int>(type & kTypeMask), protocol, flags & kOpenNonblock));
-  FdReservation reserved = TRY(self.files().reserve(2, close_on_exec(flags)));
-  TRY(fds.write({reserved[0], reserved[1]}));
   reserved.commit(std::move(pair.first), std::move(pair.second));
   return 0L;
 }
@@ -179,6 +195,7 @@ Result<long> sys_shutdown(Thread& self, Fd fd, int how) {
 
 Result<long> sys_sendto(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags,
                         UserAddress to, uint32_t size) {
+  TRY(check_buffer(buffer, count));
   auto socket = TRY(get_socket(self, fd));
   DataSource data(buffer, std::min(count, kMaxTransfer));
   SocketAddress address;
@@ -192,6 +209,7 @@ Result<long> sys_sendto(Thread& self, Fd fd, UserAddress buffer, size_t count, F
 
 Result<long> sys_recvfrom(Thread& self, Fd fd, UserAddress buffer, size_t count, Flags flags,
                           UserAddress from, UserInOut<uint32_t> size) {
+  TRY(check_buffer(buffer, count));
   auto socket = TRY(get_socket(self, fd));
   DataSink data(buffer, std::min(count, kMaxTransfer));
   IncomingMessage message = {.data = data, .flags = bits(flags)};
@@ -201,15 +219,18 @@ Result<long> sys_recvfrom(Thread& self, Fd fd, UserAddress buffer, size_t count,
 }
 
 Result<long> sys_sendmsg(Thread& self, Fd fd, UserAddress message, Flags flags) {
+  TRY(check_message_flags(flags));
   return send_message(*TRY(get_socket(self, fd)), message, bits(flags));
 }
 
 Result<long> sys_recvmsg(Thread& self, Fd fd, UserAddress message, Flags flags) {
+  TRY(check_message_flags(flags));
   return receive_message(*TRY(get_socket(self, fd)), message, bits(flags));
 }
 
 // An error after the first message is kept for later by Linux; here the next call finds it again.
 Result<long> sys_sendmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t count, Flags flags) {
+  TRY(check_message_flags(flags));
   auto socket = TRY(get_socket(self, fd));
   count = std::min(count, kMaxMessages);
   for (uint32_t i = 0; i < count; ++i) {
@@ -224,6 +245,7 @@ Result<long> sys_sendmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t co
 
 Result<long> sys_recvmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t count, Flags flags,
                           UserInOut<Timespec> timeout) {
+  TRY(check_message_flags(flags));
   auto socket = TRY(get_socket(self, fd));
   count = std::min(count, kMaxMessages);
   Nanoseconds deadline = kNever;

@@ -234,17 +234,25 @@ OP(kIdentity, 2, getitimer) {
   struct itimerval now = {{7, 7}, {7, 7}};
   if (CALL(getitimer, number(ONE_OF(0, 1, 2, 3, -1)), pointer(&now, "now")) == 0) say(" %ld %d", (long)now.it_interval.tv_sec, now.it_value.tv_sec > 400000);
 }
+// Which numbers timers get is the kernel's choice.
+static int timers[4];
+static unsigned timer_count;
 OP(kIdentity, 3, timer_create) {
   struct sigevent event;
   memset(&event, 0, sizeof event);
   event.sigev_notify = (int)ONE_OF(SIGEV_SIGNAL, SIGEV_NONE, SIGEV_SIGNAL, 9);
   event.sigev_signo = (int)ONE_OF(10, 34, 0, 65);
-  int timer = -7;
+  int id = -7;
   say("%d %d ", event.sigev_notify, event.sigev_signo);
-  CALL(timer_create, number(ONE_OF(0, 1, 2, 7, 99)), percent(80) ? pointer(&event, "event") : 0, pointer(&timer, "timer"));
-  say(" %d", timer);
+  if (CALL(timer_create, number(ONE_OF(0, 1, 2, 7, 99)), percent(80) ? pointer(&event, "event") : 0, pointer(&id, "timer")) == 0) {
+    timers[timer_count++ % 4] = id;
+  }
 }
-static long timer(void) { return number(ONE_OF(0, 0, 1, 2, -1, 99)); }
+static long timer(void) {
+  unsigned which = below(5);
+  say(" timer %u", which);
+  return which < 4 && which < timer_count ? timers[which] : -1;
+}
 OP(kIdentity, 3, timer_settime) {
   struct itimerspec new = {{ONE_OF(0, 300000), ONE_OF(0, 0, 1000000000)}, {ONE_OF(0, 1000000, 1000000), 0}}, old = {{7, 7}, {7, 7}};
   say("%ld.%ld %ld ", (long)new.it_interval.tv_sec, new.it_interval.tv_nsec, (long)new.it_value.tv_sec);

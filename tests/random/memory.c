@@ -19,7 +19,7 @@ void memory_begin(void) {
 static long place(void) {
   long page = below(kPages), byte = percent(4) ? ONE_OF(1, 8, 4095) : 0;
   if (percent(2)) {
-    long far = ONE_OF(0, 0x1000, 0x7fffffffe000, 0x7ffffffff000, (long)0xfffffffffffff000, (long)0x8000000000000000);
+    long far = ONE_OF(0x7fffffffe000, 0x7ffffffff000, (long)0xfffffffffffff000, (long)0x8000000000000000);
     return hex(far);
   }
   if (byte) {
@@ -43,7 +43,7 @@ static void say_place(long r) {
   }
 }
 static long protection(void) {
-  return hex(ONE_OF(0, 1, 3, 3, 3, 5, 7, 2, 4, PROT_READ | PROT_WRITE | 0x8, 0x10, PROT_GROWSDOWN | 1));
+  return hex(ONE_OF(0, 1, 3, 3, 3, 5, 7, 2, 4, PROT_READ | PROT_WRITE | 0x8));
 }
 
 static void map(long address, long size, long bits, long type, long fd, long at) {
@@ -80,7 +80,14 @@ OP(kMemory, 5, mmap_file_shared) {
   map(0, size, bits, hex(ONE_OF(MAP_SHARED, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SHARED_VALIDATE | 1 << 27)), fd, file_offset());
 }
 OP(kMemory, 8, munmap) { CALL(munmap, place(), page_length()); }
-OP(kMemory, 10, mprotect) { CALL(mprotect, place(), page_length(), protection()); }
+// Over holes, too, where what comes before the hole is changed.
+OP(kMemory, 4, mprotect_anywhere) { CALL(mprotect, place(), page_length(), protection()); }
+OP(kMemory, 10, mprotect) {
+  long at = place(), size = page_length(), bits = protection();
+  unsigned char vector[16];
+  if (QUIET_3(mincore, at & -(long)kPage, (at & (kPage - 1)) + size, vector) != 0) return say(") not mapped");
+  CALL(mprotect, at, size, bits);
+}
 static void remap(long bits) {
   long from = place(), old_size = page_length(), new_size = page_length(), to = bits & MREMAP_FIXED ? place() : 0;
   long r = quiet(SYS_mremap, from, old_size, new_size, hex(bits), to, 0);
