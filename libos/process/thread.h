@@ -171,7 +171,7 @@ class Thread final : public Task {
   // PI futexes, under the lock of ipc/futex_pi.cpp: what it waits for; the first of those that others wait for.
   PiLock* pi_waits_for = nullptr;
   PiLock* pi_held = nullptr;
-  int parent_death_signal = 0;   // PR_SET_PDEATHSIG
+  int parent_death_signal = 0;  // PR_SET_PDEATHSIG
   bool no_new_privileges = false;
   uint64_t timer_slack = 50000;  // ns
   uint32_t personality = 0;

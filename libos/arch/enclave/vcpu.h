@@ -44,7 +44,8 @@ struct VcpuBlock {
   uint64_t idle_stack_pointer;  // 152 the idle context while a task runs
   FaultInfo fault;              // 160 of the exception being handled
   uint64_t last_ns;             // 176 monotonic clamp
-  std::atomic<uint32_t> barriers;  // how many full barriers on the way to a program (sched/vcpu_barrier.cpp)
+  std::atomic<uint32_t>
+      barriers;  // how many full barriers on the way to a program (sched/vcpu_barrier.cpp)
   // Written by this vCPU only.
   std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
   std::atomic<bool>

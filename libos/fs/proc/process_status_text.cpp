@@ -176,8 +176,8 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   constexpr uint64_t kFirst31 = 0x7fffffff;
   out.add("{} {} {} {} ", signals.own.bits() & kFirst31, signals.blocked.bits() & kFirst31,
           signals.ignored.bits() & kFirst31, signals.caught.bits() & kFirst31);
-  out.add("0 0 0 {} {} {} {} 0 0 0 ", static_cast<int>(kSigChld), 0,
-          scheduling.priority, static_cast<int>(scheduling.policy));
+  out.add("0 0 0 {} {} {} {} 0 0 0 ", static_cast<int>(kSigChld), 0, scheduling.priority,
+          static_cast<int>(scheduling.policy));
   out.add("{} {} {} {} {} {} {} 0\n", layout.data_start, layout.data_end, layout.brk_start,
           layout.args_start, layout.args_end, layout.env_start, layout.env_end);
   return {};
