@@ -69,8 +69,7 @@ void hand_over_pi_locks(Thread& self, Leaving leaving) {
       AddressSpace& memory = next.thread.memory();
       Result<uint32_t> word = load_user_u32(memory, at);
       while (!word.is_error()) {
-        const Result<uint32_t> found =
-            compare_exchange_user_u32(memory, at, word.value(), owned);
+        const Result<uint32_t> found = compare_exchange_user_u32(memory, at, word.value(), owned);
         if (found.is_error() || found.value() == word.value()) break;
         word = found.value();
       }

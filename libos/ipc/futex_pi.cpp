@@ -117,8 +117,8 @@ Result<long> futex_requeue_pi(Thread& self, FutexAddress from, FutexAddress lock
       }
       auto& waiter = static_cast<MovableWaiter&>(*taken);
       const Result<bool> has_lock =
-          take_or_wait(locks, memory, lock, lock_key, owner.thread.get(), waiter.pi,
-                       PiWait::kBlock, move_count > 0 ? MarkWaiters::kYes : MarkWaiters::kNo);
+          take_or_wait(locks, memory, lock, lock_key, owner.thread.get(), waiter.pi, PiWait::kBlock,
+                       move_count > 0 ? MarkWaiters::kYes : MarkWaiters::kNo);
       if (has_lock.is_error()) {
         put_back(waiter);
         return has_lock.error();

@@ -32,7 +32,7 @@ struct PiLock {
   ListNode node;
   FutexKey key = {};
   Thread* owner = nullptr;
-  PiLock* next_held = nullptr;  // of the same owner: Thread::pi_held
+  PiLock* next_held = nullptr;                       // of the same owner: Thread::pi_held
   IntrusiveList<PiWaiter, &PiWaiter::node> waiters;  // by priority, then in order of arrival
 };
 

@@ -23,7 +23,8 @@ struct FutexWaiter {
   Task& task;
   FutexKey key;
   uint32_t bits;
-  const FutexKey* pi_target = nullptr;  // of FUTEX_WAIT_REQUEUE_PI: nothing but a move there wakes it
+  const FutexKey* pi_target =
+      nullptr;  // of FUTEX_WAIT_REQUEUE_PI: nothing but a move there wakes it
   std::atomic<FutexBucket*> bucket{nullptr};
   std::atomic<bool> is_woken{false};
 };

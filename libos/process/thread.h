@@ -174,7 +174,7 @@ class Thread final : public Task {
   // PI futexes, under the lock of ipc/futex_pi.cpp: what it waits for; the first of those that others wait for.
   PiLock* pi_waits_for = nullptr;
   PiLock* pi_held = nullptr;
-  int parent_death_signal = 0;   // PR_SET_PDEATHSIG
+  int parent_death_signal = 0;  // PR_SET_PDEATHSIG
   bool no_new_privileges = false;
   bool has_too_many_processes =
       false;                     // its last change of ids went beyond RLIMIT_NPROC: execve(2)

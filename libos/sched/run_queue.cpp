@@ -10,7 +10,8 @@ constexpr uint64_t kMillisecond = 1'000'000;
 constexpr uint64_t kSecond = 1000 * kMillisecond;
 constexpr uint64_t kRealtimeShare = 950 * kMillisecond;  // of a second
 // All in virtual time, which for nice 0 is real time.
-constexpr uint64_t kGranularity = 1500 * kMillisecond / 1000;  // equals run so long before they change
+constexpr uint64_t kGranularity =
+    1500 * kMillisecond / 1000;  // equals run so long before they change
 constexpr uint64_t kSleeperCredit = 6 * kMillisecond;
 constexpr uint64_t kMostBehind = 50 * kMillisecond;
 constexpr uint64_t kMostAhead = kSecond;  // what the lightest task runs in a few ticks must fit
@@ -80,8 +81,7 @@ void RunQueue::link(RunEntity& entity, End end) {
   auto side = tree_detail::Side::kLeft;
   for (tree_detail::Links* at = fair_; at != nullptr;) {
     parent = at;
-    const bool is_before =
-        entity.virtual_time_ < static_cast<const RunEntity&>(*at).virtual_time_;
+    const bool is_before = entity.virtual_time_ < static_cast<const RunEntity&>(*at).virtual_time_;
     side = is_before ? tree_detail::Side::kLeft : tree_detail::Side::kRight;
     at = is_before ? at->left : at->right;
   }

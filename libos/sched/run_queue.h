@@ -25,7 +25,13 @@ namespace occlum {
 class Task;
 
 // SCHED_*, in Linux's numbers.
-enum class SchedulingPolicy : uint8_t { kOther = 0, kFifo = 1, kRoundRobin = 2, kBatch = 3, kIdle = 5 };
+enum class SchedulingPolicy : uint8_t {
+  kOther = 0,
+  kFifo = 1,
+  kRoundRobin = 2,
+  kBatch = 3,
+  kIdle = 5
+};
 
 // What sched_setattr(2) sets.
 struct Scheduling {

@@ -199,9 +199,7 @@ class Scheduler {
            !is_attended();
   }
 
-  static bool needs_tick() {
-    return waiting_tasks.any_for(this_vcpu().index) || needs_attention();
-  }
+  static bool needs_tick() { return waiting_tasks.any_for(this_vcpu().index) || needs_attention(); }
 
   static void install(VcpuBlock& vcpu, Task& task) {
     task.state_.store(Task::State::kRunning, std::memory_order_seq_cst);

@@ -61,7 +61,9 @@ class Task : public RefCounted<Task> {
   // How often it was given a vCPU: changes whenever it may have been away from one.
   uint32_t turns() const { return turns_; }
   // getrusage(2): how often it left its vCPU to wait, and how often because others had to run.
-  uint64_t voluntary_switches() const { return voluntary_switches_.load(std::memory_order_relaxed); }
+  uint64_t voluntary_switches() const {
+    return voluntary_switches_.load(std::memory_order_relaxed);
+  }
   uint64_t involuntary_switches() const {
     return involuntary_switches_.load(std::memory_order_relaxed);
   }

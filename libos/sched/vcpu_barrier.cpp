@@ -19,7 +19,8 @@ void wait_for_barrier(VcpuBlock& vcpu, uint32_t count_before) {
   const uint64_t until = machine_monotonic_ns() + kSpin;
   while (!has_passed(vcpu, count_before)) {
     __builtin_ia32_pause();
-    if (machine_monotonic_ns() > until) (void)park(machine_monotonic_ns() + kNap, Interruptible::kNo);
+    if (machine_monotonic_ns() > until)
+      (void)park(machine_monotonic_ns() + kNap, Interruptible::kNo);
   }
 }
 

@@ -38,7 +38,10 @@ Result<size_t> poll_until(std::span<Polled> entries, size_t found, Nanoseconds d
       entry.found = entry.file->poll(joining && count == 0 ? &poller : nullptr) & entry.wanted;
       if (entry.found != 0) ++count;
     }
-    if (count != 0 || deadline == 0) return count;
+    if (count != 0) return count;
+    // A signal that is there counts more than a time that is over.
+    if (deadline == 0 && current_task().has_interrupt()) return Errno::kRestartNoHand;
+    if (deadline == 0) return count;
     if (joining && poller.failed()) return Errno::kNoMem;
     joining = false;
     switch (park(deadline, Interruptible::kYes)) {

@@ -48,7 +48,8 @@ CASE(lock_without_contention) {
   CHECK_EQ(lock, my_tid() | FUTEX_OWNER_DIED);
   CHECK_EQ(futex(&lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
   CHECK_EQ(lock, 0);
-  CHECK_ERRNO(futex((uint32_t*)((char*)&lock + 2), FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), EINVAL);
+  CHECK_ERRNO(futex((uint32_t*)((char*)&lock + 2), FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0),
+              EINVAL);
   CHECK_ERRNO(futex(NULL, FUTEX_LOCK_PI, 0, NULL, NULL, 0), EFAULT);
   struct timespec bad = {0, -1};
   CHECK_ERRNO(futex(&lock, FUTEX_LOCK_PI_PRIVATE, 0, &bad, NULL, 0), EINVAL);
@@ -403,7 +404,8 @@ static void fill(unsigned count) {
 }
 static void* wake_number(void* number) {
   check_sleep_ms(50);
-  while (futex(&many[(intptr_t)number], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) != 1) check_sleep_ms(1);
+  while (futex(&many[(intptr_t)number], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) != 1)
+    check_sleep_ms(1);
   return NULL;
 }
 CASE(wait_for_one_of_many) {

@@ -187,7 +187,8 @@ CASE(a_signal_aborts_too) {
   volatile long counter = 0, aborted = 0;
   int64_t begin = check_now_ns();
   // A section that takes longer than the time between two signals.
-  while (aborted < 3 && check_now_ns() - begin < 20000000000) add_in_section(&counter, 20000000, &aborted);
+  while (aborted < 3 && check_now_ns() - begin < 20000000000)
+    add_in_section(&counter, 20000000, &aborted);
   stop = 1;
   pthread_join(sender, NULL);
   CHECK(aborted >= 3);

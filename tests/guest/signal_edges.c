@@ -139,7 +139,8 @@ CASE(queue_limit) {
   limit = old;
   limit.rlim_cur = 50;
   CHECK_OK(setrlimit(RLIMIT_SIGPENDING, &limit));
-  while (sent < 100 && sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = sent}) == 0) sent++;
+  while (sent < 100 && sigqueue(getpid(), SIGRTMIN + 1, (union sigval){.sival_int = sent}) == 0)
+    sent++;
   CHECK(sent > 0 && sent <= 50);
   CHECK_EQ(errno, EAGAIN);
   // kill and standard signals always come through.
@@ -329,6 +330,7 @@ CASE(sigaction_details) {
   CHECK_EQ(sigismember(&pending, SIGUSR2), 0);
   block(SIG_UNBLOCK, SIGUSR2);
   signal(SIGUSR2, SIG_DFL);
+  signal(SIGUSR1, SIG_DFL);
 }
 
 // --- stopping and going on ---
@@ -637,12 +639,12 @@ static void on_fault(int number, siginfo_t* info, void* context) {
   fault_error = ((ucontext_t*)context)->uc_mcontext.gregs[REG_ERR];
   siglongjmp(escape, 1);
 }
-#define FAULT(what)                                          \
-  do {                                                       \
-    fault_signal = 0;                                        \
-    if (sigsetjmp(escape, 1) == 0) {                         \
-      what;                                                  \
-    }                                                        \
+#define FAULT(what)                  \
+  do {                               \
+    fault_signal = 0;                \
+    if (sigsetjmp(escape, 1) == 0) { \
+      what;                          \
+    }                                \
   } while (0)
 CASE(codes_of_faults) {
   const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
@@ -653,17 +655,22 @@ CASE(codes_of_faults) {
   char* page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(page != MAP_FAILED);
   FAULT(page[5] = 1);
-  printf("write to read-only: %d %d %d %lx %lx\n", fault_signal, fault_code, fault_address == page + 5, fault_trap, fault_error & 2);
+  printf("write to read-only: %d %d %d %lx %lx\n", fault_signal, fault_code,
+         fault_address == page + 5, fault_trap, fault_error & 2);
   munmap(page, 4096);
   FAULT(page[7] = 1);
-  printf("unmapped: %d %d %d %lx\n", fault_signal, fault_code, fault_address == page + 7, fault_trap);
+  printf("unmapped: %d %d %d %lx\n", fault_signal, fault_code, fault_address == page + 7,
+         fault_trap);
   FAULT(*(volatile char*)0x8000000000000000ull = 1);
-  printf("not canonical: %d %d %lx %lx\n", fault_signal, fault_code, (long)fault_address, fault_trap);
+  printf("not canonical: %d %d %lx %lx\n", fault_signal, fault_code, (long)fault_address,
+         fault_trap);
   int fd = memfd_create("short", 0);
   page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   FAULT(page[4097] = 1);
   printf("beyond the end: %d %d %d\n", fault_signal, fault_code, fault_address == page + 4097);
-  FAULT(__asm__ volatile("xorl %%edx, %%edx\n movl $1, %%eax\n xorl %%ecx, %%ecx\n divl %%ecx" ::: "rax", "rcx", "rdx"));
+  FAULT(__asm__ volatile(
+      "xorl %%edx, %%edx\n movl $1, %%eax\n xorl %%ecx, %%ecx\n divl %%ecx" :: : "rax", "rcx",
+      "rdx"));
   printf("division: %d %d %lx\n", fault_signal, fault_code, fault_trap);
   FAULT(__asm__ volatile("ud2"));
   printf("ud2: %d %d %lx\n", fault_signal, fault_code, fault_trap);

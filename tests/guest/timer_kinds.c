@@ -104,7 +104,8 @@ CASE(to_one_thread) {
   its_tid = done = 0;
   REQUIRE(pthread_create(&thread, NULL, receiver, NULL) == 0);
   while (!its_tid) check_sleep_ms(1);
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 1,
+  struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
+                           .sigev_signo = SIGRTMIN + 1,
                            .sigev_value = {.sival_ptr = (void*)&its_tid}};
   event._sigev_un._tid = its_tid;
   CHECK_OK(create(CLOCK_MONOTONIC, &event, &id));
@@ -321,7 +322,8 @@ CASE(errors_of_timers) {
   event.sigev_notify = SIGEV_SIGNAL;
   CHECK_ERRNO(create(kNobodysClock, &event, &id), EINVAL);
   CHECK_OK(create(CLOCK_MONOTONIC, &event, &id));
-  struct itimerspec bad = {{0, 0}, {0, 1000000000}}, negative = {{0, 0}, {-1, 0}}, off = {{0, 0}, {0, 0}};
+  struct itimerspec bad = {{0, 0}, {0, 1000000000}}, negative = {{0, 0}, {-1, 0}},
+                    off = {{0, 0}, {0, 0}};
   CHECK_ERRNO(set(id, 0, &bad, NULL), EINVAL);
   CHECK_ERRNO(set(id, 0, &negative, NULL), EINVAL);
   bad.it_value.tv_nsec = 0;

@@ -44,7 +44,8 @@ struct VcpuBlock {
   uint64_t idle_stack_pointer;  // 152 the idle context while a task runs
   FaultInfo fault;              // 160 of the exception being handled
   uint64_t last_ns;             // 176 monotonic clamp
-  std::atomic<uint32_t> barriers;  // how many full barriers on the way to a program (sched/vcpu_barrier.cpp)
+  std::atomic<uint32_t>
+      barriers;  // how many full barriers on the way to a program (sched/vcpu_barrier.cpp)
   // Written by this vCPU only.
   std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
   // The memory whose program it may execute (program_of()); 0: it will look at `work` before it executes any.

@@ -52,9 +52,7 @@ VcpuBlock* vcpu_block(uint32_t index) {
   return index < blocks.size() ? blocks[index].load(std::memory_order_acquire) : nullptr;
 }
 
-void tick_vcpu_now(uint32_t index) {
-  (void)make_host_call(abi::HostCallNumber::kTick, index);
-}
+void tick_vcpu_now(uint32_t index) { (void)make_host_call(abi::HostCallNumber::kTick, index); }
 
 uint32_t started_vcpus() { return started.load(std::memory_order_acquire); }
 uint32_t vcpu_count() { return static_cast<uint32_t>(boot_parameters().vcpus); }

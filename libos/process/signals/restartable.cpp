@@ -9,9 +9,9 @@ namespace occlum {
 namespace {
 
 // struct rseq, as far as the kernel writes it.
-constexpr uint64_t kCriticalSectionOffset = 8;  // rseq_cs
-constexpr uint64_t kNodeOffset = 20;            // node_id, mm_cid
-constexpr uint32_t kUninitialised = UINT32_MAX; // RSEQ_CPU_ID_UNINITIALIZED
+constexpr uint64_t kCriticalSectionOffset = 8;   // rseq_cs
+constexpr uint64_t kNodeOffset = 20;             // node_id, mm_cid
+constexpr uint32_t kUninitialised = UINT32_MAX;  // RSEQ_CPU_ID_UNINITIALIZED
 
 struct CpuNumbers {
   uint32_t cpu_id_start;
@@ -19,7 +19,8 @@ struct CpuNumbers {
 };
 struct ExtraNumbers {
   uint32_t node_id;
-  uint32_t mm_cid;  // small, and no two threads that run at once have the same: the vCPU's number does
+  uint32_t
+      mm_cid;  // small, and no two threads that run at once have the same: the vCPU's number does
 };
 
 struct CriticalSection {  // struct rseq_cs
@@ -51,8 +52,7 @@ Result<void> abort_section(Thread& self, UserRegisters& registers) {
     return Errno::kInval;
   }
   uint32_t signature = 0;
-  TRY(copy_from_user(memory, bytes_of(signature),
-                     UserAddress(section.abort - sizeof(signature))));
+  TRY(copy_from_user(memory, bytes_of(signature), UserAddress(section.abort - sizeof(signature))));
   if (signature != self.rseq.signature) return Errno::kInval;
   const uint64_t none = 0;
   TRY(copy_to_user(memory, named, bytes_of(none)));
@@ -94,8 +94,8 @@ Result<void> register_rseq(Thread& self, uint64_t address, uint32_t size, uint32
   rseq = RestartableSequences{.address = address, .size = size, .signature = signature};
   rseq.seen_turns = self.turns() - 1;  // told on the way back
   const uint64_t none = 0;
-  const Result<void> cleared = copy_to_user(
-      self.memory(), UserAddress(address + kCriticalSectionOffset), bytes_of(none));
+  const Result<void> cleared =
+      copy_to_user(self.memory(), UserAddress(address + kCriticalSectionOffset), bytes_of(none));
   if (cleared.is_error()) rseq = {};
   return cleared;
 }

@@ -12,7 +12,8 @@
 
 namespace occlum {
 
-constexpr uint32_t kRseqSize = 32;         // of the structure that programs register (struct rseq as it was first)
+constexpr uint32_t kRseqSize =
+    32;  // of the structure that programs register (struct rseq as it was first)
 constexpr uint32_t kRseqFeatureSize = 28;  // AT_RSEQ_FEATURE_SIZE: up to and with mm_cid
 constexpr uint32_t kRseqAlign = 32;        // AT_RSEQ_ALIGN
 

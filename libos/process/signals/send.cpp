@@ -68,9 +68,9 @@ RefPtr<QueuedSignal> make_node(ProcessTree& tree, Process& process, const Signal
   const RefPtr<SharedCredentials> credentials =
       thread != nullptr ? thread->share_credentials() : nullptr;
   const bool is_limited = is_realtime_signal(info.signal) || info.code < 0;
-  Result<RefPtr<QueuedSignal>> node = QueuedSignal::create(
-      info, credentials ? credentials->value.uid : 0,
-      is_limited ? process.limit(Resource::kSigPending).soft : UINT64_MAX);
+  Result<RefPtr<QueuedSignal>> node =
+      QueuedSignal::create(info, credentials ? credentials->value.uid : 0,
+                           is_limited ? process.limit(Resource::kSigPending).soft : UINT64_MAX);
   return node.is_error() ? nullptr : node.release_value();
 }
 
@@ -184,7 +184,9 @@ Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target,
   Thread* taker = target;
   if (taker == nullptr) taker = choose_thread(tree, process, signal);
   if (taker == nullptr || (has_blocked(*taker, signal) && signal != kSigKill)) return {};
-  if (kills_at_once(process, *taker, signal)) {
+  // A stopped process dies of nothing but SIGKILL before it goes on.
+  const bool may_die = signal == kSigKill || !process.links(tree).is_stopped;
+  if (may_die && kills_at_once(process, *taker, signal)) {
     begin_group_exit(tree, process, signal);
   } else {
     wake_for_signal(*taker);
