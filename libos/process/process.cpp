@@ -39,7 +39,7 @@ Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
       start_time_(monotonic_now()),
       is_kernel_(kind == Kind::kReaper),
       actions_(std::move(actions)),
-      cpu_limit_(*this) {
+      cpu_limit_(*this, pid) {
   object_counts.processes.fetch_add(1, std::memory_order_relaxed);
 }
 

@@ -102,7 +102,7 @@ Result<Nanoseconds> read_deadline(UserIn<Timespec> timeout) {
 
 Result<long> sys_mq_open(Thread& self, UserString name, Flags flags, Mode mode,
                          UserIn<MessageQueueAttributes> attributes) {
-  if ((bits(flags) & kOpenCreate) != 0 && !attributes.is_null()) TRY(attributes.read());
+  if (!attributes.is_null()) TRY(attributes.read());
   const String text = TRY(read_queue_name(name));
   RefPtr<File> file = TRY(open_queue(self, text.view(), bits(flags), mode, attributes));
   return static_cast<long>(TRY(self.files().install(std::move(file), CloseOnExec::kYes)));

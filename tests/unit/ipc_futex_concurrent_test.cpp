@@ -77,7 +77,6 @@ TEST(FutexQueue, TimeoutsRaceWithWakes) {
 
 TEST(FutexQueue, BitsChoose) {
   std::atomic<bool> waits{false};
-  std::atomic<uint32_t> word{0};
   std::thread waiter([&] {
     FutexWaiter own(current_task(), kKey, 4);
     join_queue(own);
