@@ -397,7 +397,7 @@ CASE(no_hangup_for_nothing) {
   pid_t child = start("tstp", "", POSIX_SPAWN_SETSID);
   fclose(said);
   status_of(child);
-  child = start("read", "", 0);
+  child = start("pause", "", 0);
   fclose(said);
   kill(child, SIGKILL);
   CHECK_EQ(status_of(child), SIGKILL);
