@@ -47,6 +47,7 @@ constinit std::atomic<bool> poller_sleeps{false};
 constinit std::atomic<Nanoseconds> poller_deadline{
     kNever};  // when the sleeping poller wakes by itself
 constinit std::atomic<int> host_watches{0};
+constinit std::atomic<int> file_waits{0};
 constinit std::atomic<uint64_t> context_switches{0};
 
 VcpuState& this_state() { return states[this_vcpu().index]; }
@@ -278,6 +279,12 @@ class Scheduler {
     set_tick(needs_tick());
   }
 
+  // Spinning does not see what the host's disk has done, if this vCPU is the one to ask.
+  static bool is_spinning_useful() {
+    return file_waits.load(std::memory_order_relaxed) == 0 ||
+           poller_sleeps.load(std::memory_order_relaxed);
+  }
+
   static bool spin_for_work() {
     const Nanoseconds until = machine_monotonic_ns() + kIdleSpin;
     do {
@@ -318,7 +325,7 @@ class Scheduler {
         install(vcpu, *next);
         switch_stack(&vcpu.idle_stack_pointer, next->context_.saved_stack_pointer);
         finish_switch();
-      } else if (!spin_for_work()) {
+      } else if (!is_spinning_useful() || !spin_for_work()) {
         sleep();
       }
     }
@@ -399,5 +406,10 @@ void note_host_watch(int change) {
   host_watches.fetch_add(change, std::memory_order_relaxed);
   Scheduler::want_tick();
 }
+void note_file_wait(int change) {
+  file_waits.fetch_add(change, std::memory_order_relaxed);
+  note_host_watch(change);
+}
+bool runs_task() { return this_vcpu().current != nullptr; }
 
 }  // namespace occlum
