@@ -6,6 +6,8 @@
 // reads, to finish them in the context of the thread that submitted, would interrupt a vCPU in the enclave.
 #include <liburing.h>
 
+#include <thread>
+
 #include "host/file_io.h"
 
 namespace host {
@@ -30,9 +32,8 @@ class UringEngine final : public FileEngine {
     prepare(*entry, request);
     entry->flags |= IOSQE_ASYNC;
     entry->user_data = request.token;
-    // What the kernel did not take now it takes with the next: the request is in its queue, so never carried out twice.
-    while (io_uring_submit(&ring_) == -EINTR) {
-    }
+    // It is in the queue: there is no way back, but the kernel may be short of memory for a moment.
+    while (io_uring_submit(&ring_) < 0) std::this_thread::yield();
     return true;
   }
 
