@@ -2,8 +2,12 @@
 // that nobody made.
 #include "libos/sched/host_files.h"
 
+// The C++ run time's own `abi`, which gtest includes, must not be ours.
+#define abi cxx_run_time_abi
 #include <gtest/gtest.h>
+#undef abi
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <functional>
