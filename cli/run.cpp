@@ -35,6 +35,7 @@ Result<host::RunOptions> run_options(const StartOptions& options) {
   run.env = whole_environment();
   run.mode = IMAGE_TRY(sgx_mode_from_environment());
   run.log_level = IMAGE_TRY(log_level_from_environment());
+  run.file_io = IMAGE_TRY(file_io_from_environment());
   run.vcpus = options.cpus;
   run.cost_model = options.cost_model;
   run.strict = options.strict;

@@ -61,6 +61,26 @@ Result<std::string> log_level_from_environment() {
                      printable(value));
 }
 
+Result<host::FileIoOptions> file_io_from_environment() {
+  const char* value = std::getenv("OCCLUM_ASYNC_IO");
+  if (value == nullptr || *value == '\0') return host::FileIoOptions{};
+  using When = host::FileIoOptions::When;
+  constexpr std::array<std::pair<std::string_view, When>, 4> kWords = {{{"auto", When::kAuto},
+                                                                        {"never", When::kNever},
+                                                                        {"always", When::kAlways},
+                                                                        {"pairs", When::kPairs}}};
+  constexpr std::string_view kThreads = ",threads";
+  std::string_view word = value;
+  const bool threads = word.ends_with(kThreads);
+  if (threads) word.remove_suffix(kThreads.size());
+  for (const auto& [name, when] : kWords) {
+    if (word == name) return host::FileIoOptions{.when = when, .threads = threads};
+  }
+  return image::fail(
+      "OCCLUM_ASYNC_IO is '{}': it must be auto, never, always or pairs, and may end in ,threads",
+      printable(value));
+}
+
 bool will_be_emulated(host::SgxMode mode) {
   if (mode != host::SgxMode::kAuto) return mode == host::SgxMode::kSimulation;
   return access("/dev/sgx_enclave", F_OK) != 0;

@@ -21,6 +21,9 @@ Result<host::SgxMode> parse_sgx_mode(std::string_view word, std::string_view sou
 // Default off.
 Result<std::string> log_level_from_environment();
 
+// OCCLUM_ASYNC_IO, for tests: auto, never, always or pairs, and perhaps ",threads" (host/runtime.h).
+Result<host::FileIoOptions> file_io_from_environment();
+
 // Whether a start in this mode uses software SGX. Only decides what people are told: the runtime
 // decides for itself.
 bool will_be_emulated(host::SgxMode mode);

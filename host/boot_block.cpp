@@ -149,6 +149,10 @@ std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options,
   auto memory = map_shared(vcpus * abi::kVcpuSharedSize);
   auto block = map_shared(sizeof(abi::BootParameters) + strings.size() + sizeof(uint64_t));
   if (!memory || !block) return std::unexpected("no memory for the start parameters");
+  void* file_buffers = nullptr;
+  if (options.file_io.when != FileIoOptions::When::kNever) {
+    file_buffers = map_shared(abi::kFileIoSlots * abi::kFileIoSlotSize).value_or(nullptr);
+  }
   auto* boot = static_cast<abi::BootParameters*>(*block);
   char* text = static_cast<char*>(*block) + sizeof(abi::BootParameters);
   memcpy(text, strings.data(), strings.size());
@@ -156,6 +160,7 @@ std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options,
   boot->size = sizeof(abi::BootParameters);
   boot->shared = reinterpret_cast<uint64_t>(*memory);
   boot->vcpus = vcpus;
+  boot->file_io = reinterpret_cast<uint64_t>(file_buffers);
   boot->log_level = level_number(options.log_level);
   for (int fd = 0; fd < 3; ++fd) boot->terminal_mask |= isatty(fd) != 0 ? 1u << fd : 0u;
   boot->strings = reinterpret_cast<uint64_t>(text);
@@ -175,7 +180,7 @@ std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options,
   boot->tsc_now = __rdtsc();
   boot->monotonic_now = nanoseconds(CLOCK_MONOTONIC);
   boot->realtime_now = nanoseconds(CLOCK_REALTIME);
-  return BootBlock{boot, static_cast<uint8_t*>(*memory)};
+  return BootBlock{boot, static_cast<uint8_t*>(*memory), static_cast<uint8_t*>(file_buffers)};
 }
 
 }  // namespace host

@@ -14,6 +14,7 @@ namespace host {
 struct BootBlock {
   abi::BootParameters* parameters;  // in untrusted memory
   uint8_t* shared;                  // vcpus * abi::kVcpuSharedSize bytes
+  uint8_t* file_buffers;            // abi::kFileIoSlots * abi::kFileIoSlotSize bytes, or null
 };
 
 std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options, unsigned vcpus);

@@ -36,7 +36,7 @@ std::expected<int, std::string> run(const RunOptions& options) {
   auto enclave = Enclave::load(*device, options.enclave_image);
   if (!enclave) return std::unexpected(enclave.error());
   terminal_raw();
-  auto* runtime = new Runtime(*device, *enclave, *boot, vcpus);
+  auto* runtime = new Runtime(*device, *enclave, *boot, vcpus, options.file_io);
   auto status = runtime->run();
   terminal_restore();
   return status;

@@ -14,6 +14,18 @@ namespace host {
 
 enum class SgxMode { kAuto, kHardware, kSimulation };
 
+// How files of the host are read and written (host/file_io.h). Other than the defaults is for tests.
+struct FileIoOptions {
+  enum class When {
+    kAuto,    // asynchronously what would wait for a disk
+    kNever,   // each vCPU waits for its own calls
+    kAlways,  // everything asynchronously
+    kPairs    // so too, and nothing is carried out until a second request is there
+  };
+  When when = When::kAuto;
+  bool threads = false;  // by threads of the runtime, though io_uring were there
+};
+
 struct RunOptions {
   std::string enclave_image;              // file written by image/ (abi/enclave_image.h)
   std::optional<std::string> root_image;  // EROFS + verity tree; absent for `occlum do`
@@ -26,6 +38,7 @@ struct RunOptions {
   std::string log_level = "off";           // off error warn info debug trace
   unsigned vcpus = 0;                      // 0: as many as the CPUs that this process may use
   std::vector<std::string> writable_dirs;  // `occlum do --rw DIR`: absolute host paths
+  FileIoOptions file_io;
   std::string cost_model = "off";          // software SGX only: off, sgx2
   bool strict = false;                     // software SGX only: injections and strict checks
   uint64_t strict_seed = 1;

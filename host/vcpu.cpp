@@ -62,15 +62,20 @@ std::atomic<uint64_t>& shared_word(uint64_t& word) {
 
 }  // namespace
 
-Runtime::Runtime(const Device& device, const Enclave& enclave, BootBlock boot, unsigned vcpus)
-    : device_(device), enclave_(enclave), boot_(boot), vcpus_(vcpus) {
+Runtime::Runtime(const Device& device, const Enclave& enclave, BootBlock boot, unsigned vcpus,
+                 FileIoOptions file_io)
+    : device_(device),
+      enclave_(enclave),
+      boot_(boot),
+      vcpus_(vcpus),
+      epoll_fd_(epoll_create1(EPOLL_CLOEXEC)),
+      file_io_(file_io, boot.file_buffers, epoll_fd_) {
   for (uint32_t i = 0; i < vcpus; ++i) {
     vcpus_[i].runtime = this;
     vcpus_[i].index = i;
     vcpus_[i].shared = reinterpret_cast<abi::VcpuShared*>(boot.shared + i * abi::kVcpuSharedSize);
     vcpus_[i].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   }
-  epoll_fd_ = epoll_create1(EPOLL_CLOEXEC);
 }
 
 void Runtime::end(int status, std::string error) {
@@ -145,6 +150,7 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
   const auto& args = frame.args;
   switch (static_cast<abi::HostCallNumber>(frame.number)) {
     case abi::HostCallNumber::kSystemCall: {
+      if (args[0] == SYS_close) file_io_.forget(static_cast<int>(args[1]));
       const long result =
           syscall(static_cast<long>(args[0]), args[1], args[2], args[3], args[4], args[5], args[6]);
       return result == -1 ? -errno : result;
@@ -177,6 +183,14 @@ int64_t Runtime::serve(Vcpu& vcpu, const abi::HostCallFrame& frame) {
     case abi::HostCallNumber::kUnwatch:
       return epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, static_cast<int>(args[0]), nullptr) == 0 ? 0
                                                                                           : -errno;
+    case abi::HostCallNumber::kFileIo:
+      return file_io_.request({.operation = static_cast<abi::FileOperation>(args[0]),
+                               .fd = static_cast<int>(args[1]),
+                               .slot = args[2],
+                               .length = args[3],
+                               .offset = args[4],
+                               .mode = static_cast<int>(args[5]),
+                               .token = args[6]});
   }
   return -ENOSYS;
 }
@@ -195,13 +209,21 @@ int64_t Runtime::wait(Vcpu& vcpu, uint64_t timeout, bool poll_events) {
     uint64_t count = 0;
     [[maybe_unused]] const auto drained = ::read(vcpu.kick_fd, &count, sizeof(count));
   }
-  if (!poll_events || fds[1].revents == 0) return 0;
-  epoll_event events[abi::kMaxHostEvents];
-  const int count = epoll_wait(epoll_fd_, events, abi::kMaxHostEvents, 0);
+  return poll_events && fds[1].revents != 0 ? collect_events(vcpu.shared->frame) : 0;
+}
+
+int64_t Runtime::collect_events(abi::HostCallFrame& frame) {
+  size_t filled = file_io_.collect(frame.events);
+  epoll_event ready[abi::kMaxHostEvents];
+  const int count =
+      filled == abi::kMaxHostEvents
+          ? 0
+          : epoll_wait(epoll_fd_, ready, static_cast<int>(abi::kMaxHostEvents - filled), 0);
   for (int i = 0; i < count; ++i) {
-    vcpu.shared->frame.events[i] = {.token = events[i].data.u64, .events = events[i].events};
+    if (ready[i].data.u64 == FileIo::kEpollToken) continue;  // collected above, or the next time
+    frame.events[filled++] = {.token = ready[i].data.u64, .events = ready[i].events};
   }
-  return count < 0 ? 0 : count;
+  return static_cast<int64_t>(filled);
 }
 
 int64_t Runtime::watch(int fd, uint64_t token, uint64_t events) {

@@ -16,12 +16,14 @@
 #include "host/boot_block.h"
 #include "host/device.h"
 #include "host/enclave.h"
+#include "host/file_io.h"
 
 namespace host {
 
 class Runtime {
  public:
-  Runtime(const Device& device, const Enclave& enclave, BootBlock boot, unsigned vcpus);
+  Runtime(const Device& device, const Enclave& enclave, BootBlock boot, unsigned vcpus,
+          FileIoOptions file_io);
 
   // Starts vCPU 0 and the tick thread, forwards signals, and returns when the LibOS has ended.
   // The exit status, or a sentence when the enclave died.
@@ -44,6 +46,7 @@ class Runtime {
   void pass_missed_tick(Vcpu& vcpu);
   int64_t serve(Vcpu& vcpu, const abi::HostCallFrame& frame);
   int64_t wait(Vcpu& vcpu, uint64_t timeout, bool poll_events);
+  int64_t collect_events(abi::HostCallFrame& frame);
   int64_t watch(int fd, uint64_t token, uint64_t events);
   int64_t start_vcpu(uint64_t tcs, uint64_t index);
   void end(int status, std::string error);
@@ -56,6 +59,7 @@ class Runtime {
   BootBlock boot_;
   std::vector<Vcpu> vcpus_;
   int epoll_fd_ = -1;
+  FileIo file_io_;
   std::atomic<uint32_t> awake_{
       0};  // vCPUs that are not in kWait; the tick thread sleeps while it is 0
   std::atomic<bool> ended_{false};

@@ -17,8 +17,6 @@ enum SystemCall : long {
   kClose = 3,
   kFstat = 5,
   kIoctl = 16,
-  kPread64 = 17,
-  kPwrite64 = 18,
   kFcntl = 72,
   kGetdents64 = 217,
   kOpenat = 257,
@@ -143,57 +141,30 @@ Result<HostFd> openat(int directory_fd, std::string_view path, int flags, unsign
 
 namespace {
 
-// One read-like or write-like call through the bounce buffer. `extra` is the fourth argument.
-Result<size_t> read_chunk(long number, int fd, std::span<std::byte> to, uint64_t extra) {
+// One read-like call through the bounce buffer.
+Result<size_t> read_chunk(long number, int fd, std::span<std::byte> to) {
   SharedBuffer buffer;
   const size_t wanted = std::min(to.size(), kChunk);
   const uint64_t data = TRY(buffer.reserve(wanted));
-  const long count = TRY(check(system_call(number, static_cast<uint64_t>(fd), data, wanted, extra),
+  const long count = TRY(check(system_call(number, static_cast<uint64_t>(fd), data, wanted),
                                static_cast<long>(wanted)));
   const size_t bytes = static_cast<size_t>(count);
   TRY(buffer.get(data, to.first(bytes)));
   return bytes;
 }
 
-Result<size_t> write_chunk(long number, int fd, std::span<const std::byte> from, uint64_t extra) {
-  SharedBuffer buffer;
-  const auto chunk = from.first(std::min(from.size(), kChunk));
-  const uint64_t data = TRY(buffer.put(chunk));
-  const long count =
-      TRY(check(system_call(number, static_cast<uint64_t>(fd), data, chunk.size(), extra),
-                static_cast<long>(chunk.size())));
-  return static_cast<size_t>(count);
-}
-
 }  // namespace
 
 Result<size_t> read(int fd, std::span<std::byte> buffer) {
-  return read_chunk(kRead, fd, buffer, 0);
+  return read_chunk(kRead, fd, buffer);
 }
 Result<size_t> write(int fd, std::span<const std::byte> data) {
-  return write_chunk(kWrite, fd, data, 0);
-}
-
-Result<size_t> pread(int fd, std::span<std::byte> buffer, uint64_t offset) {
-  size_t done = 0;
-  while (done < buffer.size()) {
-    const auto count = read_chunk(kPread64, fd, buffer.subspan(done), offset + done);
-    if (count.is_error()) return done > 0 ? Result<size_t>(done) : count.error();
-    if (count.value() == 0) break;
-    done += count.value();
-  }
-  return done;
-}
-
-Result<size_t> pwrite(int fd, std::span<const std::byte> data, uint64_t offset) {
-  size_t done = 0;
-  while (done < data.size()) {
-    const auto count = write_chunk(kPwrite64, fd, data.subspan(done), offset + done);
-    if (count.is_error()) return done > 0 ? Result<size_t>(done) : count.error();
-    if (count.value() == 0) break;
-    done += count.value();
-  }
-  return done;
+  SharedBuffer buffer;
+  const auto chunk = data.first(std::min(data.size(), kChunk));
+  const uint64_t at = TRY(buffer.put(chunk));
+  return static_cast<size_t>(
+      TRY(check(system_call(kWrite, static_cast<uint64_t>(fd), at, chunk.size()),
+                static_cast<long>(chunk.size()))));
 }
 
 Result<HostStat> fstat(int fd) {
@@ -231,7 +202,7 @@ Result<size_t> readlinkat(int directory_fd, std::string_view path, std::span<cha
 }
 
 Result<size_t> getdents64(int fd, std::span<std::byte> buffer) {
-  return read_chunk(kGetdents64, fd, buffer, 0);
+  return read_chunk(kGetdents64, fd, buffer);
 }
 
 Result<long> ioctl_int(int fd, uint32_t request, int& value) {

@@ -2,7 +2,8 @@
 //
 // Every call leaves the enclave, runs one system call of the host on buffers in untrusted memory and comes back. The
 // calling vCPU is blocked meanwhile, so calls that may wait for long (sockets, terminals) are made on non-blocking host
-// descriptors and waiting is done with host_events.h. Results are Untrusted<> until checked; an errno from the host is
+// descriptors and waiting is done with sched/host_events.h; contents of files are read and written by
+// sched/host_files.h. Results are Untrusted<> until checked; an errno from the host is
 // mapped to a plausible Linux errno (1..133), else kIo. HostFd owns a host descriptor and closes it.
 #pragma once
 
@@ -61,12 +62,10 @@ class SharedBuffer {
 // A negative `long` from the host as an Errno, or the value when it is at most `limit`.
 Result<long> check(Untrusted<long> result, long limit);
 
-// --- files; the returned counts are checked against the buffer ---
+// --- descriptors; the returned counts are checked against the buffer. What may wait for a disk is in
+// sched/host_files.h ---
 Result<HostFd> openat(int directory_fd, std::string_view path, int flags,
                       unsigned mode);  // O_CLOEXEC is added
-Result<size_t> pread(int fd, std::span<std::byte> buffer,
-                     uint64_t offset);  // short only at the end of file
-Result<size_t> pwrite(int fd, std::span<const std::byte> data, uint64_t offset);
 Result<size_t> read(int fd, std::span<std::byte> buffer);       // one call, may be short
 Result<size_t> write(int fd, std::span<const std::byte> data);  // one call, may be short
 struct

@@ -1,4 +1,4 @@
-// Host watches and the collection of their events.
+// Host watches, and the collection of host events: theirs, and the answers to host_files.cpp.
 //
 // A watch is known to the host by a token: an ever-growing number, looked up in a table here, so whatever the host sends
 // back is either a live watch or nothing. What the events say is never believed: waiters look again for themselves.
@@ -11,6 +11,7 @@
 #include "libos/lib/memory.h"
 #include "libos/lib/tree.h"
 #include "libos/sched/event_collector.h"
+#include "libos/sched/host_files.h"
 #include "libos/sched/scheduler.h"
 
 namespace occlum {
@@ -37,6 +38,10 @@ constinit std::atomic<uint64_t> seen_generation{0};
 uint64_t signal_words() { return boot_shared_memory(); }
 
 void dispatch(const abi::HostEvent& event) {
+  if ((event.token & abi::kFileIoToken) != 0) {
+    complete_host_file(event.token, static_cast<int64_t>(event.events));
+    return;
+  }
   watches.with([&](Watches& table) {
     HostWatch** watch = table.by_token.find(event.token);
     if (watch != nullptr)

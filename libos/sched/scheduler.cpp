@@ -52,6 +52,7 @@ constinit std::atomic<bool> poller_sleeps{false};
 constinit std::atomic<Nanoseconds> poller_deadline{
     kNever};  // when the sleeping poller wakes by itself
 constinit std::atomic<int> host_watches{0};
+constinit std::atomic<int> file_waits{0};
 constinit std::atomic<uint64_t> context_switches{0};
 
 // Only the task itself counts.
@@ -367,6 +368,12 @@ class Scheduler {
     if (vcpu != &this_vcpu()) request_tick(*vcpu);
   }
 
+  // Spinning does not see what the host's disk has done, if this vCPU is the one to ask.
+  static bool is_spinning_useful() {
+    return file_waits.load(std::memory_order_relaxed) == 0 ||
+           poller_sleeps.load(std::memory_order_relaxed);
+  }
+
   static bool spin_for_work() {
     const Nanoseconds until = machine_monotonic_ns() + kIdleSpin;
     do {
@@ -419,7 +426,7 @@ class Scheduler {
         finish_switch();
       } else {
         for_others();
-        if (!spin_for_work()) sleep();
+        if (!is_spinning_useful() || !spin_for_work()) sleep();
       }
     }
   }
@@ -522,5 +529,10 @@ void note_host_watch(int change) {
   host_watches.fetch_add(change, std::memory_order_relaxed);
   Scheduler::want_tick();
 }
+void note_file_wait(int change) {
+  file_waits.fetch_add(change, std::memory_order_relaxed);
+  note_host_watch(change);
+}
+bool runs_task() { return this_vcpu().current != nullptr; }
 
 }  // namespace occlum

@@ -15,4 +15,11 @@ void want_tick();
 // Host watches exist (libos/host/host_events): somebody must ask the host for events when no vCPU sleeps.
 void note_host_watch(int change);
 
+// The same while an answer of the host's disk is awaited (host_files.h): such an answer can only come by asking, so a
+// vCPU with nothing to do asks at once.
+void note_file_wait(int change);
+
+// False in the idle loop, where nobody can sleep.
+bool runs_task();
+
 }  // namespace occlum

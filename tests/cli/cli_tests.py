@@ -242,7 +242,7 @@ def test_do():
 
 
 def test_environment():
-    """SGX_MODE and OCCLUM_LOG_LEVEL are validated."""
+    """SGX_MODE, OCCLUM_LOG_LEVEL and OCCLUM_ASYNC_IO are validated."""
     ask = lambda **extra: record(succeeds("do", "-q", "x", env=environment(**extra)))
     for value, mode in (("HW", 1), ("hw", 1), ("Sim", 2), ("", 0)):
         equal(ask(SGX_MODE=value)["mode"], mode, f"mode for {value!r}")
@@ -252,6 +252,11 @@ def test_environment():
                          ("off", "off"), ("", "off")):
         equal(ask(OCCLUM_LOG_LEVEL=value)["log_level"], level, f"level for {value!r}")
     fails("do", "x", env=environment(OCCLUM_LOG_LEVEL="loud"), says=("loud", "off, error, warn"))
+    for value, file_io in (("", [0, False]), ("auto,threads", [0, True]), ("never", [1, False]), ("always", [2, False]),
+                           ("pairs,threads", [3, True])):
+        equal(ask(OCCLUM_ASYNC_IO=value)["file_io"], file_io, f"file I/O for {value!r}")
+    for value in ("sometimes", "always,", "threads"):
+        fails("do", "x", env=environment(OCCLUM_ASYNC_IO=value), says="auto, never, always or pairs")
 
 
 def test_usage():

@@ -21,6 +21,7 @@ std::expected<int, std::string> run(const RunOptions& options) {
                            {"cwd", options.cwd},
                            {"mode", static_cast<int>(options.mode)},
                            {"log_level", options.log_level},
+                           {"file_io", {static_cast<int>(options.file_io.when), options.file_io.threads}},
                            {"vcpus", options.vcpus},
                            {"writable_dirs", options.writable_dirs},
                            {"cost_model", options.cost_model},

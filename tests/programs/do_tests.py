@@ -1,5 +1,6 @@
 """How `occlum do` and `occlum run` behave around a program: what they pass through, and bad input in one sentence."""
 
+import json
 import os
 import pathlib
 import pty
@@ -300,7 +301,7 @@ def redis(w: World, native: bool = False):
 
 # Instances.
 
-def new_instance(w: World, name: str, programs) -> pathlib.Path:
+def new_instance(w: World, name: str, programs, mounts=()) -> pathlib.Path:
     instance = w.dir / name
     run = w.call("new", instance)
     expect(run.status == 0, f"occlum new {run.ended()}: {run.stderr[:500]!r}")
@@ -314,6 +315,10 @@ def new_instance(w: World, name: str, programs) -> pathlib.Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             if not place.exists():
                 shutil.copy(library, place)
+    if mounts:
+        config = json.loads((instance / "Occlum.json").read_text())
+        config.setdefault("mount", []).extend(mounts)
+        (instance / "Occlum.json").write_text(json.dumps(config))
     run = w.call("build", cwd=instance)
     expect(run.status == 0, f"occlum build {run.ended()}: {run.stderr[:800]!r}")
     return instance
@@ -331,6 +336,36 @@ def instance_runs(w: World):
     run = w.call("print", "mrenclave", cwd=instance)
     expect(re.fullmatch(rb"[0-9a-f]{64}\n", run.stdout), f"mrenclave: {run.stdout!r} {run.stderr[:300]!r}")
     expect(w.call("status", cwd=instance).status == 0, "occlum status fails")
+
+
+def files_do_not_block_a_vcpu(w: World):
+    """With one vCPU two threads have requests at the host at once: it carries out none before there are two."""
+    shared = w.dir / "shared"
+    shared.mkdir()
+    instance = new_instance(w, "overlap", [w.guest / "file_overlap.static"],
+                            mounts=[{"type": "hostfs", "source": str(shared), "target": "/shared"}])
+    for how in ("pairs", "pairs,threads", "always", "always,threads", "never"):
+        run = w.call("run", "--cpus", "1", "/bin/file_overlap.static", cwd=instance,
+                     env=w.env | {"OCCLUM_ASYNC_IO": how, "TMPDIR": "/shared"})
+        expect(run.status == 0, f"{how}: it {run.ended()}: {run.stdout[:500]!r} {run.stderr[:500]!r}")
+
+
+def files_asynchronously(w: World):
+    """What a program reads and writes is the same when every request goes through the host's engine."""
+    source, target = w.dir / "source", w.dir / "target"
+    for i in range(40):
+        file = source / f"directory{i % 7}" / f"file{i}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(i * i * 1000))
+    target.mkdir()
+    for how in ("always", "always,threads"):
+        shutil.rmtree(target)
+        target.mkdir()
+        run = w.do("/bin/bash", "-c", f"cp -r {source}/. {target} && sync {target}/directory1/* && diff -r {source} {target}",
+                   flags=("--quiet", "--rw", str(target)), seconds=60, env=w.env | {"OCCLUM_ASYNC_IO": how})
+        expect(run.status == 0, f"{how}: cp {run.ended()}: {run.stderr[:500]!r}")
+        for file in filter(pathlib.Path.is_file, source.rglob("*")):
+            expect((target / file.relative_to(source)).read_bytes() == file.read_bytes(), f"{how}: {file} differs")
 
 
 def instance_is_reproducible(w: World):
@@ -426,6 +461,7 @@ TESTS = {
     "do.idle": idle_uses_no_processor, "terminal.line_discipline": terminal_line_discipline,
     "terminal.size": terminal_size, "terminal.interrupt": terminal_interrupt,
     "terminal.interrupt_handled": terminal_interrupt_handled, "redis.server": redis, "instance.run": instance_runs,
+    "instance.file_overlap": files_do_not_block_a_vcpu, "do.files_async": files_asynchronously,
     "instance.reproducible": instance_is_reproducible, "instance.verified": instance_is_verified,
     "bad.programs": bad_programs, "bad.forced_hardware": forced_hardware, "bad.instances": bad_instances,
 }

@@ -39,6 +39,11 @@ void check_parameters() {
       parameters.shared % kPageSize != 0) {
     reject("bad shared memory");
   }
+  if (parameters.file_io != 0 &&
+      (!is_untrusted_range(parameters.file_io, abi::kFileIoSlots * abi::kFileIoSlotSize) ||
+       parameters.file_io % kPageSize != 0)) {
+    reject("bad file buffers");
+  }
   if (parameters.root_image != 0 &&
       !is_untrusted_range(parameters.root_image, parameters.root_image_size)) {
     reject("bad root image");
@@ -96,6 +101,7 @@ Result<void> read_strings() {
 const BootArguments& boot_arguments() { return arguments; }
 const abi::BootParameters& boot_parameters() { return parameters; }
 uint64_t boot_shared_memory() { return parameters.shared; }
+uint64_t file_io_buffers() { return parameters.file_io; }
 
 uint64_t root_image_size() { return parameters.root_image == 0 ? 0 : parameters.root_image_size; }
 

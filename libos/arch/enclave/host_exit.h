@@ -33,5 +33,7 @@ uint64_t bounce_buffer();
 uint64_t vcpu_shared();
 // vCPU 0's, which also holds what concerns the whole enclave.
 uint64_t boot_shared_memory();
+// The buffers of kFileIo's slots, one after another; 0: there are none.
+uint64_t file_io_buffers();
 
 }  // namespace occlum

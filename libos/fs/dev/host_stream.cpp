@@ -11,6 +11,7 @@
 #include "libos/lib/vec.h"
 #include "libos/net/host_numbers.h"
 #include "libos/process/signals/send.h"
+#include "libos/sched/host_files.h"
 
 namespace occlum {
 
@@ -60,7 +61,7 @@ Result<void> HostStream::wait(PollEvents events) {
 }
 
 Result<size_t> HostStream::try_read(std::span<std::byte> buffer) {
-  if (!watch_) return host::read(fd_, buffer);
+  if (!watch_) return host::read_file(fd_, buffer);
   if (can_nowait_.load(std::memory_order_relaxed)) {
     host::SharedBuffer shared;
     const uint64_t data = TRY(shared.reserve(buffer.size()));
@@ -81,7 +82,7 @@ Result<size_t> HostStream::try_read(std::span<std::byte> buffer) {
 }
 
 Result<size_t> HostStream::try_write(std::span<const std::byte> data) {
-  if (!watch_) return host::write(fd_, data);
+  if (!watch_) return host::write_file(fd_, data);
   if (can_nowait_.load(std::memory_order_relaxed)) {
     host::SharedBuffer shared;
     const HostIovec iovec = {TRY(shared.put(data)), data.size()};
@@ -173,9 +174,7 @@ Result<void> HostStream::truncate(uint64_t size) {
 
 Result<void> HostStream::sync(bool data_only) {
   if (!is_seekable_) return Errno::kInval;
-  TRY(host::check(
-      host::system_call(data_only ? kHostFdatasync : kHostFsync, static_cast<uint64_t>(fd_)), 0));
-  return {};
+  return host::fsync(fd_, data_only);
 }
 
 Result<long> HostStream::ioctl(Thread&, uint32_t request, uint64_t argument) {

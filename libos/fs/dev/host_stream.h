@@ -5,7 +5,7 @@
 // its O_NONBLOCK is not ours to set. Reads and writes on pipes and sockets use preadv2/pwritev2
 // with RWF_NOWAIT where the host's kernel can, else poll(2) first and at most PIPE_BUF bytes at a
 // time; waiting is done on a HostWatch, never on a vCPU. Regular files and the like are always
-// ready. Everything that is read is the host's word.
+// ready, and go by sched/host_files.h. Everything that is read is the host's word.
 #pragma once
 
 #include "libos/fs/vfs/file.h"

@@ -10,8 +10,6 @@ namespace occlum::host_calls {
 namespace {
 
 enum Number : long {
-  kNumberFsync = 74,
-  kNumberFdatasync = 75,
   kNumberFtruncate = 77,
   kNumberFchmod = 91,
   kNumberFstatfs = 138,
@@ -22,7 +20,6 @@ enum Number : long {
   kNumberLinkat = 265,
   kNumberSymlinkat = 266,
   kNumberUtimensat = 280,
-  kNumberFallocate = 285,
   kNumberRenameat2 = 316,
 };
 constexpr int kDupFdCloexec = 1030;
@@ -119,14 +116,6 @@ Result<void> fchmod(int fd, uint32_t mode) {
 
 Result<void> ftruncate(int fd, uint64_t size) {
   return done(host::system_call(kNumberFtruncate, fd_argument(fd), size));
-}
-
-Result<void> fallocate(int fd, uint32_t mode, uint64_t offset, uint64_t length) {
-  return done(host::system_call(kNumberFallocate, fd_argument(fd), mode, offset, length));
-}
-
-Result<void> fsync(int fd, bool data_only) {
-  return done(host::system_call(data_only ? kNumberFdatasync : kNumberFsync, fd_argument(fd)));
 }
 
 Result<HostFd> duplicate(int fd) {

@@ -34,8 +34,6 @@ Result<void> utimensat(int directory, std::string_view name, std::optional<FileT
                        std::optional<FileTime> mtime);
 Result<void> fchmod(int fd, uint32_t mode);
 Result<void> ftruncate(int fd, uint64_t size);
-Result<void> fallocate(int fd, uint32_t mode, uint64_t offset, uint64_t length);
-Result<void> fsync(int fd, bool data_only);
 Result<HostFd> duplicate(int fd);
 
 }  // namespace occlum::host_calls

@@ -6,6 +6,7 @@
 
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
+#include "libos/sched/host_files.h"
 
 namespace occlum {
 

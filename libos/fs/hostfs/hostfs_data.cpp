@@ -3,6 +3,7 @@
 #include "libos/fs/hostfs/hostfs.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/regular_file.h"
+#include "libos/sched/host_files.h"
 
 namespace occlum {
 
@@ -126,7 +127,7 @@ Result<void> HostInode::allocate(uint32_t mode, uint64_t offset, uint64_t length
   if ((mode & ~(kFallocKeepSize | kFallocPunchHole | kFallocZeroRange)) != 0)
     return Errno::kOpNotSupp;
   const RefPtr<HostPages> pages = TRY(use_pages(HostPages::Need::kWrite));
-  TRY(host_calls::fallocate(TRY(pages->descriptor(HostPages::Need::kWrite)), mode, offset, length));
+  TRY(host::fallocate(TRY(pages->descriptor(HostPages::Need::kWrite)), mode, offset, length));
   MemoryObject& object = *pages->object();
   const uint64_t size = object.size();
   const bool grows = (mode & kFallocKeepSize) == 0 && offset + length > size;
@@ -145,7 +146,7 @@ Result<void> HostInode::sync(bool data_only) {
   const Result<int> fd = pages->descriptor(HostPages::Need::kWrite);
   if (fd.is_error()) return {};
   TRY(pages->object()->write_back());
-  TRY(host_calls::fsync(fd.value(), data_only));
+  TRY(host::fsync(fd.value(), data_only));
   return note_own_change();
 }
 

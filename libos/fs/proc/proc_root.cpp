@@ -10,6 +10,7 @@
 #include "libos/mm/stats.h"
 #include "libos/process/process_table.h"
 #include "libos/process/rewrite/rewrite.h"
+#include "libos/sched/host_files.h"
 
 namespace occlum {
 
@@ -125,6 +126,7 @@ void report_base_counters(CounterReport report) {
   report("processes.now", process_count());
   report("processes.created", processes_created());
   report("threads.now", thread_count());
+  report("host.file_waits", host_file_waits());
   const MemoryCounters& memory = memory_counters;
   report("memory.committed_pages", memory.committed_pages.load());
   report("memory.user_present_pages", memory.user_present_pages.load());
