@@ -289,7 +289,7 @@ std::expected<int, std::string> run(const RunOptions& given) {
   }
   if (!settings.boot.empty()) replace_boot_parameter(*boot->parameters, settings.boot);
   if (settings.flip) start_flipping(boot->shared, vcpus);
-  auto* runtime = new Runtime(device, *enclave, *boot, vcpus);
+  auto* runtime = new Runtime(device, *enclave, *boot, vcpus, options.file_io);
   if (settings.ticks != 0) start_ticks(SIGRTMIN + 2);
   auto status = runtime->run();
   write_report();
