@@ -95,7 +95,7 @@ Result<void> ConflictGroup::merge(AddressSpace& stays, ConflictGroup& into, Conf
 
 Result<void> ConflictGroup::join_owners(AddressSpace& space, AddressRange range) {
   RefPtr<AddressSpace> owner = SpaceList::find_owner(space, range);
-  if (!owner) return Errno::kNoMem;
+  if (!owner) return Errno::kAgain;
   return conflicts.with([&](Conflicts&) -> Result<void> {
     const RefPtr<ConflictGroup> into = TRY(form(space));
     const RefPtr<ConflictGroup> from = TRY(form(*owner));

@@ -52,8 +52,8 @@ class ConflictGroup : public RefCounted<ConflictGroup> {
   MutexLocked<RangeCounts> ranges{LockRank::kGroupRanges};
   HeldPages base;
 
-  // Makes `space` and whoever has addresses in the range members of one group; `space` stays resident. kNoMem: a shared
-  // object has some, or no memory. No lock of an address space may be held.
+  // Makes `space` and whoever has addresses in the range members of one group; `space` stays resident. kAgain: nobody
+  // has any (any more), or a shared object has some. Errors: kNoMem. No lock of an address space may be held.
   static Result<void> join_owners(AddressSpace& space, AddressRange range);
   // For fork: `child`, which has nothing yet, becomes a member, away, of the group of `parent`.
   static Result<void> add(AddressSpace& parent, AddressSpace& child);

@@ -294,10 +294,13 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
     if (attempt == kRetries) return Errno::kNoMem;
     if (done.error() == Errno::kBusy) {
       // Another program has some of these addresses: both shall, by turns.
-      TRY(ConflictGroup::join_owners(*this, {request.address, request.address + request.length}));
-      continue;
+      const Result<void> joined =
+          ConflictGroup::join_owners(*this, {request.address, request.address + request.length});
+      if (!joined.is_error()) continue;
+      if (joined.error() != Errno::kAgain) return joined.error();
+    } else if (done.error() != Errno::kAgain) {
+      return done.error();
     }
-    if (done.error() != Errno::kAgain) return done.error();
     yield_task();
   }
   if (request.populate && request.prot != Prot::kNone)
