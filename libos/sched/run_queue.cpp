@@ -159,19 +159,18 @@ RunEntity* RunQueue::take(uint32_t vcpu, uint64_t now) {
 RunEntity* RunQueue::take_before(const RunEntity& current, uint32_t vcpu, uint64_t now) {
   if (!current.may_run_on(vcpu)) return take(vcpu, now);
   const uint32_t priority = current.priority();
-  RunEntity* fair = nullptr;
-  if (is_throttled(vcpu, now)) {
-    fair = first_fair(vcpu);
-    if (priority != 0 && fair != nullptr) return remove(fair);
+  const bool throttled = is_throttled(vcpu, now);
+  if (throttled && priority != 0) {
+    if (RunEntity* fair = first_fair(vcpu)) return remove(fair);
   }
-  const bool may_pass_turn = current.scheduling_.policy == SchedulingPolicy::kRoundRobin &&
-                             current.slice_used_ >= kRoundRobinSlice;
-  if (fair == nullptr) {
+  if (!throttled || priority != 0) {
+    const bool may_pass_turn = current.scheduling_.policy == SchedulingPolicy::kRoundRobin &&
+                               current.slice_used_ >= kRoundRobinSlice;
     if (RunEntity* entity = first_realtime(vcpu, priority + (may_pass_turn ? 0 : 1)))
       return remove(entity);
   }
   if (priority != 0) return nullptr;
-  if (fair == nullptr) fair = first_fair(vcpu);
+  RunEntity* fair = first_fair(vcpu);
   if (fair == nullptr || current.virtual_time_ < fair->virtual_time_ + kGranularity) return nullptr;
   return remove(fair);
 }
