@@ -23,8 +23,8 @@ enum class HostCallNumber : uint64_t {
   kUnwatch,      // args: host descriptor
   kRestrict,     // args: address, length, SECINFO rights: EMODPR of committed pages
   kTick,         // args: vCPU index: a tick for that vCPU now
-  kFileIo,       // args: FileOperation, host descriptor, slot, length, offset, mode, token -> count or
-                 // negative errno, or kFileIoPending: the result comes as a host event with the token
+  kFileIo,  // args: FileOperation, host descriptor, slot, length, offset, mode, token -> count or
+            // negative errno, or kFileIoPending: the result comes as a host event with the token
 };
 
 // Input and output of host files on the slot's own buffer, of kFileIoSlotSize bytes. The runtime answers at once what
@@ -38,7 +38,8 @@ enum class FileOperation : uint64_t {
 };
 constexpr uint64_t kFilePosition = UINT64_MAX;
 constexpr int64_t kFileIoPending = INT64_MIN;
-constexpr uint64_t kFileIoToken = uint64_t{1} << 63;  // set in these tokens, clear in those of kWatch
+constexpr uint64_t kFileIoToken = uint64_t{1}
+                                  << 63;  // set in these tokens, clear in those of kWatch
 constexpr uint64_t kFileIoSlots = 64;
 constexpr uint64_t kFileIoSlotSize = 256 * 1024;
 

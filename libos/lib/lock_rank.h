@@ -11,43 +11,43 @@ namespace occlum {
 
 // Outermost first. Add where yours belongs, with what it protects.
 enum class LockRank : std::uint8_t {
-  kProcessTable,  // pid table, sessions, process groups
-  kProcess,       // one process: children, wait status, credentials
-  kThreadGroup,   // the threads of a process, exec and exit
-  kFiles,         // a descriptor table
-  kMount,         // the mount tree
-  kFilePosition,  // the position of an open file
-  kRename,        // renames that move directories, one at a time
-  kDentry,        // the names in a directory, or the writers of a file: its inode's mutex
-  kUnion,         // one file of a union: its layers
-  kInode,         // one file: size, contents, directory entries
-  kProgramText,   // the patched system calls of an address space; the vDSO's object
-  kConflicts,     // who is in which conflict group: one change at a time
-  kConflictGroup, // one conflict group: an exchange of its resident member
-  kSpaces,        // the list of all address spaces
-  kAddressSpace,  // the areas of an address space
-  kGroupRanges,   // how many members of a conflict group have which addresses
-  kPageCache,     // cached pages of one object
-  kBlockStore,    // what lies below a page cache: verified blocks, host files
-  kVerifiedData,  // cached blocks of a verified image
-  kVerifiedTree,  // cached blocks of its hash tree
-  kAttributes,    // owner, mode and times of a file
-  kDentryCache,   // the table of cached names
-  kSignal,        // pending signals, handlers
-  kFutex,         // futex buckets
-  kPoll,          // epoll sets, poll registrations
-  kPipe,          // one pipe
-  kSocket,        // one socket
-  kTurns,         // who waits for his turn to be resident
-  kWaitQueue,     // one wait queue
-  kReady,         // the ready list of an epoll set: taken by wakers
-  kScheduler,     // run queues, vCPU states
-  kTimer,         // timer queues
-  kLinearRanges,  // free linear ranges of programs
-  kPageMap,       // page descriptors, enclave memory
-  kHeap,          // the kernel heap
-  kHostCall,      // the ring to the host
-  kLog,           // the log's output
+  kProcessTable,   // pid table, sessions, process groups
+  kProcess,        // one process: children, wait status, credentials
+  kThreadGroup,    // the threads of a process, exec and exit
+  kFiles,          // a descriptor table
+  kMount,          // the mount tree
+  kFilePosition,   // the position of an open file
+  kRename,         // renames that move directories, one at a time
+  kDentry,         // the names in a directory, or the writers of a file: its inode's mutex
+  kUnion,          // one file of a union: its layers
+  kInode,          // one file: size, contents, directory entries
+  kProgramText,    // the patched system calls of an address space; the vDSO's object
+  kConflicts,      // who is in which conflict group: one change at a time
+  kConflictGroup,  // one conflict group: an exchange of its resident member
+  kSpaces,         // the list of all address spaces
+  kAddressSpace,   // the areas of an address space
+  kGroupRanges,    // how many members of a conflict group have which addresses
+  kPageCache,      // cached pages of one object
+  kBlockStore,     // what lies below a page cache: verified blocks, host files
+  kVerifiedData,   // cached blocks of a verified image
+  kVerifiedTree,   // cached blocks of its hash tree
+  kAttributes,     // owner, mode and times of a file
+  kDentryCache,    // the table of cached names
+  kSignal,         // pending signals, handlers
+  kFutex,          // futex buckets
+  kPoll,           // epoll sets, poll registrations
+  kPipe,           // one pipe
+  kSocket,         // one socket
+  kTurns,          // who waits for his turn to be resident
+  kWaitQueue,      // one wait queue
+  kReady,          // the ready list of an epoll set: taken by wakers
+  kScheduler,      // run queues, vCPU states
+  kTimer,          // timer queues
+  kLinearRanges,   // free linear ranges of programs
+  kPageMap,        // page descriptors, enclave memory
+  kHeap,           // the kernel heap
+  kHostCall,       // the ring to the host
+  kLog,            // the log's output
 };
 
 enum class LockKind : std::uint8_t { kSpin, kMutex };

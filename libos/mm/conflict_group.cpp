@@ -35,7 +35,8 @@ Result<RefPtr<ConflictGroup>> ConflictGroup::form(AddressSpace& space) {
     return {};
   }));
   TRY(locked.change_anyway([&](Areas& areas) -> Result<void> {
-    TRY(group->ranges.with([&](RangeCounts& counts) { return count_private_areas(counts, areas); }));
+    TRY(group->ranges.with(
+        [&](RangeCounts& counts) { return count_private_areas(counts, areas); }));
     areas.group = group;
     return {};
   }));
@@ -76,7 +77,9 @@ Result<void> ConflictGroup::merge(AddressSpace& stays, ConflictGroup& into, Conf
           }));
           others.resident = nullptr;
         }
-        TRY(stays.state_->areas.change_anyway([&](Areas&) -> Result<void> {
+        // `base` is the resident member's, which may be another one by now.
+        AddressSpace& keeper = to.resident != nullptr ? *to.resident : stays;
+        TRY(keeper.state_->areas.change_anyway([&](Areas&) -> Result<void> {
           TRY(into.base.take_from(from.base));
           with_both(into.ranges, from.ranges,
                     [](RangeCounts& counts, RangeCounts& more) { counts.take_from(more); });
@@ -122,7 +125,7 @@ void ConflictGroup::dissolve_if_alone(Membership& state, RefPtr<AddressSpace>& l
 }
 
 void ConflictGroup::leave(AddressSpace& space) {
-  RefPtr<AddressSpace> last, resident;  // to be let go without locks
+  RefPtr<AddressSpace> last;  // to be let go without locks
   conflicts.with([&](Conflicts&) {
     const RefPtr<ConflictGroup> group =
         space.state_->areas.peek_long([](const Areas& areas) { return areas.group; });
@@ -139,10 +142,9 @@ void ConflictGroup::leave(AddressSpace& space) {
         });
       };
       if (state.resident == &space) state.resident = nullptr;
-      // `base` is the resident member's.
-      if (state.resident != nullptr && state.resident->try_ref()) {
-        resident = RefPtr<AddressSpace>::adopt(*state.resident);
-        resident->state_->areas.change_anyway([&](Areas&) { give_up(); });
+      // `base` is the resident member's. (If that is about to end too, it waits for us.)
+      if (state.resident != nullptr) {
+        state.resident->state_->areas.change_anyway([&](Areas&) { give_up(); });
       } else {
         give_up();
       }

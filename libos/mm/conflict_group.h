@@ -94,7 +94,7 @@ class Freeze {
  public:
   explicit Freeze(AddressSpace& space);
   Freeze(const Freeze&) = delete;
-  ~Freeze();  // they go on, if the space is still resident
+  ~Freeze();                      // they go on, if the space is still resident
   void keep() { thaw_ = false; }  // they wait for their turn
 
  private:

@@ -229,8 +229,8 @@ FaultResult AddressSpace::grow_stack(uint64_t page) {
     // The page below stays free, so that the stack does not run into what comes next.
     const uint64_t guard = page - kPageSize;
     const auto below = areas.set.first_after(guard);
-    const bool is_guarded = areas.group ? below && below->key >= range.end
-                                        : is_range_free({guard, range.end});
+    const bool is_guarded =
+        areas.group ? below && below->key >= range.end : is_range_free({guard, range.end});
     if (node.is_error() || !is_guarded || area_ops::acquire_at(areas, range).is_error()) {
       return FaultResult::kNoMapping;
     }

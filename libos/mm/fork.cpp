@@ -96,10 +96,11 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     const Nanoseconds start = monotonic_now();
     Freeze freeze(*this);
     ConflictGroup& group = *parent.group;
-    const Result<void> copied = child->state_->areas.change_second([&](Areas& areas) -> Result<void> {
-      TRY(copy_areas(parent, areas));
-      return part_pages(group, parent, areas);
-    });
+    const Result<void> copied =
+        child->state_->areas.change_second([&](Areas& areas) -> Result<void> {
+          TRY(copy_areas(parent, areas));
+          return part_pages(group, parent, areas);
+        });
     group.start_slice(monotonic_now() - start);
     return copied;
   }));

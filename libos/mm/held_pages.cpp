@@ -44,7 +44,8 @@ const Held* HeldPages::find(uint64_t page) const {
 Result<void> HeldPages::set(uint64_t page, Held held) {
   const uint64_t start = align_down(page, kSpan);
   auto table = tables_.find_entry(start);
-  if (!table) table = tables_.insert(TRY(decltype(tables_)::prepare(start, TRY(make_own<Table>()))));
+  if (!table)
+    table = tables_.insert(TRY(decltype(tables_)::prepare(start, TRY(make_own<Table>()))));
   Held& place = table->value->pages[page % kSpan / kPageSize];
   if (!place.is_known()) {
     ++table->value->known;

@@ -192,7 +192,8 @@ void unclaim(Areas& areas, AddressRange range) {
 Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data) {
   const uint64_t kept = page_map::kept_pages(range);
   if (kept == 0) return {};
-  if (kept <= kFillAtOnce && !areas.group && data.object() == nullptr && has(data.prot, Prot::kWrite)) {
+  if (kept <= kFillAtOnce && !areas.group && data.object() == nullptr &&
+      has(data.prot, Prot::kWrite)) {
     return page_map::populate_kept(range, data.prot);
   }
   return page_map::close_kept(range);

@@ -96,7 +96,8 @@ Result<void> apply(AddressRange range, Prot wanted, FunctionRef<bool(PageState)>
 }
 
 void mark_present(AddressRange range, Prot wanted) {
-  const uint32_t set = PageState::kPresent | (has(wanted, Prot::kWrite) ? PageState::kDirty | PageState::kModified : 0u);
+  const uint32_t set = PageState::kPresent |
+                       (has(wanted, Prot::kWrite) ? PageState::kDirty | PageState::kModified : 0u);
   uint64_t fresh = 0;
   for_each(range, [&](uint64_t, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));

@@ -20,7 +20,8 @@ class RangeCounts {
   void remove(AddressRange range, FunctionRef<void(AddressRange)> freed);
 
   // Calls `visit` for the parts of the range in order, with how many have them (0 too).
-  void for_each(AddressRange range, FunctionRef<void(AddressRange part, uint32_t count)> visit) const;
+  void for_each(AddressRange range,
+                FunctionRef<void(AddressRange part, uint32_t count)> visit) const;
   uint32_t count_at(uint64_t address) const;
   // Whether somebody besides the one who asks, and has all of the range, has some of it.
   bool is_shared(AddressRange range) const;

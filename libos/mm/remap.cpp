@@ -185,9 +185,8 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
       if (!it) return Errno::kFault;
       return it->value.shared ? remap_shared(areas, it, move) : remap_private(areas, it, move);
     });
-    Result<void> joined = Errno::kAgain;
     if (done.is_error() && done.error() == Errno::kBusy) {
-      joined = ConflictGroup::join_owners(*this, {fixed, fixed + *new_size});
+      const Result<void> joined = ConflictGroup::join_owners(*this, {fixed, fixed + *new_size});
       if (joined.is_error() && joined.error() != Errno::kAgain) return joined.error();
       if (!joined.is_error()) continue;
     } else if (!done.is_error() || done.error() != Errno::kAgain) {

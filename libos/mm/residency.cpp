@@ -118,7 +118,7 @@ Freeze::~Freeze() {
   });
 }
 
-// With `membership` held, and the reference of a resident member that may be about to end taken.
+// With `membership` held: a member that is about to end waits for it in leave(), so it is still there.
 Result<void> ConflictGroup::exchange(Membership& state, AddressSpace& next) {
   const Nanoseconds start = monotonic_now();
   AddressSpace* const resident = state.resident;
@@ -166,7 +166,6 @@ void ConflictGroup::start_slice(Nanoseconds cost) {
 }
 
 Nanoseconds ConflictGroup::take_turn(AddressSpace& space, const TurnWaiter& waiter) {
-  RefPtr<AddressSpace> kept;  // let go without the lock
   return membership.with([&](Membership& state) {
     struct View {
       bool is_ours, is_first;
@@ -182,12 +181,6 @@ Nanoseconds ConflictGroup::take_turn(AddressSpace& space, const TurnWaiter& wait
       state.resident->is_contended_.store(true, std::memory_order_seq_cst);
       const bool is_idle = state.resident->runnable_.load(std::memory_order_seq_cst) <= 0;
       if (!is_idle && monotonic_now() < view.slice_end) return view.slice_end;
-      // When it is ending, it waits for us in leave(), and nobody needs what it has.
-      if (state.resident->try_ref()) {
-        kept = RefPtr<AddressSpace>::adopt(*state.resident);
-      } else {
-        state.resident = nullptr;
-      }
     }
     // No memory to hold pages: somebody must give some back first.
     if (exchange(state, space).is_error()) return monotonic_now() + kShortestSlice;

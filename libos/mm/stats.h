@@ -18,11 +18,11 @@ struct MemoryCounters {
   std::atomic<uint64_t> metadata_pages = 0;     // of these: the page map's tables
   std::atomic<uint64_t> heap_bytes = 0;  // of kernel pages: what the kernel heap has handed out
   std::atomic<uint64_t> object_pages =
-      0;                             // pages of page caches and shared memory, wherever they lie
-  std::atomic<uint64_t> held_pages = 0;  // contents held aside for members of conflict groups
-  std::atomic<uint64_t> exchanges = 0;   // how often another member became resident
+      0;  // pages of page caches and shared memory, wherever they lie
+  std::atomic<uint64_t> held_pages = 0;       // contents held aside for members of conflict groups
+  std::atomic<uint64_t> exchanges = 0;        // how often another member became resident
   std::atomic<uint64_t> exchanged_pages = 0;  // pages that were filled for that
-  std::atomic<uint64_t> faults = 0;  // page faults that were resolved
+  std::atomic<uint64_t> faults = 0;           // page faults that were resolved
   std::atomic<uint64_t> spurious_faults = 0;  // of these: nothing had to be done
   std::atomic<uint64_t> host_protect_calls = 0;
   std::atomic<uint64_t> extend_calls = 0;       // EMODPE runs

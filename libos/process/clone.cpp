@@ -24,7 +24,8 @@ Result<RefPtr<T>> share_or_copy(RefPtr<T> object, bool share) {
 
 Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& request) {
   Thread::Resources resources;
-  resources.memory = has_flag(request, kCloneVm) ? self.share_memory() : TRY(fork_memory(self.memory()));
+  resources.memory =
+      has_flag(request, kCloneVm) ? self.share_memory() : TRY(fork_memory(self.memory()));
   resources.credentials = self.share_credentials();
   resources.files = TRY(share_or_copy(self.share_files(), has_flag(request, kCloneFiles)));
   resources.fs = TRY(share_or_copy(self.share_fs(), has_flag(request, kCloneFs)));

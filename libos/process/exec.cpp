@@ -74,7 +74,8 @@ Result<NewMemory> make_memory(Thread& self, const Executable& executable,
   NewMemory made{.memory = TRY(AddressSpace::create()), .loaded = std::nullopt};
   const ElfImage& image = executable.program.image;
   const bool replaces_itself = image.type == ElfType::kExecutable &&
-                               has_area_in(self.memory(), image) && !shares_memory_with_others(self);
+                               has_area_in(self.memory(), image) &&
+                               !shares_memory_with_others(self);
   if (!replaces_itself)
     made.loaded = TRY(load_program(*made.memory, executable, next, is_secure(next)));
   return made;

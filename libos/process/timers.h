@@ -76,8 +76,7 @@ class ItimerTimer final : public IntervalTimer {
 // RLIMIT_CPU: SIGXCPU at the soft limit and each second from then on, SIGKILL at the hard one.
 class CpuLimitTimer final : public IntervalTimer {
  public:
-  CpuLimitTimer(Process& process, Pid pid)
-      : IntervalTimer(process, TimeSource::kProcessCpu, pid) {}
+  CpuLimitTimer(Process& process, Pid pid) : IntervalTimer(process, TimeSource::kProcessCpu, pid) {}
   void apply(uint64_t soft_seconds);
 
  private:

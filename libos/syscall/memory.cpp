@@ -77,7 +77,8 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
     return source;
   }
   const RefPtr<File> file = TRY(io_file(self, fd));
-  if (length > uint64_t{INT64_MAX} || offset > uint64_t{INT64_MAX} - length) return Errno::kOverflow;
+  if (length > uint64_t{INT64_MAX} || offset > uint64_t{INT64_MAX} - length)
+    return Errno::kOverflow;
   if (!file->can_read()) return Errno::kAcces;
   return file->map_source(offset, length, shared, prot_of(prot));
 }

@@ -37,7 +37,8 @@ CASE(each_has_its_own_memory) {
   REQUIRE(pipe(from) == 0);
   const pid_t pid = fork_quietly();
   if (pid == 0) {
-    if (data != 5 || heap[7] != 'h' || strcmp(bss + PAGE, "parent") || strcmp(on_stack, "parent")) _exit(1);
+    if (data != 5 || heap[7] != 'h' || strcmp(bss + PAGE, "parent") || strcmp(on_stack, "parent"))
+      _exit(1);
     data = 6;
     heap[7] = 'c';
     strcpy(bss + PAGE, "child");
@@ -66,14 +67,16 @@ CASE(each_has_its_own_memory) {
 // Both go on writing, and look at all of it again and again.
 CASE(both_write_all_the_time) {
   enum { SIZE = 600 * PAGE, ROUNDS = 40 };
-  unsigned char* memory = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  unsigned char* memory =
+      mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   REQUIRE(memory != MAP_FAILED);
   for (int i = 0; i < SIZE; i += 512) memory[i] = 1;
   const pid_t pid = fork_quietly();
   const unsigned char mine = pid == 0 ? 100 : 200;
   int bad = 0;
   for (int round = 0; round < ROUNDS; round++) {
-    for (int i = round % 7 * PAGE; i < SIZE; i += 7 * PAGE) memory[i] = (unsigned char)(mine + round);
+    for (int i = round % 7 * PAGE; i < SIZE; i += 7 * PAGE)
+      memory[i] = (unsigned char)(mine + round);
     sched_yield();
     for (int i = round % 7 * PAGE; i < SIZE; i += 7 * PAGE)
       bad += memory[i] != (unsigned char)(mine + round);
@@ -149,7 +152,8 @@ struct shared {
 
 CASE(shared_memory_is_shared) {
   enum { CHILDREN = 4, ROUNDS = 500 };
-  struct shared* shared = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  struct shared* shared =
+      mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   REQUIRE(shared != MAP_FAILED);
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
@@ -209,8 +213,10 @@ static int access_faults(volatile char* at, int write) {
   sigaction(SIGSEGV, &action, &old);
   const int signal = sigsetjmp(escape, 1);
   if (signal == 0) {
-    if (write) *at = 1;
-    else (void)*at;
+    if (write)
+      *at = 1;
+    else
+      (void)*at;
   }
   sigaction(SIGSEGV, &old, NULL);
   return signal;
@@ -323,7 +329,8 @@ CASE(by_several_threads_at_once) {
   pthread_t threads[4];
   int results[4];
   fflush(stdout);
-  for (int i = 0; i < 4; i++) REQUIRE(pthread_create(&threads[i], NULL, fork_here, &results[i]) == 0);
+  for (int i = 0; i < 4; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, fork_here, &results[i]) == 0);
   for (int i = 0; i < 4; i++) {
     pthread_join(threads[i], NULL);
     CHECK_EQ(results[i], 9);
@@ -466,8 +473,9 @@ CASE(this_very_program_many_times) {
 CASE(clone_with_the_flags_of_libraries) {
   int child_tid = -1, parent_tid = -1;
   fflush(stdout);
-  const long pid = syscall(SYS_clone, CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID | SIGCHLD, 0,
-                           &parent_tid, &child_tid, 0);
+  const long pid =
+      syscall(SYS_clone, CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | CLONE_PARENT_SETTID | SIGCHLD,
+              0, &parent_tid, &child_tid, 0);
   if (pid == 0) _exit(child_tid == getpid() ? 0 : 1);
   CHECK_EQ(parent_tid, pid);
   CHECK_EQ(child_tid, -1);
@@ -501,7 +509,8 @@ CASE(descriptors_share_their_position) {
 
 // Killed at any moment: the others go on.
 CASE(killed_at_random_moments) {
-  unsigned char* memory = mmap(NULL, 200 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  unsigned char* memory =
+      mmap(NULL, 200 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   memset(memory, 1, 200 * PAGE);
   unsigned seed = 1;
   for (int i = 0; i < 60; i++) {

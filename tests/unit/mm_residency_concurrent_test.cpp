@@ -176,7 +176,8 @@ void run(std::mt19937& random, const RefPtr<MemoryObject>& file, int windows, in
     const size_t which = programs.empty() ? 0 : random() % programs.size();
     const unsigned what = random() % 40;
     if (programs.empty() || (what == 0 && programs.size() < 8)) {
-      const uint64_t start = window_start(static_cast<int>(random() % static_cast<unsigned>(windows)));
+      const uint64_t start =
+          window_start(static_cast<int>(random() % static_cast<unsigned>(windows)));
       programs.emplace_back(start + random() % 2 * kWindowPages / 2 * kPageSize, file);
     } else if (what == 1 && programs.size() < 8) {
       programs.push_back(programs[which].fork());
@@ -248,9 +249,9 @@ TEST_F(Residency, ManyPagesAreGuarded) {
   request.prot = kProtReadWrite;
   const uint64_t at = parent->map(std::move(request)).value();
   const auto put = [&](AddressSpace& space, uint64_t page, uint32_t value) {
-    ASSERT_FALSE(copy_to_user(space, UserAddress(at + page * kPageSize),
-                              std::as_bytes(std::span(&value, 1)))
-                     .is_error());
+    ASSERT_FALSE(
+        copy_to_user(space, UserAddress(at + page * kPageSize), std::as_bytes(std::span(&value, 1)))
+            .is_error());
   };
   const auto get = [&](AddressSpace& space, uint64_t page) {
     uint32_t value = 0;
@@ -299,9 +300,13 @@ TEST_F(Residency, HintsAndGrowthStayClearOfAllMembers) {
   EXPECT_NE(map(*parent, at + 3 * kPageSize, 1, Placement::kHint), at + 3 * kPageSize);
   // In place it grows only to where its own next area is.
   (void)map(*child, at + 6 * kPageSize, 1, Placement::kFixed);
-  EXPECT_TRUE(child->remap(at, 4 * kPageSize, 8 * kPageSize, AddressSpace::Remap::kInPlace, 0).is_error());
-  EXPECT_EQ(child->remap(at, 4 * kPageSize, 6 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
-  EXPECT_EQ(parent->remap(at, 4 * kPageSize, 8 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
+  EXPECT_TRUE(
+      child->remap(at, 4 * kPageSize, 8 * kPageSize, AddressSpace::Remap::kInPlace, 0).is_error());
+  EXPECT_EQ(
+      child->remap(at, 4 * kPageSize, 6 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(), at);
+  EXPECT_EQ(
+      parent->remap(at, 4 * kPageSize, 8 * kPageSize, AddressSpace::Remap::kInPlace, 0).value(),
+      at);
 }
 
 // No memory at some moment of a fork: it fails, and the parent is as it was.

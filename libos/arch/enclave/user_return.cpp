@@ -78,8 +78,9 @@ bool while_programs_pause(FunctionRef<void()> change) {
 extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
   while (true) {
     VcpuBlock& vcpu = this_vcpu();
-    vcpu.barriers.store(vcpu.barriers.load(std::memory_order_relaxed) + 1,
-                        std::memory_order_relaxed);  // the exchange below orders it: sched/vcpu_barrier.cpp
+    vcpu.barriers.store(
+        vcpu.barriers.load(std::memory_order_relaxed) + 1,
+        std::memory_order_relaxed);  // the exchange below orders it: sched/vcpu_barrier.cpp
     const Task& task = *vcpu.current;
     // The exchange is the barrier: while_programs_pause(), recall_program().
     vcpu.program.store(program_of(task), std::memory_order_relaxed);

@@ -151,7 +151,8 @@ Result<void> restrict_page_rights(uint64_t address, uint64_t count, Prot prot) {
     HostedPage& page = m.page(at);
     if (!page.committed) misuse("EMODPR of an uncommitted page", at);
     page.epcm &= static_cast<uint8_t>(prot);
-    if (page.epcm != static_cast<uint8_t>(prot)) misuse("EACCEPT of other rights than the page has", at);
+    if (page.epcm != static_cast<uint8_t>(prot))
+      misuse("EACCEPT of other rights than the page has", at);
     m.apply(at);
   }
   return {};
