@@ -36,7 +36,7 @@ struct BootParameters {
       strings_size;  // bytes; NUL-terminated strings one after another: argv, env, cwd, writable, host name
   uint64_t argc, envc, writable_count;
   uint64_t memory_limit;  // bytes of enclave memory, 0: none
-  uint64_t file_io;  // untrusted address of the buffers of kFileIo's slots, 0: there are none
+  uint64_t file_io;       // untrusted address of the buffers of kFileIo's slots, 0: there are none
   uint64_t cpuid_count;
   CpuidLeaf cpuid[kMaxCpuidLeaves];
 };

@@ -22,8 +22,8 @@ enum class HostCallNumber : uint64_t {
   kWatch,        // args: host descriptor, token, EPOLL events -> 0 or negative errno
   kUnwatch,      // args: host descriptor
   kRestrict,     // args: address, length, SECINFO rights: EMODPR of committed pages
-  kFileIo,       // args: FileOperation, host descriptor, slot, length, offset, mode, token -> count or
-                 // negative errno, or kFileIoPending: the result comes as a host event with the token
+  kFileIo,  // args: FileOperation, host descriptor, slot, length, offset, mode, token -> count or
+            // negative errno, or kFileIoPending: the result comes as a host event with the token
 };
 
 // Input and output of host files on the slot's own buffer, of kFileIoSlotSize bytes. The runtime answers at once what
@@ -37,7 +37,8 @@ enum class FileOperation : uint64_t {
 };
 constexpr uint64_t kFilePosition = UINT64_MAX;
 constexpr int64_t kFileIoPending = INT64_MIN;
-constexpr uint64_t kFileIoToken = uint64_t{1} << 63;  // set in these tokens, clear in those of kWatch
+constexpr uint64_t kFileIoToken = uint64_t{1}
+                                  << 63;  // set in these tokens, clear in those of kWatch
 constexpr uint64_t kFileIoSlots = 64;
 constexpr uint64_t kFileIoSlotSize = 256 * 1024;
 

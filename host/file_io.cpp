@@ -15,8 +15,8 @@ using abi::FileOperation;
 using When = FileIoOptions::When;
 
 // A copy of 256 KiB takes some 50 us; a disk that is asked, more than this.
-constexpr uint64_t kSlow = 1'000'000;          // ns
-constexpr uint64_t kSlowFor = 100'000'000;     // ns
+constexpr uint64_t kSlow = 1'000'000;       // ns
+constexpr uint64_t kSlowFor = 100'000'000;  // ns
 
 uint64_t now() {
   timespec time{};

@@ -39,8 +39,8 @@ struct RunOptions {
   unsigned vcpus = 0;                      // 0: as many as the CPUs that this process may use
   std::vector<std::string> writable_dirs;  // `occlum do --rw DIR`: absolute host paths
   FileIoOptions file_io;
-  std::string cost_model = "off";          // software SGX only: off, sgx2
-  bool strict = false;                     // software SGX only: injections and strict checks
+  std::string cost_model = "off";  // software SGX only: off, sgx2
+  bool strict = false;             // software SGX only: injections and strict checks
   uint64_t strict_seed = 1;
 };
 

@@ -155,9 +155,7 @@ Result<size_t> read_chunk(long number, int fd, std::span<std::byte> to) {
 
 }  // namespace
 
-Result<size_t> read(int fd, std::span<std::byte> buffer) {
-  return read_chunk(kRead, fd, buffer);
-}
+Result<size_t> read(int fd, std::span<std::byte> buffer) { return read_chunk(kRead, fd, buffer); }
 Result<size_t> write(int fd, std::span<const std::byte> data) {
   SharedBuffer buffer;
   const auto chunk = data.first(std::min(data.size(), kChunk));

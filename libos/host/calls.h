@@ -65,7 +65,7 @@ Result<long> check(Untrusted<long> result, long limit);
 // --- descriptors; the returned counts are checked against the buffer. What may wait for a disk is in
 // sched/host_files.h ---
 Result<HostFd> openat(int directory_fd, std::string_view path, int flags,
-                      unsigned mode);  // O_CLOEXEC is added
+                      unsigned mode);                           // O_CLOEXEC is added
 Result<size_t> read(int fd, std::span<std::byte> buffer);       // one call, may be short
 Result<size_t> write(int fd, std::span<const std::byte> data);  // one call, may be short
 struct

@@ -10,7 +10,7 @@ constexpr long kHostPoll = 7, kHostLseek = 8, kHostIoctl = 16, kHostSocket = 41,
                kHostAccept = 43, kHostSendto = 44, kHostRecvfrom = 45, kHostSendmsg = 46,
                kHostRecvmsg = 47, kHostShutdown = 48, kHostBind = 49, kHostListen = 50,
                kHostGetsockname = 51, kHostGetpeername = 52, kHostSetsockopt = 54,
-               kHostGetsockopt = 55, kHostFtruncate = 77,
-               kHostAccept4 = 288, kHostPreadv2 = 327, kHostPwritev2 = 328;
+               kHostGetsockopt = 55, kHostFtruncate = 77, kHostAccept4 = 288, kHostPreadv2 = 327,
+               kHostPwritev2 = 328;
 
 }  // namespace occlum

@@ -97,10 +97,10 @@ int64_t wait_for_answer(Slot& slot) {
 // Makes the request, and sleeps until it is answered. What comes back is what the host says.
 Untrusted<long> request_in(const OwnSlot& own, const Request& request) {
   const uint64_t token = start_flight(own);
-  const int64_t result = make_host_call(
-      abi::HostCallNumber::kFileIo, static_cast<uint64_t>(request.operation),
-      static_cast<uint64_t>(request.fd), own.index(), request.length, request.offset, request.mode,
-      token);
+  const int64_t result =
+      make_host_call(abi::HostCallNumber::kFileIo, static_cast<uint64_t>(request.operation),
+                     static_cast<uint64_t>(request.fd), own.index(), request.length, request.offset,
+                     request.mode, token);
   if (result == abi::kFileIoPending) return Untrusted<long>(wait_for_answer(own.slot()));
   own.slot().flight.with([](Flight& flight) { flight.token = 0; });
   return Untrusted<long>(result);

@@ -30,7 +30,7 @@ struct Sent {
   uint64_t operation, fd, slot, length, offset, mode, token;
 };
 
-std::vector<uint64_t> buffers(abi::kFileIoSlots * abi::kFileIoSlotSize / 8);
+std::vector<uint64_t> buffers(abi::kFileIoSlots* abi::kFileIoSlotSize / 8);
 uint64_t buffers_at() { return reinterpret_cast<uint64_t>(buffers.data()); }
 std::byte* buffer_of(uint64_t slot) {
   return reinterpret_cast<std::byte*>(buffers_at() + slot * abi::kFileIoSlotSize);
