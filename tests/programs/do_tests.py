@@ -344,8 +344,9 @@ def files_do_not_block_a_vcpu(w: World):
     shared.mkdir()
     instance = new_instance(w, "overlap", [w.guest / "file_overlap.static"],
                             mounts=[{"type": "hostfs", "source": str(shared), "target": "/shared"}])
-    for how in ("pairs", "pairs,threads", "always", "always,threads", "never"):
-        run = w.call("run", "--cpus", "1", "/bin/file_overlap.static", cwd=instance,
+    for how in ("pairs", "pairs,threads", "always", "always,threads", "auto", "never"):
+        case = ["two_files_at_once"] if how.startswith("pairs") else []
+        run = w.call("run", "--cpus", "1", "/bin/file_overlap.static", *case, cwd=instance,
                      env=w.env | {"OCCLUM_ASYNC_IO": how, "TMPDIR": "/shared"})
         expect(run.status == 0, f"{how}: it {run.ended()}: {run.stdout[:500]!r} {run.stderr[:500]!r}")
 
