@@ -159,11 +159,10 @@ namespace {
 // Unknown flags are an error only where there is something to move.
 Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t flags) {
   if (offset < -1) return Errno::kInval;
-  if ((flags & ~kRwfKnown) == 0) return {};
-  const Vec<UserSegment> segments = TRY(read_iovec(iov, count));
-  for (const UserSegment& segment : segments) {
-    if (segment.size != 0) return Errno::kOpNotSupp;
-  }
+  const DataSink all(TRY(read_iovec(iov, count)));
+  if (all.remaining() == 0) return {};
+  if (offset >= 0) TRY(check_end(static_cast<uint64_t>(offset), all.remaining()));
+  if ((flags & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
   return {};
 }
 
@@ -171,6 +170,7 @@ Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t f
 
 Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                          uint64_t, Flags flags) {
+  if (offset >= 0) TRY(positioned(self, fd));
   TRY(readable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
   if (offset == -1) return sys_readv(self, fd, iov, count);
@@ -179,6 +179,7 @@ Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int
 
 Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                           uint64_t, Flags flags) {
+  if (offset >= 0) TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
@@ -207,7 +208,9 @@ Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t le
     return Errno::kInval;
   }
   const Inode* inode = file->inode();
-  if (inode == nullptr || (!inode->is_regular() && !inode->is_directory())) return Errno::kSPipe;
+  const bool has_pages = file->kind() == FileKind::kMemory ||
+                         (inode != nullptr && (inode->is_regular() || inode->is_directory()));
+  if (!has_pages) return Errno::kSPipe;
   return done(file->sync(true));
 }
 

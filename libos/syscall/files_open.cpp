@@ -11,8 +11,8 @@ namespace {
 
 Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t flags,
                      uint32_t mode, uint32_t walk) {
-  const WalkContext context = TRY(walk_at(self, directory, path));
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
+  const WalkContext context = TRY(walk_at(self, directory, path));
   RefPtr<File> file = TRY(open_file(context, path, flags, mode, self.fs().umask(), walk));
   const int fd = reservation[0];
   reservation.commit(std::move(file));

@@ -78,7 +78,11 @@ Result<long> access_at(Thread& self, Fd directory, UserString path, int mode, ui
     who.privileged = who.ruid == 0;
   }
   String text;
-  if ((flags & kAtEmptyPath) == 0 || !path.is_null()) text = TRY(path.read_path());
+  if ((flags & kAtEmptyPath) == 0) {
+    text = TRY(read_name(path));
+  } else if (!path.is_null()) {
+    text = TRY(path.read_path());
+  }
   WalkContext context = TRY(walk_at(self, directory, text.view()));
   context.credentials = &who;
   const Path found = TRY(lookup_path(context, text.view(), follow_unless(flags),

@@ -43,8 +43,10 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
     return source;
   }
   const RefPtr<File> file = TRY(io_file(self, fd));
-  if (length > uint64_t{INT64_MAX} || offset > uint64_t{INT64_MAX} - length) return Errno::kOverflow;
   if (!file->can_read()) return Errno::kAcces;
+  // As far as there are offsets. What would not fit into memory is another error.
+  if (length <= user_range().size() && offset > uint64_t{INT64_MAX} - length)
+    return Errno::kOverflow;
   return file->map_source(offset, length, shared, prot_of(prot));
 }
 
@@ -130,6 +132,8 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
   if (fixed && !may_move) return Errno::kInval;
+  if (new_size < old_size && old_address.value() + old_size > kUserEnd) return Errno::kInval;
+  if (old_size > kUserEnd) return Errno::kFault;
   if (new_size > kUserEnd || (fixed && new_address.value() > kUserEnd - new_size)) {
     return Errno::kInval;
   }

@@ -143,6 +143,8 @@ Result<long> select_descriptors(Thread& self, int count, std::span<SelectSet, 3>
       found += ready ? 1 : 0;
       set.set(fd, ready);
     }
+    // What was set beyond the last descriptor asked for is not told back.
+    for (size_t fd = limit; fd < words * kWordBits; ++fd) set.set(fd, false);
     if (!set.user.is_null()) TRY(set.user.write_array(set.words.span()));
   }
   return found;

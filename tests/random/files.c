@@ -56,7 +56,7 @@ OP(kFiles, 6, openat2) {
   if (percent(20)) how.flags |= (uint64_t)1 << below(40);
   if (how.flags & O_CREAT || percent(5)) how.mode = (uint64_t)ONE_OF(0644, 0600, 07777, 010000);
   how.resolve = (uint64_t)some_of_list(LIST(RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS));
-  if (percent(10)) how.resolve |= (uint64_t)ONE_OF(RESOLVE_IN_ROOT, RESOLVE_CACHED, 0x40, 0x80000000L);
+  if (percent(10)) how.resolve |= (uint64_t)ONE_OF(RESOLVE_IN_ROOT, 0x40, 0x80000000L);
   how.flags &= ~(uint64_t)O_PATH | (percent(50) ? O_PATH : 0);
   long at = directory_fd();
   long name = path();
@@ -94,7 +94,7 @@ static int vector_of(long base) {
     vector[i] = (struct iovec){(char*)base + at, size};
     at += size;
   }
-  if (count && percent(4)) vector[below((unsigned)count)].iov_len = (size_t)ONE_OF(-1, 0x7fffffffffffffff);
+  if (count && percent(4)) vector[below((unsigned)count)].iov_len = (size_t)-1;
   if (count && percent(4)) vector[below((unsigned)count)].iov_base = (void*)ONE_OF(0, 0xFFC0000000, -4096);
   for (int i = 0; i < count; i++) say(" %zu", vector[i].iov_len);
   return count;

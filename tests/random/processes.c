@@ -55,9 +55,9 @@ int child_main(int argc, char** argv) {
        (unsigned long long)ignored, stack.ss_flags, last ? last : here, creation);
   TELL(" uid %u %u %u gid %u %u %u groups %d nice %d policy %d", u[0], u[1], u[2], g[0], g[1], g[2], getgroups(0, NULL),
        getpriority(PRIO_PROCESS, 0), sched_getscheduler(0));
-  TELL(" group %s session %s name %.5s limits %lld %lld nnp %d keepcaps %d dumpable %d args %d\n", getpgrp() == getpid() ? "own" : "other",
+  TELL(" group %s session %s name %.5s limits %lld %lld nnp %d keepcaps %d args %d\n", getpgrp() == getpid() ? "own" : "other",
        getsid(0) == getpid() ? "own" : "other", name[0] >= 'a' ? name : "digit", (long long)files.rlim_cur, (long long)core.rlim_cur,
-       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), prctl(PR_GET_KEEPCAPS), prctl(PR_GET_DUMPABLE), argc);
+       prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), prctl(PR_GET_KEEPCAPS), argc);
   ssize_t written = write(kLogFd, text, (size_t)size);
   return written != size;
 }
@@ -226,7 +226,8 @@ OP(kProcesses, 6, kill_child) {
     forget_gone();
   }
 }
-// Stops a child and continues it, each seen by waitid; without the signals, whose moment is not fixed.
+// Stops a child and continues it, each seen by waitid; without the signals, whose moment is not fixed, from
+// here on: that of SIGCONT is sent when the child next runs.
 OP(kProcesses, 4, stop_child) {
   long pid = any_child();
   if (pid == 0x7ffffff0) return say(")");
@@ -238,10 +239,7 @@ OP(kProcesses, 4, stop_child) {
   without = with;
   without.sa_flags |= SA_NOCLDSTOP;
   sigaction(SIGCHLD, &without, NULL);
-  if (CALL(kill, pid, SIGSTOP) < 0) {
-    sigaction(SIGCHLD, &with, NULL);
-    return;
-  }
+  if (CALL(kill, pid, SIGSTOP) < 0) return;
   memset(&info, 0, sizeof info);
   while ((r = quiet(SYS_waitid, P_PID, pid, (long)&info, WSTOPPED, 0, 0)) == -EINTR) {
   }
@@ -250,7 +248,6 @@ OP(kProcesses, 4, stop_child) {
   while ((r = quiet(SYS_waitid, P_PID, pid, (long)&info, WCONTINUED, 0, 0)) == -EINTR) {
   }
   say_waitid(r, &info);
-  sigaction(SIGCHLD, &with, NULL);
 }
 OP(kProcesses, 4, pidfd_open) {
   long fd = CALL(pidfd_open, percent(80) ? any_child() : getpid(), hex(ONE_OF(0, O_NONBLOCK, 0, 1)));

@@ -13,7 +13,7 @@ OP(kTree, 5, unlinkat) { CALL(unlinkat, directory_fd(), path(), hex(ONE_OF(0, 0,
 OP(kTree, 4, unlinkat_dir) { CALL(unlinkat, directory_fd(), path(), hex(AT_REMOVEDIR)); }
 OP(kTree, 8, rename) { CALL(rename, path(), path()); }
 OP(kTree, 6, renameat) { CALL(renameat, directory_fd(), path(), directory_fd(), path()); }
-OP(kTree, 3, renameat2) { CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(ONE_OF(0, 8, 3, 4))); }
+OP(kTree, 3, renameat2) { CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(ONE_OF(0, 8, 3))); }
 OP(kTree, 4, renameat2_noreplace) {
   CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(RENAME_NOREPLACE));
 }
