@@ -66,6 +66,9 @@ Result<long> write_source(Thread& self, File& file, const uint64_t* offset, Data
   if (self.process().limit(Resource::kFileSize).soft != kRlimInfinity) {
     TRY(limit_size(self, file, offset, source));
   }
+  if (Inode* inode = file.inode(); inode != nullptr && source.remaining() != 0) {
+    TRY(drop_set_ids(*inode, self.credentials()));
+  }
   Result<size_t> result = offset != nullptr ? file.write_at(*offset, source) : file.write(source);
   if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
   return finish(std::move(result), source);
@@ -127,12 +130,16 @@ Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count,
 
 Result<long> sys_readv(Thread& self, Fd fd, UserAddress iov, size_t count) {
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(*file, nullptr, DataSink(TRY(read_iovec(iov, count))));
+  DataSink sink(TRY(read_iovec(iov, count)));
+  if (sink.remaining() == 0) return 0;  // the file is not asked
+  return read_sink(*file, nullptr, std::move(sink));
 }
 
 Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
   const RefPtr<File> file = TRY(writable(self, fd));
-  return write_source(self, *file, nullptr, DataSource(TRY(read_iovec(iov, count))));
+  DataSource source(TRY(read_iovec(iov, count)));
+  if (source.remaining() == 0) return 0;
+  return write_source(self, *file, nullptr, std::move(source));
 }
 
 Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
@@ -158,7 +165,6 @@ namespace {
 
 // Unknown flags are an error only where there is something to move.
 Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t flags) {
-  if (offset < -1) return Errno::kInval;
   const DataSink all(TRY(read_iovec(iov, count)));
   if (all.remaining() == 0) return {};
   if (offset >= 0) TRY(check_end(static_cast<uint64_t>(offset), all.remaining()));
@@ -170,6 +176,7 @@ Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t f
 
 Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                          uint64_t, Flags flags) {
+  if (offset < -1) return Errno::kInval;
   if (offset >= 0) TRY(positioned(self, fd));
   TRY(readable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
@@ -179,6 +186,7 @@ Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int
 
 Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                           uint64_t, Flags flags) {
+  if (offset < -1) return Errno::kInval;
   if (offset >= 0) TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
@@ -222,6 +230,9 @@ Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
     send_signal_to_self(kSigXFsz);
     return Errno::kFBig;
   }
+  if (Inode* inode = file->inode(); inode != nullptr && file->can_write()) {
+    TRY(drop_set_ids(*inode, self.credentials()));
+  }
   return done(file->truncate(static_cast<uint64_t>(length)));
 }
 
@@ -243,8 +254,9 @@ Result<long> sys_fadvise64(Thread& self, Fd fd, int64_t, int64_t length, int adv
 Result<long> sys_readahead(Thread& self, Fd fd, int64_t, size_t) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (!file->can_read()) return Errno::kBadFd;
-  if (file->inode() == nullptr || !file->inode()->is_regular()) return Errno::kInval;
-  return 0;
+  const bool has_pages = file->kind() == FileKind::kMemory ||
+                         (file->inode() != nullptr && file->inode()->is_regular());
+  return has_pages ? Result<long>(0) : Errno::kInval;
 }
 
 }  // namespace occlum

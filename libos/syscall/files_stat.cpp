@@ -209,6 +209,7 @@ class DirentWriter {
 Result<long> get_entries(Thread& self, Fd fd, UserAddress out, size_t size, DirentFormat format) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (file->inode() == nullptr || !file->inode()->is_directory()) return Errno::kNotDir;
+  if (file->path() != nullptr && file->path()->dentry->is_deleted()) return Errno::kNoEnt;
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min(size, kDirentBuffer)));
   DirentWriter writer(buffer.span(), format);
   const uint64_t before = TRY(file->seek(0, Whence::kCur));

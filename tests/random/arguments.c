@@ -117,7 +117,7 @@ static long choose_fd(unsigned wanted) {
     if (kinds[fd] & wanted) found[count++] = fd;
   }
   if (count && percent(97)) return found[below(count)];
-  return ONE_OF(0, 1, 3, 4, 5, -1, 50, -77, 0x7fffffff);
+  return ONE_OF(0, -1, 50, -77, 0x7fffffff);
 }
 
 long fd_of(unsigned wanted) { return number(choose_fd(wanted)); }

@@ -11,7 +11,8 @@ static long open_flags(void) {
   long bits = one_of_list(LIST(O_RDONLY, O_WRONLY, O_RDWR, O_RDWR)) | O_NONBLOCK;
   if (percent(50)) bits |= O_CREAT;
   if (percent(40)) bits |= one_of_list(LIST(OPEN_BITS));
-  if (percent(10)) bits |= one_of_list(LIST(OPEN_BITS, O_TMPFILE, O_SYNC, O_NOATIME, O_NOCTTY, O_LARGEFILE));
+  if (percent(10)) bits |= one_of_list(LIST(OPEN_BITS, O_SYNC, O_NOATIME, O_NOCTTY, O_LARGEFILE));
+  if (percent(5)) bits |= O_TMPFILE, bits &= ~O_NOFOLLOW;
   return hex(bits);
 }
 
@@ -128,13 +129,13 @@ OP(kFiles, 4, pwritev) {
 }
 OP(kFiles, 4, preadv2) {
   int count = vector_of(output());
-  long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0, PICK(0, 0, RWF_HIPRI, 0x100000));
+  long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0, number(ONE_OF(0, 0, RWF_HIPRI, 0x100000)));
   if (r >= 0) say_output(r);
 }
 OP(kFiles, 4, pwritev2) {
   int count = (int)vector_in();
   CALL(pwritev2, FILE_FD, VECTOR, vector_count(count), offset(), 0,
-       PICK(0, 0, RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_APPEND, 0x100000));
+       number(ONE_OF(0, 0, RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_APPEND, 0x100000)));
 }
 
 OP(kFiles, 5, lseek_set) { CALL(lseek, FILE_FD, offset(), SEEK_SET); }
@@ -144,8 +145,10 @@ OP(kFiles, 3, lseek_data) { CALL(lseek, FILE_FD, offset(), SEEK_DATA); }
 OP(kFiles, 3, lseek_hole) { CALL(lseek, FILE_FD, offset(), SEEK_HOLE); }
 OP(kFiles, 1, lseek_unknown) { CALL(lseek, FILE_FD, offset(), number(ONE_OF(5, -1, 99))); }
 
-OP(kFiles, 5, ftruncate) { CALL(ftruncate, FILE_FD, offset()); }
-OP(kFiles, 5, truncate) { CALL(truncate, path(), offset()); }
+static long any_size(void) { return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 1L << 32)); }
+OP(kFiles, 5, ftruncate) { CALL(ftruncate, FILE_FD, any_size()); }
+OP(kFiles, 5, truncate) { CALL(truncate, path(), any_size()); }
+OP(kFiles, 1, ftruncate_largest) { CALL(ftruncate, FILE_FD, number(0x7fffffffffffffff)); }
 // Sizes here stay small: what is allocated is there.
 static long small_offset(void) { return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 4096, 8192)); }
 #define FALLOCATE(kind, bits) \

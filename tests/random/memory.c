@@ -69,10 +69,12 @@ OP(kMemory, 4, mmap_anywhere) {
 static long file_offset(void) { return number(percent(96) ? (long)below(4) * kPage : 1); }
 OP(kMemory, 8, mmap_file) {
   long at = place(), size = page_length(), bits = protection(), fd = fd_of(kFile);
+  if (kind_of(fd) & (kPipeEnd | kSocket)) fd = -1;
   map(at, size, bits, hex(MAP_PRIVATE | MAP_FIXED), fd, file_offset());
 }
 OP(kMemory, 5, mmap_file_shared) {
   long size = page_length(), bits = protection(), fd = fd_of(kFile);
+  if (kind_of(fd) & (kPipeEnd | kSocket)) fd = -1;  // which of two errors comes first depends on the mount
   map(0, size, bits, hex(ONE_OF(MAP_SHARED, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SHARED_VALIDATE | 1 << 27)), fd, file_offset());
 }
 OP(kMemory, 8, munmap) { CALL(munmap, place(), page_length()); }

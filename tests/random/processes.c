@@ -27,7 +27,8 @@ int child_main(int argc, char** argv) {
   TELL("   child: descriptors");
   for (int fd = 0; fd < 64; fd++) {
     int bits = fcntl(fd, F_GETFL);
-    if (bits >= 0) TELL(" %d:%x", fd, (unsigned)bits & ~0x8000u);
+    // The C library of a program that changed its user opens what is missing of 0 to 2, and how is its affair.
+    if (bits >= 0) TELL(" %d:%x", fd, (unsigned)bits & ~0x28000u);
   }
   uint64_t mask = 0, pending = 0, ignored = 0;
   syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, 8);
@@ -52,7 +53,7 @@ int child_main(int argc, char** argv) {
   getrlimit(RLIMIT_NOFILE, &files);
   getrlimit(RLIMIT_CORE, &core);
   TELL(" mask %llx pending %llx ignored %llx stack %d at %s umask %o", (unsigned long long)mask, (unsigned long long)pending,
-       (unsigned long long)ignored, stack.ss_flags, last ? last : here, creation);
+       (unsigned long long)ignored, stack.ss_flags & 3, last ? last : here, creation);
   TELL(" uid %u %u %u gid %u %u %u groups %d nice %d policy %d", u[0], u[1], u[2], g[0], g[1], g[2], getgroups(0, NULL),
        getpriority(PRIO_PROCESS, 0), sched_getscheduler(0));
   TELL(" group %s session %s name %.5s limits %lld %lld nnp %d keepcaps %d args %d\n", getpgrp() == getpid() ? "own" : "other",
@@ -226,7 +227,7 @@ OP(kProcesses, 6, kill_child) {
     forget_gone();
   }
 }
-// Stops a child and continues it, each seen by waitid; without the signals, whose moment is not fixed, from
+// Stops a child, continues it, each seen by waitid, and ends it; without the signals, whose moment is not fixed, from
 // here on: that of SIGCONT is sent when the child next runs.
 OP(kProcesses, 4, stop_child) {
   long pid = any_child();
@@ -248,6 +249,11 @@ OP(kProcesses, 4, stop_child) {
   while ((r = quiet(SYS_waitid, P_PID, pid, (long)&info, WCONTINUED, 0, 0)) == -EINTR) {
   }
   say_waitid(r, &info);
+  kill((pid_t)pid, SIGKILL);
+  settle(pid);
+  waitpid((pid_t)pid, NULL, 0);
+  waited(pid);
+  forget_gone();
 }
 OP(kProcesses, 4, pidfd_open) {
   long fd = CALL(pidfd_open, percent(80) ? any_child() : getpid(), hex(ONE_OF(0, O_NONBLOCK, 0, 1)));

@@ -20,8 +20,13 @@ OP(kTree, 4, renameat2_noreplace) {
 OP(kTree, 5, renameat2_exchange) {
   CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(RENAME_EXCHANGE));
 }
-OP(kTree, 6, link) { CALL(link, path(), path()); }
+// Whether others' files may be linked is a setting of the machine's (fs.protected_hardlinks).
+OP(kTree, 6, link) {
+  if (geteuid() != 0) return say("not root)");
+  CALL(link, path(), path());
+}
 OP(kTree, 6, linkat) {
+  if (geteuid() != 0) return say("not root)");
   CALL(linkat, directory_fd(), path(), directory_fd(), path(), FLAGS(AT_SYMLINK_FOLLOW, AT_SYMLINK_FOLLOW));
 }
 OP(kTree, 3, linkat_empty) {

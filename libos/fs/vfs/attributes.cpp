@@ -63,12 +63,23 @@ Result<void> change_owner(const Path& path, const Credentials& credentials, uint
   return inode.set_attributes(change);
 }
 
+Result<void> drop_set_ids(Inode& inode, const Credentials& who) {
+  if (who.privileged || !inode.is_regular()) return {};
+  InodeGuard guard(inode.mutex());
+  const uint32_t before = TRY(inode.ownership()).mode & kModePermissions;
+  uint32_t mode = before & ~kModeSetUid;
+  if ((mode & 010) != 0) mode &= ~kModeSetGid;
+  if (mode == before) return {};
+  return inode.set_attributes({.permissions = mode});
+}
+
 Result<void> truncate_path(const Path& path, const Credentials& credentials, uint64_t size) {
   Inode& inode = path.inode();
   if (inode.is_directory()) return Errno::kIsDir;
   if (!inode.is_regular()) return Errno::kInval;
   TRY(check_access(path, credentials, kMayWrite));
   if (size > kMaxFileSize) return Errno::kFBig;
+  TRY(drop_set_ids(inode, credentials));
   InodeGuard guard(inode.mutex());
   return inode.set_attributes({.size = size});
 }

@@ -56,6 +56,8 @@ Result<void> change_mode(const Path& path, const Credentials& credentials, uint3
 // UINT32_MAX leaves an id as it is.
 Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid,
                           uint32_t gid);
+// A file whose content somebody changes who is not privileged is no longer setuid, nor setgid if its group may run it.
+Result<void> drop_set_ids(Inode& inode, const Credentials& who);
 Result<void> truncate_path(const Path& path, const Credentials& credentials, uint64_t size);
 enum class TimesPermission { kOwner, kOwnerOrWriter };  // the latter when both times become now
 Result<void> change_times(const Path& path, const Credentials& credentials,
