@@ -137,7 +137,7 @@ Result<void> DataSource::read(std::span<std::byte> to) {
 }
 
 Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
-  constexpr size_t kMostSegments = 1024;  // IOV_MAX
+  constexpr size_t kMostSegments = 1024;       // IOV_MAX
   constexpr uint64_t kMostBytes = 0x7ffff000;  // MAX_RW_COUNT
   struct IoVec {
     uint64_t base;
@@ -155,7 +155,8 @@ Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
     for (const IoVec& entry : some) {
       if (entry.length > static_cast<uint64_t>(INT64_MAX)) return Errno::kInval;
       // One segment is cut to what one call moves before it is looked at; several are not (import_iovec in Linux).
-      const uint64_t length = count == 1 ? std::min(entry.length, uint64_t{kMostBytes}) : entry.length;
+      const uint64_t length =
+          count == 1 ? std::min(entry.length, uint64_t{kMostBytes}) : entry.length;
       if (entry.base > kUserEnd || length > kUserEnd - entry.base) outside = true;
       segments.push_reserved({UserAddress(entry.base), length});
     }

@@ -67,7 +67,7 @@ constexpr int64_t kUtimeNow = (1 << 30) - 1, kUtimeOmit = (1 << 30) - 2;
 struct Times {
   std::optional<FileTime> atime, mtime;
   TimesPermission permission = TimesPermission::kOwner;
-  bool valid = true;  // else kInval, once the file has been found
+  bool valid = true;     // else kInval, once the file has been found
   bool nothing = false;  // UTIME_OMIT twice: not even the file is looked for
 };
 

@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <bit>
 
-#include "libos/fs/vfs/operations.h"
 #include "libos/fs/file_table.h"
+#include "libos/fs/vfs/operations.h"
 #include "libos/ipc/task_poller.h"
 #include "libos/process/process.h"
 #include "libos/process/thread.h"

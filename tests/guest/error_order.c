@@ -88,12 +88,12 @@ CASE(set_ids) {
   int fd = open("file", O_RDWR | O_CREAT, 0600);
   REQUIRE(fd >= 0);
   CHECK_OK(fchmod(fd, 06777));
-  CHECK_OK(syscall(SYS_setresuid, -1, 1000, -1));
+  CHECK_OK(syscall(SYS_setresuid, -1l, 1000l, -1l));
   CHECK_EQ(write(fd, "x", 1), 1);
   struct stat now;
   CHECK_OK(fstat(fd, &now));
   CHECK_EQ(now.st_mode & 07777, 0777);
-  CHECK_OK(syscall(SYS_setresuid, -1, 0, -1));
+  CHECK_OK(syscall(SYS_setresuid, -1l, 0l, -1l));
 }
 
 CASE(memory) {
@@ -104,10 +104,11 @@ CASE(memory) {
   // What is cut off may reach over a hole.
   CHECK(mremap(area, 4 * page, page, 0) == area);
   CHECK_ERRNO((long)mremap(area, 1l << 47, page, 0), EINVAL);
-  CHECK_ERRNO((long)mmap(NULL, page, PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0), EINVAL);
+  CHECK_ERRNO((long)mmap(NULL, page, PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0),
+              EINVAL);
   CHECK_ERRNO((long)mmap(area + 1, 0, PROT_READ, MAP_PRIVATE | MAP_FIXED, 77, 0), EBADF);
   CHECK_ERRNO(syscall(SYS_mprotect, area, page, PROT_READ | PROT_GROWSDOWN), EINVAL);
-  CHECK_OK(syscall(SYS_msync, area, -1, MS_SYNC));
+  CHECK_OK(syscall(SYS_msync, area, -1l, MS_SYNC));
 }
 
 CHECK_MAIN

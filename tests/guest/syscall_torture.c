@@ -29,9 +29,29 @@ static const struct call calls[] = {
 // Not called: what would set the machine's clock or names natively, end or copy the process, wait for ever, or tell
 // what no two machines tell alike.
 static const char* const left_out[] = {
-    "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "mount",
-    "umount2", "syslog", "clone", "clone3", "fork", "vfork", "exit", "exit_group", "rt_sigreturn", "pause",
-    "rt_sigsuspend", "restart_syscall", "close_range", "sched_setaffinity", "brk", "chroot",
+    "settimeofday",
+    "clock_settime",
+    "adjtimex",
+    "clock_adjtime",
+    "sethostname",
+    "setdomainname",
+    "mount",
+    "umount2",
+    "syslog",
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+    "exit",
+    "exit_group",
+    "rt_sigreturn",
+    "pause",
+    "rt_sigsuspend",
+    "restart_syscall",
+    "close_range",
+    "sched_setaffinity",
+    "brk",
+    "chroot",
 };
 
 // Known to differ, each a small piece of work: pointers first, then flags.
@@ -39,15 +59,29 @@ static const struct {
   const char* name;
   int at;
 } known[] = {
-    {"write", 1}, {"pwrite64", 1}, {"setsockopt", 3}, {"getrandom", 0},  // what is there before a bad page counts
-    {"execve", 1}, {"execve", 2}, {"execveat", 2}, {"execveat", 3},        // the file is looked at first
-    {"capget", 0}, {"capset", 0}, {"rt_tgsigqueueinfo", 3}, {"waitid", 2},                // order of errors
-    {"sigaltstack", 0}, {"sigaltstack", 1},                                // no change is no error
-    {"futex", 0},                                                          // what a read-only word allows
-    {"utimensat", 1},                                                      // a name without its NUL at a border
-    {"open", 1}, {"openat", 2},                                            // O_DIRECT is the file system's affair
-    {"pipe2", 1}, {"memfd_create", 1},                                     // packets; huge pages
-    {"execveat", 4}, {"pidfd_send_signal", 3}, {"pidfd_open", 1},          // flags of newer kernels
+    {"write", 1},
+    {"pwrite64", 1},
+    {"setsockopt", 3},
+    {"getrandom", 0},  // what is there before a bad page counts
+    {"execve", 1},
+    {"execve", 2},
+    {"execveat", 2},
+    {"execveat", 3},  // the file is looked at first
+    {"capget", 0},
+    {"capset", 0},
+    {"rt_tgsigqueueinfo", 3},
+    {"waitid", 2},  // order of errors
+    {"sigaltstack", 0},
+    {"sigaltstack", 1},  // no change is no error
+    {"futex", 0},        // what a read-only word allows
+    {"utimensat", 1},    // a name without its NUL at a border
+    {"open", 1},
+    {"openat", 2},  // O_DIRECT is the file system's affair
+    {"pipe2", 1},
+    {"memfd_create", 1},  // packets; huge pages
+    {"execveat", 4},
+    {"pidfd_send_signal", 3},
+    {"pidfd_open", 1},  // flags of newer kernels
 };
 
 static int file, directory, pipe_in, pair[2], listener, epoll, timer_fd;
@@ -62,7 +96,9 @@ struct given {
 };
 static struct given special[64];
 static int special_count;
-static void give(const char* name, int at, long value) { special[special_count++] = (struct given){name, at, value}; }
+static void give(const char* name, int at, long value) {
+  special[special_count++] = (struct given){name, at, value};
+}
 
 static const char* parameter(const struct call* call, int at, char* buffer, size_t size) {
   const char* from = call->parameters;
@@ -91,7 +127,8 @@ static long usual(const struct call* call, int at, const char* type) {
 
 static void prepare(const struct call* call, long* arguments) {
   char type[64];
-  for (int i = 0; i < 6; i++) arguments[i] = parameter(call, i, type, sizeof type) ? usual(call, i, type) : 0;
+  for (int i = 0; i < 6; i++)
+    arguments[i] = parameter(call, i, type, sizeof type) ? usual(call, i, type) : 0;
 }
 
 // Descriptors that a call made by itself are closed again.
@@ -145,8 +182,9 @@ static void set_up(void) {
     good[i] = mmap(NULL, kGood * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(good[i] != MAP_FAILED);
   }
-  static const char* const sockets[] = {"connect",     "sendto",      "recvfrom",   "sendmsg",    "recvmsg",  "bind",
-                                        "getsockname", "getpeername", "setsockopt", "getsockopt", "recvmmsg", "sendmmsg"};
+  static const char* const sockets[] = {"connect",    "sendto",     "recvfrom",    "sendmsg",
+                                        "recvmsg",    "bind",       "getsockname", "getpeername",
+                                        "setsockopt", "getsockopt", "recvmmsg",    "sendmmsg"};
   for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) give(sockets[i], 0, pair[0]);
   give("accept", 0, listener);
   give("accept4", 0, listener);
@@ -221,8 +259,9 @@ CASE(bad_pointers) {
     const struct call* call = &calls[c];
     if (skipped(call)) continue;
     // These take addresses for what they are, and change what later trials stand on.
-    if (strcmp(call->name, "munmap") == 0 || strcmp(call->name, "mmap") == 0 || strcmp(call->name, "mremap") == 0 ||
-        strcmp(call->name, "mprotect") == 0 || strcmp(call->name, "madvise") == 0) {
+    if (strcmp(call->name, "munmap") == 0 || strcmp(call->name, "mmap") == 0 ||
+        strcmp(call->name, "mremap") == 0 || strcmp(call->name, "mprotect") == 0 ||
+        strcmp(call->name, "madvise") == 0) {
       continue;
     }
     char type[64];
@@ -247,8 +286,8 @@ CASE(bad_pointers) {
 
 CASE(address_arguments) {
   // Ranges of the LibOS are none of the program's: nothing is there, and nothing can be put or taken there.
-  static const unsigned long places[] = {0xE000000000, 0xFFC0000000, 0xFFB0000000, 0x7ffffffff000, 0x8000000000000000,
-                                         (unsigned long)-4096};
+  static const unsigned long places[] = {0xE000000000,   0xFFC0000000,       0xFFB0000000,
+                                         0x7ffffffff000, 0x8000000000000000, (unsigned long)-4096};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     void* at = (void*)places[i];
     errno = 0;

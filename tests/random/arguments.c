@@ -10,9 +10,10 @@ static pid_t children[kChildren];
 
 static const char* any_path(void) {
   static char long_name[300], long_path[5000];
-  static const char* const pool[] = {"a",     "b",   "c",    "d",      "d/a", "d/b", "d/e",     "d/e/f", "e",
-                                     "l",     "l/a", "d/l",  "./a",    "d/.", "d/..", "d/../b", "d///e",    "a/",
-                                     "d/",    "",    ".",    "..",     "a/b", "no/such", "e/../d/a", "d//a", "l/"};
+  static const char* const pool[] = {"a",     "b",      "c",       "d",        "d/a",  "d/b", "d/e",
+                                     "d/e/f", "e",      "l",       "l/a",      "d/l",  "./a", "d/.",
+                                     "d/..",  "d/../b", "d///e",   "a/",       "d/",   "",    ".",
+                                     "..",    "a/b",    "no/such", "e/../d/a", "d//a", "l/"};
   unsigned roll = below(100);
   if (roll < 75) return pool[below(10)];
   if (roll < 96) return pool[below(sizeof pool / sizeof *pool)];
@@ -27,7 +28,6 @@ static const char* any_path(void) {
   return long_path;
 }
 
-
 long path(void) {
   const char* text = any_path();
   char shown[64];
@@ -41,7 +41,8 @@ long path(void) {
 }
 
 long link_text(void) {
-  static const char* const pool[] = {"a", "d", "d/a", "../a", "l", ".", "no/such", "d/e", "./", "e", "", "b"};
+  static const char* const pool[] = {"a",       "d",   "d/a", "../a", "l", ".",
+                                     "no/such", "d/e", "./",  "e",    "",  "b"};
   const char* text = pool[below(sizeof pool / sizeof *pool)];
   char shown[32];
   snprintf(shown, sizeof shown, "\"%s\"", text);
@@ -49,12 +50,14 @@ long link_text(void) {
 }
 
 long mode(void) {
-  return octal(ONE_OF(0644, 0600, 0755, 0777, 0, 0444, 0222, 0111, 01777, 02755, 04755, 0700, 07777, 0100644, 0200000));
+  return octal(ONE_OF(0644, 0600, 0755, 0777, 0, 0444, 0222, 0111, 01777, 02755, 04755, 0700, 07777,
+                      0100644, 0200000));
 }
 
 long length(void) {
   unsigned roll = below(100);
-  if (roll < 70) return number(ONE_OF(0, 1, 2, 7, 8, 15, 16, 100, 511, 4095, 4096, 4097, 5000, 8192, 10000));
+  if (roll < 70)
+    return number(ONE_OF(0, 1, 2, 7, 8, 15, 16, 100, 511, 4095, 4096, 4097, 5000, 8192, 10000));
   if (roll < 97) return number(below(kBuffer));
   return number(kBuffer);
 }
@@ -63,12 +66,14 @@ long offset(void) {
   unsigned roll = below(100);
   if (roll < 80) return number(ONE_OF(0, 0, 0, 1, 5, 100, 4095, 4096, 4097, 8192, 10000, 12288));
   if (roll < 90) return number(below(20000));
-  return number(ONE_OF(-1, -4096, 1L << 20, (1L << 31) - 1, 1L << 32, 0x7fffffffffffffff, -0x7fffffffffffffff - 1));
+  return number(ONE_OF(-1, -4096, 1L << 20, (1L << 31) - 1, 1L << 32, 0x7fffffffffffffff,
+                       -0x7fffffffffffffff - 1));
 }
 
 long input(long size) {
   unsigned char first = (unsigned char)draw();
-  for (long i = 0; i < size && i < kBuffer; i++) input_buffer[i] = (unsigned char)(first + i * 7 + i / 256);
+  for (long i = 0; i < size && i < kBuffer; i++)
+    input_buffer[i] = (unsigned char)(first + i * 7 + i / 256);
   return pointer(input_buffer, "data");
 }
 
@@ -100,11 +105,16 @@ unsigned kind_by_look(long fd) {
   struct stat what;
   if (fd < 0 || fstat((int)fd, &what) != 0) return 0;
   switch (what.st_mode & S_IFMT) {
-    case S_IFREG: return kRegular;
-    case S_IFDIR: return kDirectory;
-    case S_IFIFO: return kPipeEnd;
-    case S_IFSOCK: return kSocket;
-    default: return kOther;
+    case S_IFREG:
+      return kRegular;
+    case S_IFDIR:
+      return kDirectory;
+    case S_IFIFO:
+      return kPipeEnd;
+    case S_IFSOCK:
+      return kSocket;
+    default:
+      return kOther;
   }
 }
 

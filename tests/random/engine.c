@@ -17,8 +17,9 @@ static bool first_argument, bad_pointers;
 char* own_path;
 const char* sequence_directory;
 
-static const char* const kFamilyNames[kFamilies] = {"files",     "tree",    "meta", "fds",     "memory",   "signals",
-                                                    "processes", "threads", "ipc",  "sockets", "identity", "proc"};
+static const char* const kFamilyNames[kFamilies] = {"files",  "tree",    "meta",      "fds",
+                                                    "memory", "signals", "processes", "threads",
+                                                    "ipc",    "sockets", "identity",  "proc"};
 
 void add_operation(struct operation operation) {
   if (operation_count == kOperations) abort();
@@ -128,7 +129,8 @@ long octal(long value) {
 long silent(const void* pointer) { return (long)pointer; }
 
 long pick(const long* values, size_t count) {
-  if (percent(4)) return number(ONE_OF(-1, 0, 1, 2, 3, 7, 63, 64, 99, 1000, 0x7fffffff, -0x80000000L));
+  if (percent(4))
+    return number(ONE_OF(-1, 0, 1, 2, 3, 7, 63, 64, 99, 1000, 0x7fffffff, -0x80000000L));
   return number(one_of_list(values, count));
 }
 
@@ -146,7 +148,9 @@ long pointer(const void* good, const char* what) {
     return (long)good;
   }
   // Nowhere, in the LibOS, beyond the user's half, not canonical.
-  static const long bad[] = {0, 1, 0x1000, 0xE000000000, 0xFFC0000000, 0x7ffffffff000, (long)0x8000000000000000, -1, -4096};
+  static const long bad[] = {
+      0,  1,    0x1000, 0xE000000000, 0xFFC0000000, 0x7ffffffff000, (long)0x8000000000000000,
+      -1, -4096};
   unsigned which = below(sizeof bad / sizeof *bad);
   say("bad %u", which);
   return bad[which];
@@ -170,7 +174,8 @@ static void run_operation(uint64_t seed, int position, const int* family_weights
 }
 
 static bool listed(const char* list, int position) {
-  for (const char* at = list; at && *at && *at != '-'; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+  for (const char* at = list; at && *at && *at != '-';
+       at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
     char* end;
     long first = strtol(at, &end, 10), last = *end == ':' ? strtol(end + 1, NULL, 10) : first;
     if (position >= first && position <= last) return true;
@@ -206,9 +211,10 @@ int sequence_main(int argc, char** argv) {
   uint64_t seed = strtoull(argv[2], NULL, 0);
   int count = atoi(argv[3]);
   sequence_directory = argv[7];
-  bad_pointers = getenv("RANDOM_BAD_POINTERS") != NULL;
+  bad_pointers = getenv("OCCLUM_RANDOM_BAD_POINTERS") != NULL;
   int ends[2];
-  if (pipe(ends) != 0 || dup2(ends[0], kEndFd) < 0 || dup3(ends[1], kEndWriteFd, O_CLOEXEC) < 0) return 3;
+  if (pipe(ends) != 0 || dup2(ends[0], kEndFd) < 0 || dup3(ends[1], kEndWriteFd, O_CLOEXEC) < 0)
+    return 3;
   close(ends[0]);
   close(ends[1]);
   // A family or two have the word, so that calls that belong together meet; the others are the noise around them.
@@ -227,7 +233,8 @@ int sequence_main(int argc, char** argv) {
   for (int i = 0; i < operation_count; i++) {
     if (named(argv[6], operations[i].name)) operations[i].weight = 0;
   }
-  for (int i = 0; i < operation_count; i++) total += (long)operations[i].weight * weights[operations[i].family];
+  for (int i = 0; i < operation_count; i++)
+    total += (long)operations[i].weight * weights[operations[i].family];
   if (total == 0) return 2;
   same_beginning();
   for (int fd = 0; fd < 3; fd++) note_fd(fd, kRegular);

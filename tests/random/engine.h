@@ -2,9 +2,9 @@
 #pragma once
 
 struct options {
-  int length;        // operations in a sequence
-  const char* skip;  // positions left out: "3,7"
-  const char* only;  // the one family
+  int length;           // operations in a sequence
+  const char* skip;     // positions left out: "3,7"
+  const char* only;     // the one family
   const char* without;  // operations left out: "splice,tee"
 };
 

@@ -53,17 +53,21 @@ OP(kFiles, 4, creat) {
 
 OP(kFiles, 6, openat2) {
   struct open_how how = {0};
-  how.flags = (uint64_t)(ONE_OF(O_RDONLY, O_RDWR, O_RDWR | O_CREAT, O_RDONLY | O_DIRECTORY, O_PATH) | O_NONBLOCK);
+  how.flags =
+      (uint64_t)(ONE_OF(O_RDONLY, O_RDWR, O_RDWR | O_CREAT, O_RDONLY | O_DIRECTORY, O_PATH) |
+                 O_NONBLOCK);
   if (percent(20)) how.flags |= (uint64_t)1 << below(40);
   if (how.flags & O_CREAT || percent(5)) how.mode = (uint64_t)ONE_OF(0644, 0600, 07777, 010000);
-  how.resolve = (uint64_t)some_of_list(LIST(RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS));
+  how.resolve = (uint64_t)some_of_list(
+      LIST(RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS));
   if (percent(10)) how.resolve |= (uint64_t)ONE_OF(RESOLVE_IN_ROOT, 0x40, 0x80000000L);
   how.flags &= ~(uint64_t)O_PATH | (percent(50) ? O_PATH : 0);
   long at = directory_fd();
   long name = path();
-  say(", flags 0x%llx mode 0%llo resolve 0x%llx", (unsigned long long)how.flags, (unsigned long long)how.mode,
-      (unsigned long long)how.resolve);
-  long fd = CALL(openat2, at, name, pointer(&how, "how"), PICK(sizeof how, sizeof how, sizeof how, sizeof how - 8, 4096));
+  say(", flags 0x%llx mode 0%llo resolve 0x%llx", (unsigned long long)how.flags,
+      (unsigned long long)how.mode, (unsigned long long)how.resolve);
+  long fd = CALL(openat2, at, name, pointer(&how, "how"),
+                 PICK(sizeof how, sizeof how, sizeof how, sizeof how - 8, 4096));
   opened(fd, (long)how.flags);
 }
 
@@ -96,7 +100,8 @@ static int vector_of(long base) {
     at += size;
   }
   if (count && percent(4)) vector[below((unsigned)count)].iov_len = (size_t)-1;
-  if (count && percent(4)) vector[below((unsigned)count)].iov_base = (void*)ONE_OF(0, 0xFFC0000000, -4096);
+  if (count && percent(4))
+    vector[below((unsigned)count)].iov_base = (void*)ONE_OF(0, 0xFFC0000000, -4096);
   for (int i = 0; i < count; i++) say(" %zu", vector[i].iov_len);
   return count;
 }
@@ -107,7 +112,9 @@ static long vector_in(void) {
   return count;
 }
 #define VECTOR silent(vector)
-static long vector_count(int count) { return number(percent(3) ? ONE_OF(-1, 1025, 0x7fffffff) : count); }
+static long vector_count(int count) {
+  return number(percent(3) ? ONE_OF(-1, 1025, 0x7fffffff) : count);
+}
 
 OP(kFiles, 5, readv) {
   int count = vector_of(output());
@@ -129,7 +136,8 @@ OP(kFiles, 4, pwritev) {
 }
 OP(kFiles, 4, preadv2) {
   int count = vector_of(output());
-  long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0, number(ONE_OF(0, 0, RWF_HIPRI, 0x100000)));
+  long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0,
+                number(ONE_OF(0, 0, RWF_HIPRI, 0x100000)));
   if (r >= 0) say_output(r);
 }
 OP(kFiles, 4, pwritev2) {
@@ -140,19 +148,27 @@ OP(kFiles, 4, pwritev2) {
 
 OP(kFiles, 5, lseek_set) { CALL(lseek, FILE_FD, offset(), SEEK_SET); }
 OP(kFiles, 3, lseek_cur) { CALL(lseek, FILE_FD, offset(), SEEK_CUR); }
-OP(kFiles, 3, lseek_end) { CALL(lseek, FILE_FD, number(ONE_OF(0, -1, 1, -4096, 100, -100000)), SEEK_END); }
+OP(kFiles, 3, lseek_end) {
+  CALL(lseek, FILE_FD, number(ONE_OF(0, -1, 1, -4096, 100, -100000)), SEEK_END);
+}
 OP(kFiles, 3, lseek_data) { CALL(lseek, FILE_FD, offset(), SEEK_DATA); }
 OP(kFiles, 3, lseek_hole) { CALL(lseek, FILE_FD, offset(), SEEK_HOLE); }
 OP(kFiles, 1, lseek_unknown) { CALL(lseek, FILE_FD, offset(), number(ONE_OF(5, -1, 99))); }
 
-static long any_size(void) { return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 1L << 32)); }
+static long any_size(void) {
+  return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 1L << 32));
+}
 OP(kFiles, 5, ftruncate) { CALL(ftruncate, FILE_FD, any_size()); }
 OP(kFiles, 5, truncate) { CALL(truncate, path(), any_size()); }
 OP(kFiles, 1, ftruncate_largest) { CALL(ftruncate, FILE_FD, number(0x7fffffffffffffff)); }
 // Sizes here stay small: what is allocated is there.
-static long small_offset(void) { return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 4096, 8192)); }
-#define FALLOCATE(kind, bits) \
-  OP(kFiles, 2, fallocate_##kind) { CALL(fallocate, FILE_FD, hex(bits), small_offset(), small_offset()); }
+static long small_offset(void) {
+  return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 4096, 8192));
+}
+#define FALLOCATE(kind, bits)                                            \
+  OP(kFiles, 2, fallocate_##kind) {                                      \
+    CALL(fallocate, FILE_FD, hex(bits), small_offset(), small_offset()); \
+  }
 FALLOCATE(plain, 0)
 FALLOCATE(keep, FALLOC_FL_KEEP_SIZE)
 FALLOCATE(punch, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
@@ -162,9 +178,13 @@ FALLOCATE(wrong, ONE_OF(FALLOC_FL_PUNCH_HOLE, 0x40, 0x80, -1, FALLOC_FL_INSERT_R
 OP(kFiles, 2, fsync) { CALL(fsync, fd_of(kAny)); }
 OP(kFiles, 2, fdatasync) { CALL(fdatasync, fd_of(kAny)); }
 OP(kFiles, 1, syncfs) { CALL(syncfs, FILE_FD); }
-OP(kFiles, 2, sync_file_range) { CALL(sync_file_range, fd_of(kAny), offset(), offset(), FLAGS(1, 2, 4)); }
+OP(kFiles, 2, sync_file_range) {
+  CALL(sync_file_range, fd_of(kAny), offset(), offset(), FLAGS(1, 2, 4));
+}
 OP(kFiles, 2, readahead) { CALL(readahead, fd_of(kAny), offset(), length()); }
-OP(kFiles, 2, fadvise64) { CALL(fadvise64, fd_of(kAny), offset(), offset(), PICK(0, 1, 2, 3, 4, 5, 6)); }
+OP(kFiles, 2, fadvise64) {
+  CALL(fadvise64, fd_of(kAny), offset(), offset(), PICK(0, 1, 2, 3, 4, 5, 6));
+}
 
 OP(kFiles, 5, copy_file_range) {
   int64_t in_offset = (int64_t)below(9000), out_offset = (int64_t)below(9000);
@@ -177,10 +197,13 @@ OP(kFiles, 5, copy_file_range) {
 OP(kFiles, 4, sendfile) {
   int64_t at = ONE_OF(0, 1, 100, 5000, -1);
   say("%lld", (long long)at);
-  long r = CALL(sendfile, fd_of(kFile | kPipeEnd | kSocket), FILE_FD, percent(60) ? pointer(&at, "at") : 0, length());
+  long r = CALL(sendfile, fd_of(kFile | kPipeEnd | kSocket), FILE_FD,
+                percent(60) ? pointer(&at, "at") : 0, length());
   if (r >= 0) say(" %lld", (long long)at);
 }
-OP(kFiles, 4, flock) { CALL(flock, FILE_FD, hex(ONE_OF(LOCK_SH, LOCK_EX, LOCK_UN, 0, 3, 32) | LOCK_NB)); }
+OP(kFiles, 4, flock) {
+  CALL(flock, FILE_FD, hex(ONE_OF(LOCK_SH, LOCK_EX, LOCK_UN, 0, 3, 32) | LOCK_NB));
+}
 
 // The whole of a file, by another open file.
 OP(kFiles, 6, content) {

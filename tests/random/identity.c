@@ -21,10 +21,10 @@ static void say_ids(void) {
 }
 static long id(void) { return number(ONE_OF(0, 0, 1, 1000, 1001, -1, 65534)); }
 // A family of its own weight: what follows a change of user is a different test.
-#define IDENTITY(call, ...)        \
-  OP(kIdentity, 2, call) {         \
-    CALL(call, __VA_ARGS__);       \
-    say_ids();                     \
+#define IDENTITY(call, ...)  \
+  OP(kIdentity, 2, call) {   \
+    CALL(call, __VA_ARGS__); \
+    say_ids();               \
   }
 IDENTITY(setuid, id())
 IDENTITY(setgid, id())
@@ -59,20 +59,26 @@ OP(kIdentity, 3, getgroups) {
   long r = CALL(getgroups, number(ONE_OF(0, 1, 64, -1)), pointer(list, "groups"));
   for (long i = 0; i < r && i < 5; i++) say(" %d", (int)list[i]);
 }
-static long version(void) { return ONE_OF(_LINUX_CAPABILITY_VERSION_3, _LINUX_CAPABILITY_VERSION_3, _LINUX_CAPABILITY_VERSION_1, 0, 99); }
+static long version(void) {
+  return ONE_OF(_LINUX_CAPABILITY_VERSION_3, _LINUX_CAPABILITY_VERSION_3,
+                _LINUX_CAPABILITY_VERSION_1, 0, 99);
+}
 OP(kIdentity, 3, capget) {
-  struct __user_cap_header_struct head = {(uint32_t)version(), (int)ONE_OF(0, 0, 0, -1, 0x7ffffff0)};
+  struct __user_cap_header_struct head = {(uint32_t)version(),
+                                          (int)ONE_OF(0, 0, 0, -1, 0x7ffffff0)};
   struct __user_cap_data_struct data[2];
   memset(data, 0, sizeof data);
   say("%x %d ", head.version, head.pid);
   CALL(capget, pointer(&head, "head"), percent(90) ? pointer(data, "data") : 0);
-  say(" %x: %x %x %x, %x", head.version, data[0].effective, data[0].permitted, data[0].inheritable, data[1].permitted & 0xff);
+  say(" %x: %x %x %x, %x", head.version, data[0].effective, data[0].permitted, data[0].inheritable,
+      data[1].permitted & 0xff);
 }
 OP(kIdentity, 3, capset) {
   struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];
   syscall(SYS_capget, &head, data);
-  uint32_t drop = (uint32_t)ONE_OF(1 << CAP_CHOWN, 1 << CAP_DAC_OVERRIDE, 1 << CAP_SETUID, -1, 0, 1 << CAP_KILL, 1 << CAP_FOWNER);
+  uint32_t drop = (uint32_t)ONE_OF(1 << CAP_CHOWN, 1 << CAP_DAC_OVERRIDE, 1 << CAP_SETUID, -1, 0,
+                                   1 << CAP_KILL, 1 << CAP_FOWNER);
   data[0].effective &= ~drop;
   if (percent(50)) data[0].permitted &= ~drop;
   if (percent(20)) data[0].inheritable |= 1;
@@ -80,12 +86,18 @@ OP(kIdentity, 3, capset) {
   CALL(capset, pointer(&head, "head"), pointer(data, "data"));
 }
 
-static long resource(void) { return number(percent(95) ? ONE_OF(RLIMIT_CORE, RLIMIT_STACK, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NICE, RLIMIT_RTPRIO, RLIMIT_CPU) : ONE_OF(16, 99, -1)); }
+static long resource(void) {
+  return number(percent(95) ? ONE_OF(RLIMIT_CORE, RLIMIT_STACK, RLIMIT_DATA, RLIMIT_FSIZE,
+                                     RLIMIT_NICE, RLIMIT_RTPRIO, RLIMIT_CPU)
+                            : ONE_OF(16, 99, -1));
+}
 OP(kIdentity, 4, setrlimit) {
   long what = resource();
-  struct rlimit limit = {(rlim_t)ONE_OF(-1, 100000, 1 << 30, 1 << 20), (rlim_t)ONE_OF(-1, 1 << 30, 1 << 20)};
+  struct rlimit limit = {(rlim_t)ONE_OF(-1, 100000, 1 << 30, 1 << 20),
+                         (rlim_t)ONE_OF(-1, 1 << 30, 1 << 20)};
   say(" %ld %ld ", (long)limit.rlim_cur, (long)limit.rlim_max);
-  if (what == RLIMIT_STACK || what == RLIMIT_DATA || what == RLIMIT_CPU) limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
+  if (what == RLIMIT_STACK || what == RLIMIT_DATA || what == RLIMIT_CPU)
+    limit.rlim_cur = limit.rlim_max = RLIM_INFINITY;
   CALL(setrlimit, what, pointer(&limit, "limit"));
 }
 OP(kIdentity, 2, setrlimit_nofile) {
@@ -97,25 +109,34 @@ OP(kIdentity, 3, getrlimit) {
   struct rlimit limit = {7, 7};
   long what = number(ONE_OF(RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_NICE, 16, -1));
   CALL(getrlimit, what, pointer(&limit, "limit"));
-  if (what == RLIMIT_FSIZE || what == RLIMIT_NICE) say(" %ld %ld", (long)limit.rlim_cur, (long)limit.rlim_max);
+  if (what == RLIMIT_FSIZE || what == RLIMIT_NICE)
+    say(" %ld %ld", (long)limit.rlim_cur, (long)limit.rlim_max);
 }
 OP(kIdentity, 3, prlimit64) {
   struct rlimit new = {1000000, (rlim_t)-1}, old = {7, 7};
-  CALL(prlimit64, number(ONE_OF(0, 0, 0, 0x7ffffff0)), number(ONE_OF(RLIMIT_FSIZE, 16)), percent(50) ? pointer(&new, "new") : 0, percent(80) ? pointer(&old, "old") : 0);
+  CALL(prlimit64, number(ONE_OF(0, 0, 0, 0x7ffffff0)), number(ONE_OF(RLIMIT_FSIZE, 16)),
+       percent(50) ? pointer(&new, "new") : 0, percent(80) ? pointer(&old, "old") : 0);
   say(" %ld %ld", (long)old.rlim_cur, (long)old.rlim_max);
 }
-OP(kIdentity, 2, getpriority) { CALL(getpriority, number(ONE_OF(0, 3, -1)), number(ONE_OF(0, 0, 0x7ffffff0))); }
+OP(kIdentity, 2, getpriority) {
+  CALL(getpriority, number(ONE_OF(0, 3, -1)), number(ONE_OF(0, 0, 0x7ffffff0)));
+}
 OP(kIdentity, 2, setpriority) {
-  CALL(setpriority, number(ONE_OF(0, 0, 3)), number(ONE_OF(0, 0, 0x7ffffff0)), number(ONE_OF(0, 5, 19, 20, -5, 100)));
+  CALL(setpriority, number(ONE_OF(0, 0, 3)), number(ONE_OF(0, 0, 0x7ffffff0)),
+       number(ONE_OF(0, 5, 19, 20, -5, 100)));
   say(" nice %ld", 20 - QUIET_3(getpriority, 0, 0, 0));
 }
 static struct sched_param priority;
 OP(kIdentity, 2, sched_setscheduler) {
   priority.sched_priority = (int)ONE_OF(0, 0, 0, 1, -1, 100);
   say("%d ", priority.sched_priority);
-  CALL(sched_setscheduler, number(ONE_OF(0, 0, 0, -1, 0x7ffffff0)), number(ONE_OF(SCHED_OTHER, SCHED_BATCH, SCHED_IDLE, 9, -1, SCHED_OTHER)), pointer(&priority, "priority"));
+  CALL(sched_setscheduler, number(ONE_OF(0, 0, 0, -1, 0x7ffffff0)),
+       number(ONE_OF(SCHED_OTHER, SCHED_BATCH, SCHED_IDLE, 9, -1, SCHED_OTHER)),
+       pointer(&priority, "priority"));
 }
-OP(kIdentity, 2, sched_getscheduler) { CALL(sched_getscheduler, number(ONE_OF(0, 0, -1, 0x7ffffff0))); }
+OP(kIdentity, 2, sched_getscheduler) {
+  CALL(sched_getscheduler, number(ONE_OF(0, 0, -1, 0x7ffffff0)));
+}
 OP(kIdentity, 2, sched_getparam) {
   CALL(sched_getparam, number(ONE_OF(0, 0, -1, 0x7ffffff0)), pointer(&priority, "priority"));
   say(" %d", priority.sched_priority);
@@ -129,30 +150,36 @@ OP(kIdentity, 1, sched_get_priority_min) { CALL(sched_get_priority_min, PICK(0, 
 OP(kIdentity, 1, sched_getattr) {
   static unsigned char attributes[128];
   memset(attributes, 0, sizeof attributes);
-  long r = CALL(sched_getattr, number(ONE_OF(0, 0, -1)), pointer(attributes, "attributes"), number(ONE_OF(48, 56, 47, 128)), number(ONE_OF(0, 0, 1)));
+  long r = CALL(sched_getattr, number(ONE_OF(0, 0, -1)), pointer(attributes, "attributes"),
+                number(ONE_OF(48, 56, 47, 128)), number(ONE_OF(0, 0, 1)));
   if (r == 0) say(" policy %u nice %d", attributes[4], (int)(signed char)attributes[16]);
 }
 OP(kIdentity, 1, sched_setaffinity) {
   uint64_t mask[16] = {(uint64_t)ONE_OF(1, 1, 0)};
-  CALL(sched_setaffinity, number(ONE_OF(0, 0, 0x7ffffff0)), number(ONE_OF(8, 128, 0)), pointer(mask, "mask"));
+  CALL(sched_setaffinity, number(ONE_OF(0, 0, 0x7ffffff0)), number(ONE_OF(8, 128, 0)),
+       pointer(mask, "mask"));
 }
 OP(kIdentity, 1, sched_getaffinity) {
   uint64_t mask[16] = {0};
-  CALL(sched_getaffinity, number(ONE_OF(0, 0, 0x7ffffff0)), number(ONE_OF(0, 1, 7)), pointer(mask, "mask"));
+  CALL(sched_getaffinity, number(ONE_OF(0, 0, 0x7ffffff0)), number(ONE_OF(0, 1, 7)),
+       pointer(mask, "mask"));
 }
 
 #define PRCTL(kind, option, ...) \
   OP(kIdentity, 2, prctl_##kind) { CALL(prctl, option, __VA_ARGS__); }
-PRCTL(set_name, PR_SET_NAME, pointer((percent(50) ? "short" : "a name that is too long"), "name"), 0, 0, 0)
+PRCTL(set_name, PR_SET_NAME, pointer((percent(50) ? "short" : "a name that is too long"), "name"),
+      0, 0, 0)
 OP(kIdentity, 2, prctl_get_name) {
   char name[17] = "";
-  if (CALL(prctl, PR_GET_NAME, pointer(name, "name"), 0, 0, 0) == 0) say(" %s", name[0] >= 'a' ? name : "own");
+  if (CALL(prctl, PR_GET_NAME, pointer(name, "name"), 0, 0, 0) == 0)
+    say(" %s", name[0] >= 'a' ? name : "own");
 }
 PRCTL(set_dumpable, PR_SET_DUMPABLE, number(ONE_OF(0, 1, 2, -1)), 0, 0, 0)
 PRCTL(get_dumpable, PR_GET_DUMPABLE, 0, 0, 0, 0)
 PRCTL(set_keepcaps, PR_SET_KEEPCAPS, number(ONE_OF(0, 1, 2)), 0, 0, 0)
 PRCTL(get_keepcaps, PR_GET_KEEPCAPS, 0, 0, 0, 0)
-PRCTL(set_no_new_privs, PR_SET_NO_NEW_PRIVS, number(ONE_OF(1, 1, 0, 2)), 0, 0, number(ONE_OF(0, 0, 0, 1)))
+PRCTL(set_no_new_privs, PR_SET_NO_NEW_PRIVS, number(ONE_OF(1, 1, 0, 2)), 0, 0,
+      number(ONE_OF(0, 0, 0, 1)))
 PRCTL(get_no_new_privs, PR_GET_NO_NEW_PRIVS, number(ONE_OF(0, 0, 1)), 0, 0, 0)
 PRCTL(set_pdeathsig, PR_SET_PDEATHSIG, number(ONE_OF(9, 9, 65, -1)), 0, 0, 0)
 OP(kIdentity, 2, prctl_get_pdeathsig) {
@@ -178,7 +205,9 @@ PRCTL(get_thp_disable, PR_GET_THP_DISABLE, 0, 0, 0, number(ONE_OF(0, 0, 1)))
 PRCTL(get_tsc, PR_GET_TSC, 0, 0, 0, 0)
 PRCTL(unknown, number(ONE_OF(999, -1, 70)), 0, 0, 0, 0)
 
-OP(kIdentity, 1, personality) { CALL(personality, hex(ONE_OF(0xffffffff, 0xffffffff, 0, ADDR_NO_RANDOMIZE))); }
+OP(kIdentity, 1, personality) {
+  CALL(personality, hex(ONE_OF(0xffffffff, 0xffffffff, 0, ADDR_NO_RANDOMIZE)));
+}
 OP(kIdentity, 1, uname) {
   static struct utsname name;
   if (CALL(uname, pointer(&name, "name")) == 0) say(" %s %s", name.sysname, name.machine);
@@ -201,10 +230,13 @@ OP(kIdentity, 1, getrandom) {
   CALL(getrandom, output(), size, hex(ONE_OF(0, 0, 1, 2, 3, 4, 8)));
 }
 // Clocks: whether they answer, not what. The alarm clocks (8, 9) need a device that not every machine has.
-static long clock_number(void) { return number(percent(85) ? ONE_OF(0, 1, 2, 3, 4, 5, 6, 7, 11) : ONE_OF(10, 12, 16, 100, -1)); }
+static long clock_number(void) {
+  return number(percent(85) ? ONE_OF(0, 1, 2, 3, 4, 5, 6, 7, 11) : ONE_OF(10, 12, 16, 100, -1));
+}
 OP(kIdentity, 2, clock_gettime) {
   struct timespec now = {-7, -7};
-  if (CALL(clock_gettime, clock_number(), pointer(&now, "now")) == 0) say(" %d", now.tv_nsec >= 0 && now.tv_nsec < 1000000000);
+  if (CALL(clock_gettime, clock_number(), pointer(&now, "now")) == 0)
+    say(" %d", now.tv_nsec >= 0 && now.tv_nsec < 1000000000);
 }
 OP(kIdentity, 2, clock_getres) {
   struct timespec now = {-7, -7};
@@ -213,7 +245,8 @@ OP(kIdentity, 2, clock_getres) {
 OP(kIdentity, 2, clock_nanosleep) {
   struct timespec nothing = {0, ONE_OF(0, 0, 1, -1, 1000000000)};
   say("%ld ", nothing.tv_nsec);
-  CALL(clock_nanosleep, number(ONE_OF(0, 1, 7, 3, 99, 4)), hex(ONE_OF(0, 0, 1, 2)), pointer(&nothing, "time"), 0);
+  CALL(clock_nanosleep, number(ONE_OF(0, 1, 7, 3, 99, 4)), hex(ONE_OF(0, 0, 1, 2)),
+       pointer(&nothing, "time"), 0);
 }
 OP(kIdentity, 2, nanosleep) {
   struct timespec nothing = {ONE_OF(0, 0, 0, -1), ONE_OF(0, 1, -1, 1000000000)};
@@ -226,14 +259,18 @@ OP(kIdentity, 2, alarm) {
   say(") = %s", QUIET_1(alarm, seconds) > 400000 ? "armed" : "none");
 }
 OP(kIdentity, 2, setitimer) {
-  struct itimerval new = {{ONE_OF(0, 300000), ONE_OF(0, 1000000)}, {ONE_OF(0, 1000000), 0}}, old = {{7, 7}, {7, 7}};
+  struct itimerval new = {{ONE_OF(0, 300000), ONE_OF(0, 1000000)}, {ONE_OF(0, 1000000), 0}},
+                   old = {{7, 7}, {7, 7}};
   if (!new.it_value.tv_sec) new.it_interval = (struct timeval){0, 0};
-  say("%ld.%ld %ld ", (long)new.it_interval.tv_sec, (long)new.it_interval.tv_usec, (long)new.it_value.tv_sec);
-  if (CALL(setitimer, number(ONE_OF(0, 1, 2, 3)), pointer(&new, "new"), pointer(&old, "old")) == 0) say(" %ld %d", (long)old.it_interval.tv_sec, old.it_value.tv_sec > 400000);
+  say("%ld.%ld %ld ", (long)new.it_interval.tv_sec, (long)new.it_interval.tv_usec,
+      (long)new.it_value.tv_sec);
+  if (CALL(setitimer, number(ONE_OF(0, 1, 2, 3)), pointer(&new, "new"), pointer(&old, "old")) == 0)
+    say(" %ld %d", (long)old.it_interval.tv_sec, old.it_value.tv_sec > 400000);
 }
 OP(kIdentity, 2, getitimer) {
   struct itimerval now = {{7, 7}, {7, 7}};
-  if (CALL(getitimer, number(ONE_OF(0, 1, 2, 3, -1)), pointer(&now, "now")) == 0) say(" %ld %d", (long)now.it_interval.tv_sec, now.it_value.tv_sec > 400000);
+  if (CALL(getitimer, number(ONE_OF(0, 1, 2, 3, -1)), pointer(&now, "now")) == 0)
+    say(" %ld %d", (long)now.it_interval.tv_sec, now.it_value.tv_sec > 400000);
 }
 // Which numbers timers get is the kernel's choice.
 static int timers[4];
@@ -245,7 +282,8 @@ OP(kIdentity, 3, timer_create) {
   event.sigev_signo = (int)ONE_OF(10, 34, 0, 65);
   int id = -7;
   say("%d %d ", event.sigev_notify, event.sigev_signo);
-  if (CALL(timer_create, number(ONE_OF(0, 1, 2, 7, 99)), percent(80) ? pointer(&event, "event") : 0, pointer(&id, "timer")) == 0) {
+  if (CALL(timer_create, number(ONE_OF(0, 1, 2, 7, 99)), percent(80) ? pointer(&event, "event") : 0,
+           pointer(&id, "timer")) == 0) {
     timers[timer_count++ % 4] = id;
   }
 }
@@ -255,13 +293,19 @@ static long timer(void) {
   return which < 4 && which < timer_count ? timers[which] : -1;
 }
 OP(kIdentity, 3, timer_settime) {
-  struct itimerspec new = {{ONE_OF(0, 300000), ONE_OF(0, 0, 1000000000)}, {ONE_OF(0, 1000000, 1000000), 0}}, old = {{7, 7}, {7, 7}};
-  say("%ld.%ld %ld ", (long)new.it_interval.tv_sec, new.it_interval.tv_nsec, (long)new.it_value.tv_sec);
-  if (CALL(timer_settime, timer(), hex(ONE_OF(0, 0, 0, 2)), pointer(&new, "new"), pointer(&old, "old")) == 0) say(" %ld %d", (long)old.it_interval.tv_sec, old.it_value.tv_sec > 400000);
+  struct itimerspec new = {{ONE_OF(0, 300000), ONE_OF(0, 0, 1000000000)},
+                           {ONE_OF(0, 1000000, 1000000), 0}},
+                    old = {{7, 7}, {7, 7}};
+  say("%ld.%ld %ld ", (long)new.it_interval.tv_sec, new.it_interval.tv_nsec,
+      (long)new.it_value.tv_sec);
+  if (CALL(timer_settime, timer(), hex(ONE_OF(0, 0, 0, 2)), pointer(&new, "new"),
+           pointer(&old, "old")) == 0)
+    say(" %ld %d", (long)old.it_interval.tv_sec, old.it_value.tv_sec > 400000);
 }
 OP(kIdentity, 2, timer_gettime) {
   struct itimerspec now = {{7, 7}, {7, 7}};
-  if (CALL(timer_gettime, timer(), pointer(&now, "now")) == 0) say(" %ld %d", (long)now.it_interval.tv_sec, now.it_value.tv_sec > 400000);
+  if (CALL(timer_gettime, timer(), pointer(&now, "now")) == 0)
+    say(" %ld %d", (long)now.it_interval.tv_sec, now.it_value.tv_sec > 400000);
 }
 OP(kIdentity, 1, timer_getoverrun) { CALL(timer_getoverrun, timer()); }
 OP(kIdentity, 2, timer_delete) { CALL(timer_delete, timer()); }

@@ -84,10 +84,15 @@ static void run_one(uint64_t seed, const struct options* options, const char* di
     exit(2);
   }
 
-  char* words[] = {own_path, "--one", seed_text,
-                   limit,    options->skip ? (char*)options->skip : "-",
+  char* words[] = {own_path,
+                   "--one",
+                   seed_text,
+                   limit,
+                   options->skip ? (char*)options->skip : "-",
                    options->only ? (char*)options->only : "-",
-                   options->without ? (char*)options->without : "-", work, NULL};
+                   options->without ? (char*)options->without : "-",
+                   work,
+                   NULL};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, log, kLogFd);
@@ -134,13 +139,19 @@ int main(int argc, char** argv) {
   for (; at < argc && argv[at][0] == '-'; at++) {
     if (strcmp(argv[at], "--kinds") == 0) return print_kinds();
     if (at + 1 >= argc) break;
-    if (strcmp(argv[at], "--without") == 0) options.without = argv[++at];
-    else if (strcmp(argv[at], "--length") == 0) options.length = atoi(argv[++at]);
-    else if (strcmp(argv[at], "--skip") == 0) options.skip = argv[++at];
-    else if (strcmp(argv[at], "--only") == 0) options.only = argv[++at];
+    if (strcmp(argv[at], "--without") == 0)
+      options.without = argv[++at];
+    else if (strcmp(argv[at], "--length") == 0)
+      options.length = atoi(argv[++at]);
+    else if (strcmp(argv[at], "--skip") == 0)
+      options.skip = argv[++at];
+    else if (strcmp(argv[at], "--only") == 0)
+      options.only = argv[++at];
   }
   if (argc - at != 3) {
-    fprintf(stderr, "usage: random [--length N] [--skip I,I...] [--only FAMILY] [--without NAME,NAME...] SEED COUNT DIRECTORY\n");
+    fprintf(stderr,
+            "usage: random [--length N] [--skip I,I...] [--only FAMILY] [--without NAME,NAME...] "
+            "SEED COUNT DIRECTORY\n");
     return 2;
   }
   uint64_t seed = strtoull(argv[at], NULL, 0);

@@ -11,8 +11,10 @@ static unsigned char* const arena = (unsigned char*)0x800000000;
 
 void memory_begin(void) {
   // A little to begin with: two writable areas with a hole between.
-  mmap(arena + 2 * kPage, 6 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-  mmap(arena + 10 * kPage, 4 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  mmap(arena + 2 * kPage, 6 * kPage, PROT_READ | PROT_WRITE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  mmap(arena + 10 * kPage, 4 * kPage, PROT_READ | PROT_WRITE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 // An address in the arena, mostly at the beginning of a page.
@@ -46,7 +48,8 @@ static void map(long address, long size, long bits, long type, long fd, long at)
   long r = quiet(SYS_mmap, address, size, bits, type, fd, at);
   say_place(r);
   // What was placed elsewhere goes again: only the arena is looked at.
-  if ((r > 0 || r < -4095) && (r < (long)arena || r >= (long)arena + kPages * kPage)) QUIET_3(munmap, r, size, 0);
+  if ((r > 0 || r < -4095) && (r < (long)arena || r >= (long)arena + kPages * kPage))
+    QUIET_3(munmap, r, size, 0);
 }
 #define MAP_BITS some_of_list(LIST(MAP_NORESERVE, MAP_POPULATE))
 OP(kMemory, 10, mmap_fixed) {
@@ -63,8 +66,11 @@ OP(kMemory, 5, mmap_noreplace) {
 }
 OP(kMemory, 4, mmap_anywhere) {
   long size = page_length(), bits = protection();
-  map(0, size, bits, hex(ONE_OF(MAP_PRIVATE, MAP_SHARED, 0, 3, MAP_PRIVATE | MAP_STACK, MAP_PRIVATE | MAP_GROWSDOWN) |
-                         MAP_ANONYMOUS | MAP_BITS), -1, 0);
+  map(0, size, bits,
+      hex(ONE_OF(MAP_PRIVATE, MAP_SHARED, 0, 3, MAP_PRIVATE | MAP_STACK,
+                 MAP_PRIVATE | MAP_GROWSDOWN) |
+          MAP_ANONYMOUS | MAP_BITS),
+      -1, 0);
 }
 static long file_offset(void) { return number(percent(96) ? (long)below(4) * kPage : 1); }
 OP(kMemory, 8, mmap_file) {
@@ -74,8 +80,11 @@ OP(kMemory, 8, mmap_file) {
 }
 OP(kMemory, 5, mmap_file_shared) {
   long size = page_length(), bits = protection(), fd = fd_of(kFile);
-  if (kind_of(fd) & (kPipeEnd | kSocket)) fd = -1;  // which of two errors comes first depends on the mount
-  map(0, size, bits, hex(ONE_OF(MAP_SHARED, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SHARED_VALIDATE | 1 << 27)), fd, file_offset());
+  if (kind_of(fd) & (kPipeEnd | kSocket))
+    fd = -1;  // which of two errors comes first depends on the mount
+  map(0, size, bits,
+      hex(ONE_OF(MAP_SHARED, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SHARED_VALIDATE | 1 << 27)), fd,
+      file_offset());
 }
 OP(kMemory, 8, munmap) { CALL(munmap, place(), page_length()); }
 // Over holes, too, where what comes before the hole is changed.
@@ -83,20 +92,27 @@ OP(kMemory, 4, mprotect_anywhere) { CALL(mprotect, place(), page_length(), prote
 OP(kMemory, 10, mprotect) {
   long at = place(), size = page_length(), bits = protection();
   unsigned char vector[16];
-  if (QUIET_3(mincore, at & -(long)kPage, (at & (kPage - 1)) + size, vector) != 0) return say(") not mapped");
+  if (QUIET_3(mincore, at & -(long)kPage, (at & (kPage - 1)) + size, vector) != 0)
+    return say(") not mapped");
   CALL(mprotect, at, size, bits);
 }
 static void remap(long bits) {
-  long from = place(), old_size = page_length(), new_size = page_length(), to = bits & MREMAP_FIXED ? place() : 0;
+  long from = place(), old_size = page_length(), new_size = page_length(),
+       to = bits & MREMAP_FIXED ? place() : 0;
   long r = quiet(SYS_mremap, from, old_size, new_size, hex(bits), to, 0);
   say_place(r);
-  if ((r > 0 || r < -4095) && (r < (long)arena || r >= (long)arena + kPages * kPage)) QUIET_3(munmap, r, new_size, 0);
+  if ((r > 0 || r < -4095) && (r < (long)arena || r >= (long)arena + kPages * kPage))
+    QUIET_3(munmap, r, new_size, 0);
 }
 OP(kMemory, 4, mremap_inplace) { remap(0); }
 OP(kMemory, 4, mremap_maymove) { remap(MREMAP_MAYMOVE); }
 OP(kMemory, 5, mremap_fixed) { remap(MREMAP_MAYMOVE | MREMAP_FIXED); }
-OP(kMemory, 3, mremap_dontunmap) { remap(MREMAP_MAYMOVE | MREMAP_DONTUNMAP | (percent(60) ? MREMAP_FIXED : 0)); }
-OP(kMemory, 1, mremap_wrong) { remap(ONE_OF(MREMAP_FIXED, 8, MREMAP_DONTUNMAP, -1 & ~MREMAP_FIXED)); }
+OP(kMemory, 3, mremap_dontunmap) {
+  remap(MREMAP_MAYMOVE | MREMAP_DONTUNMAP | (percent(60) ? MREMAP_FIXED : 0));
+}
+OP(kMemory, 1, mremap_wrong) {
+  remap(ONE_OF(MREMAP_FIXED, 8, MREMAP_DONTUNMAP, -1 & ~MREMAP_FIXED));
+}
 #define MADVISE(kind, advice, weight) \
   OP(kMemory, weight, madvise_##kind) { CALL(madvise, place(), page_length(), advice); }
 MADVISE(normal, MADV_NORMAL, 1)
@@ -115,7 +131,9 @@ MADVISE(populate_read, MADV_POPULATE_READ, 2)
 MADVISE(populate_write, MADV_POPULATE_WRITE, 2)
 MADVISE(dontneed_locked, MADV_DONTNEED_LOCKED, 1)
 MADVISE(unknown, number(ONE_OF(5, 6, 7, 26, 99, -1)), 1)
-OP(kMemory, 3, msync) { CALL(msync, place(), page_length(), hex(ONE_OF(MS_SYNC, MS_ASYNC, MS_INVALIDATE, 0, 5, 8))); }
+OP(kMemory, 3, msync) {
+  CALL(msync, place(), page_length(), hex(ONE_OF(MS_SYNC, MS_ASYNC, MS_INVALIDATE, 0, 5, 8)));
+}
 OP(kMemory, 3, mincore) {
   unsigned char vector[16];
   // Which pages of the areas are in memory is the kernel's affair.
@@ -187,7 +205,8 @@ OP(kMemory, 5, read_into_arena) {
 static void copy_own(int call) {
   output();
   say("<-)");
-  struct iovec here = {output_buffer, (size_t)ONE_OF(1, 100, 8192)}, there = {(void*)place(), (size_t)ONE_OF(1, 100, 4096, 8192)};
+  struct iovec here = {output_buffer, (size_t)ONE_OF(1, 100, 8192)},
+               there = {(void*)place(), (size_t)ONE_OF(1, 100, 4096, 8192)};
   say(" %zu %zu", here.iov_len, there.iov_len);
   long r = quiet(call, getpid(), (long)&here, 1, (long)&there, 1, 0);
   say_result(r);

@@ -3,13 +3,12 @@
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 
-
 #include "random.h"
 
 static void say_stat(const struct stat* s) {
   // Blocks, and a directory's size, are the file system's own affair.
-  say(" mode 0%o links %lu owner %u:%u size %ld unit %ld", s->st_mode, (unsigned long)s->st_nlink, s->st_uid,
-      s->st_gid, S_ISDIR(s->st_mode) ? -1L : (long)s->st_size, (long)s->st_blksize);
+  say(" mode 0%o links %lu owner %u:%u size %ld unit %ld", s->st_mode, (unsigned long)s->st_nlink,
+      s->st_uid, s->st_gid, S_ISDIR(s->st_mode) ? -1L : (long)s->st_size, (long)s->st_blksize);
   if (S_ISCHR(s->st_mode)) say(" device %u:%u", major(s->st_rdev), minor(s->st_rdev));
   say_ino(s->st_dev, s->st_ino);
   if (!S_ISREG(s->st_mode) && !S_ISDIR(s->st_mode)) return;
@@ -31,31 +30,34 @@ OP(kMeta, 8, fstat) {
 OP(kMeta, 2, fstat_other) {
   long fd = fd_of(kPipeEnd | kSocket | kEvent | kEpoll | kSignalFd | kTimerFd);
   if (CALL(fstat, fd, STAT) == 0) {
-    say(" mode 0%o links %lu owner %u size %ld blocks %ld unit %ld", found.st_mode, (unsigned long)found.st_nlink,
-        found.st_uid, (long)found.st_size, (long)found.st_blocks, (long)found.st_blksize);
+    say(" mode 0%o links %lu owner %u size %ld blocks %ld unit %ld", found.st_mode,
+        (unsigned long)found.st_nlink, found.st_uid, (long)found.st_size, (long)found.st_blocks,
+        (long)found.st_blksize);
   }
 }
 OP(kMeta, 6, newfstatat) {
-  if (CALL(newfstatat, directory_fd(), path(), STAT, FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_NO_AUTOMOUNT)) == 0) {
+  if (CALL(newfstatat, directory_fd(), path(), STAT,
+           FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_NO_AUTOMOUNT)) == 0) {
     say_stat(&found);
   }
 }
 OP(kMeta, 6, statx) {
   static struct statx x;
   memset(&x, 0, sizeof x);
-  if (CALL(statx, directory_fd(), path(), FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_STATX_DONT_SYNC),
+  if (CALL(statx, directory_fd(), path(),
+           FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_STATX_DONT_SYNC),
            hex(ONE_OF(0x7ff, 0x7ff, 0x7ff, 0xfff, 0x80000000)), pointer(&x, "statx")) != 0) {
     return;
   }
-  say(" mask 0x%x mode 0%o links %u owner %u:%u size %lld", x.stx_mask & 0x7ff, x.stx_mode, x.stx_nlink,
-      x.stx_uid, x.stx_gid, S_ISDIR(x.stx_mode) ? -1LL : (long long)x.stx_size);
+  say(" mask 0x%x mode 0%o links %u owner %u:%u size %lld", x.stx_mask & 0x7ff, x.stx_mode,
+      x.stx_nlink, x.stx_uid, x.stx_gid, S_ISDIR(x.stx_mode) ? -1LL : (long long)x.stx_size);
   say_time(x.stx_mtime.tv_sec);
 }
 OP(kMeta, 3, statfs) {
   static struct statfs f;
   if (CALL(statfs, path(), pointer(&f, "statfs")) == 0) {
-    say(" type 0x%lx block %ld name %ld flags 0x%lx", (long)f.f_type, (long)f.f_bsize, (long)f.f_namelen,
-        (long)f.f_flags);
+    say(" type 0x%lx block %ld name %ld flags 0x%lx", (long)f.f_type, (long)f.f_bsize,
+        (long)f.f_namelen, (long)f.f_flags);
   }
 }
 OP(kMeta, 3, fstatfs) {
@@ -74,13 +76,16 @@ OP(kMeta, 4, faccessat2) {
 OP(kMeta, 5, chmod) { CALL(chmod, path(), mode()); }
 OP(kMeta, 4, fchmod) { CALL(fchmod, fd_of(kFile | kDirectory | kPathFd), mode()); }
 OP(kMeta, 4, fchmodat) { CALL(fchmodat, directory_fd(), path(), mode()); }
-OP(kMeta, 4, fchmodat2) { CALL(fchmodat2, directory_fd(), path(), mode(), FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH)); }
+OP(kMeta, 4, fchmodat2) {
+  CALL(fchmodat2, directory_fd(), path(), mode(), FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH));
+}
 static long owner(void) { return number(ONE_OF(0, 1, 1000, 65534, -1, 0x7ffffffe)); }
 OP(kMeta, 4, chown) { CALL(chown, path(), owner(), owner()); }
 OP(kMeta, 3, lchown) { CALL(lchown, path(), owner(), owner()); }
 OP(kMeta, 3, fchown) { CALL(fchown, fd_of(kFile | kDirectory | kPathFd), owner(), owner()); }
 OP(kMeta, 3, fchownat) {
-  CALL(fchownat, directory_fd(), path(), owner(), owner(), FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH));
+  CALL(fchownat, directory_fd(), path(), owner(), owner(),
+       FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH));
 }
 OP(kMeta, 3, umask) { CALL(umask, octal(ONE_OF(0, 022, 077, 0777, 01000, 0177777))); }
 
@@ -89,7 +94,8 @@ static struct timespec times[2];
 static long two_times(void) {
   for (int i = 0; i < 2; i++) {
     times[i].tv_sec = ONE_OF(0, 1, 1000, 99999, 5);
-    times[i].tv_nsec = percent(70) ? (long)below(1000000000) : ONE_OF(UTIME_NOW, UTIME_OMIT, UTIME_OMIT, 1000000000, -1);
+    times[i].tv_nsec = percent(70) ? (long)below(1000000000)
+                                   : ONE_OF(UTIME_NOW, UTIME_OMIT, UTIME_OMIT, 1000000000, -1);
     say(" %ld.%ld", (long)times[i].tv_sec, times[i].tv_nsec);
   }
   return percent(15) ? number(0) : pointer(times, " times");
@@ -113,7 +119,9 @@ OP(kMeta, 2, futimesat) {
   CALL(futimesat, directory_fd(), path(), pointer(set, "times"));
 }
 OP(kMeta, 2, utime) {
-  struct { long actime, modtime; } set = {ONE_OF(0, 7, 5000), ONE_OF(3, 8)};
+  struct {
+    long actime, modtime;
+  } set = {ONE_OF(0, 7, 5000), ONE_OF(3, 8)};
   say("%ld %ld ", (long)set.actime, (long)set.modtime);
   CALL(utime, path(), pointer(&set, "times"));
 }
@@ -121,7 +129,8 @@ OP(kMeta, 2, utime) {
 // user.* and trusted.*: names of other kinds depend on the kernel's configuration.
 static long attribute(void) {
   static char long_name[300];
-  static const char* const names[] = {"user.a", "user.b", "user.c", "trusted.a", "user.", "a", "", ".a", "user"};
+  static const char* const names[] = {"user.a", "user.b", "user.c", "trusted.a", "user.",
+                                      "a",      "",       ".a",     "user"};
   if (percent(3)) {
     memset(long_name, 'x', sizeof long_name);
     memcpy(long_name, "user.", 5);
@@ -135,10 +144,10 @@ static long attribute(void) {
 }
 static long value_size(void) { return number(ONE_OF(0, 1, 5, 20, 100, 1000)); }
 #define XATTR_FLAGS hex(ONE_OF(0, 0, 1, 2, 3, 4))
-#define SET_ATTRIBUTE(name, target)                                                    \
-  OP(kMeta, 3, name) {                                                                 \
-    long size;                                                                         \
-    CALL(name, target, attribute(), input(1000), size = value_size(), XATTR_FLAGS);    \
+#define SET_ATTRIBUTE(name, target)                                                 \
+  OP(kMeta, 3, name) {                                                              \
+    long size;                                                                      \
+    CALL(name, target, attribute(), input(1000), size = value_size(), XATTR_FLAGS); \
   }
 SET_ATTRIBUTE(setxattr, path())
 SET_ATTRIBUTE(lsetxattr, path())
@@ -157,7 +166,9 @@ static void say_output_touched(void) {
 GET_ATTRIBUTE(getxattr, path())
 GET_ATTRIBUTE(lgetxattr, path())
 GET_ATTRIBUTE(fgetxattr, fd_of(kRegular | kDirectory))
-static int by_text(const void* a, const void* b) { return strcmp(*(const char* const*)a, *(const char* const*)b); }
+static int by_text(const void* a, const void* b) {
+  return strcmp(*(const char* const*)a, *(const char* const*)b);
+}
 static void say_names(long size) {
   const char* names[64];
   int count = 0;

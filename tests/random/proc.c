@@ -50,7 +50,9 @@ OP(kProc, 4, proc_fd_link) {
   if (size < 0) return say(") = %s", errno_name(errno));
   target[size] = 0;
   size_t prefix = strlen(sequence_directory);
-  say(") = %s", strncmp(target, sequence_directory, prefix) == 0 ? target + prefix : target[0] == '/' ? "another" : "none");
+  say(") = %s", strncmp(target, sequence_directory, prefix) == 0 ? target + prefix
+                : target[0] == '/'                               ? "another"
+                                                                 : "none");
 }
 OP(kProc, 3, proc_fd_open) {
   char name[40];
@@ -64,8 +66,9 @@ OP(kProc, 3, proc_fd_open) {
 OP(kProc, 5, proc_status) {
   say(")");
   if (!slurp("/proc/self/status", text, sizeof text)) return;
-  static const char* const fields[] = {"Umask:", "State:", "Uid:", "Gid:", "Groups:", "Threads:", "SigPnd:", "ShdPnd:",
-                                       "SigBlk:", "SigIgn:", "SigCgt:", "CapInh:", "NoNewPrivs:"};
+  static const char* const fields[] = {
+      "Umask:",  "State:",  "Uid:",    "Gid:",    "Groups:", "Threads:",   "SigPnd:",
+      "ShdPnd:", "SigBlk:", "SigIgn:", "SigCgt:", "CapInh:", "NoNewPrivs:"};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     const char* at = strstr(text, fields[i]);
     if (!at) {
@@ -92,7 +95,8 @@ OP(kProc, 3, proc_stat) {
 }
 OP(kProc, 2, proc_comm) {
   say(")");
-  if (slurp("/proc/self/comm", text, sizeof text)) say(" %.16s", text[0] >= 'a' ? strtok(text, "\n") : "own");
+  if (slurp("/proc/self/comm", text, sizeof text))
+    say(" %.16s", text[0] >= 'a' ? strtok(text, "\n") : "own");
 }
 OP(kProc, 2, proc_comm_write) {
   int fd = open("/proc/self/comm", O_WRONLY | O_CLOEXEC);
@@ -113,7 +117,8 @@ OP(kProc, 2, proc_limits) {
   say(")");
   if (!slurp("/proc/self/limits", text, sizeof text)) return;
   for (char* line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-    if (strncmp(line, "Max file size", 13) == 0 || strncmp(line, "Max nice", 8) == 0) say(" |%s|", line);
+    if (strncmp(line, "Max file size", 13) == 0 || strncmp(line, "Max nice", 8) == 0)
+      say(" |%s|", line);
   }
 }
 OP(kProc, 1, proc_self) {
@@ -132,7 +137,8 @@ OP(kProc, 2, proc_task) {
   say(" %d", count);
 }
 OP(kProc, 2, proc_wrong) {
-  static const char* const names[] = {"/proc/self/nothing", "/proc/0", "/proc/99999999", "/proc/self/fd/999", "/proc/self/task/1x"};
+  static const char* const names[] = {"/proc/self/nothing", "/proc/0", "/proc/99999999",
+                                      "/proc/self/fd/999", "/proc/self/task/1x"};
   unsigned which = below(5);
   say("%s)", names[which]);
   struct stat s;

@@ -35,7 +35,8 @@ int child_main(int argc, char** argv) {
   syscall(SYS_rt_sigpending, &pending, 8);
   for (int signal = 1; signal < 65; signal++) {
     struct sigaction action;
-    if (sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN) ignored |= 1ull << (signal - 1);
+    if (sigaction(signal, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+      ignored |= 1ull << (signal - 1);
   }
   stack_t stack;
   sigaltstack(NULL, &stack);
@@ -52,12 +53,14 @@ int child_main(int argc, char** argv) {
   struct rlimit files, core;
   getrlimit(RLIMIT_NOFILE, &files);
   getrlimit(RLIMIT_CORE, &core);
-  TELL(" mask %llx pending %llx ignored %llx stack %d at %s umask %o", (unsigned long long)mask, (unsigned long long)pending,
-       (unsigned long long)ignored, stack.ss_flags & 3, last ? last : here, creation);
-  TELL(" uid %u %u %u gid %u %u %u groups %d nice %d policy %d", u[0], u[1], u[2], g[0], g[1], g[2], getgroups(0, NULL),
-       getpriority(PRIO_PROCESS, 0), sched_getscheduler(0));
-  TELL(" group %s session %s name %.5s limits %lld %lld nnp %d keepcaps %d args %d\n", getpgrp() == getpid() ? "own" : "other",
-       getsid(0) == getpid() ? "own" : "other", name[0] >= 'a' ? name : "digit", (long long)files.rlim_cur, (long long)core.rlim_cur,
+  TELL(" mask %llx pending %llx ignored %llx stack %d at %s umask %o", (unsigned long long)mask,
+       (unsigned long long)pending, (unsigned long long)ignored, stack.ss_flags & 3,
+       last ? last : here, creation);
+  TELL(" uid %u %u %u gid %u %u %u groups %d nice %d policy %d", u[0], u[1], u[2], g[0], g[1], g[2],
+       getgroups(0, NULL), getpriority(PRIO_PROCESS, 0), sched_getscheduler(0));
+  TELL(" group %s session %s name %.5s limits %lld %lld nnp %d keepcaps %d args %d\n",
+       getpgrp() == getpid() ? "own" : "other", getsid(0) == getpid() ? "own" : "other",
+       name[0] >= 'a' ? name : "digit", (long long)files.rlim_cur, (long long)core.rlim_cur,
        prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), prctl(PR_GET_KEEPCAPS), argc);
   ssize_t written = write(kLogFd, text, (size_t)size);
   return written != size;
@@ -161,13 +164,16 @@ static int ended_children(void) {
   int count = 0;
   for (int i = 0; i < kChildren; i++) {
     siginfo_t info = {0};
-    if (child_pid(i) && waitid(P_PID, (id_t)child_pid(i), &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid) count++;
+    if (child_pid(i) &&
+        waitid(P_PID, (id_t)child_pid(i), &info, WEXITED | WNOWAIT | WNOHANG) == 0 && info.si_pid)
+      count++;
   }
   return count;
 }
 OP(kProcesses, 6, wait4_pid) {
   int status = -1;
-  long pid = any_child(), bits = hex(WNOHANG | some_of_list(LIST(WUNTRACED, WCONTINUED, __WALL)) | (percent(4) ? 0x100 : 0));
+  long pid = any_child(), bits = hex(WNOHANG | some_of_list(LIST(WUNTRACED, WCONTINUED, __WALL)) |
+                                     (percent(4) ? 0x100 : 0));
   long r = QUIET_4(wait4, pid, &status, bits, 0);
   say_waited(r, status);
   if (r > 0 && (WIFEXITED(status) || WIFSIGNALED(status))) waited(r);
@@ -181,13 +187,16 @@ OP(kProcesses, 4, wait4_any) {
 }
 OP(kProcesses, 1, wait4_group) {
   int status = -1;
-  say_waited(QUIET_4(wait4, number(ONE_OF(-0x7ffffff0, -0x7fffffffL - 1)), &status, WNOHANG, 0), status);
+  say_waited(QUIET_4(wait4, number(ONE_OF(-0x7ffffff0, -0x7fffffffL - 1)), &status, WNOHANG, 0),
+             status);
 }
 static void say_waitid(long r, const siginfo_t* info) {
   say_result(r);
   if (r == 0) {
     say_pid(info->si_pid);
-    if (info->si_pid) say(" signal %d code %d status %d uid %d", info->si_signo, info->si_code, info->si_status, info->si_uid);
+    if (info->si_pid)
+      say(" signal %d code %d status %d uid %d", info->si_signo, info->si_code, info->si_status,
+          info->si_uid);
   }
 }
 static void any_waitid(long extra) {
@@ -200,10 +209,13 @@ static void any_waitid(long extra) {
     id = number(ONE_OF(0x7ffffff0, -1));
   }
   number(type);
-  long bits = hex(WNOHANG | extra | ONE_OF(WEXITED, WEXITED, WEXITED | WSTOPPED | WCONTINUED, WSTOPPED, WCONTINUED, 0, 0x10));
+  long bits =
+      hex(WNOHANG | extra |
+          ONE_OF(WEXITED, WEXITED, WEXITED | WSTOPPED | WCONTINUED, WSTOPPED, WCONTINUED, 0, 0x10));
   long r = quiet(SYS_waitid, type, id, (long)&info, bits, 0, 0);
   say_waitid(r, &info);
-  if (r == 0 && !(extra & WNOWAIT) && info.si_pid && info.si_code <= CLD_DUMPED) waited(info.si_pid);
+  if (r == 0 && !(extra & WNOWAIT) && info.si_pid && info.si_code <= CLD_DUMPED)
+    waited(info.si_pid);
 }
 OP(kProcesses, 4, waitid) { any_waitid(0); }
 OP(kProcesses, 3, waitid_nowait) { any_waitid(WNOWAIT); }
@@ -256,10 +268,13 @@ OP(kProcesses, 4, stop_child) {
   forget_gone();
 }
 OP(kProcesses, 4, pidfd_open) {
-  long fd = CALL(pidfd_open, percent(80) ? any_child() : getpid(), hex(ONE_OF(0, O_NONBLOCK, 0, 1)));
+  long fd =
+      CALL(pidfd_open, percent(80) ? any_child() : getpid(), hex(ONE_OF(0, O_NONBLOCK, 0, 1)));
   if (fd >= 0) note_fd(fd, kPidFd);
 }
-OP(kProcesses, 3, pidfd_send_signal) { CALL(pidfd_send_signal, fd_of(kPidFd), number(0), 0, hex(ONE_OF(0, 0, 0x100))); }
+OP(kProcesses, 3, pidfd_send_signal) {
+  CALL(pidfd_send_signal, fd_of(kPidFd), number(0), 0, hex(ONE_OF(0, 0, 0x100)));
+}
 OP(kProcesses, 2, waitid_pidfd) {
   siginfo_t info = {0};
   long r = quiet(SYS_waitid, P_PIDFD, fd_of(kPidFd), (long)&info, WNOHANG | WEXITED, 0, 0);
@@ -298,7 +313,8 @@ OP(kProcesses, 1, getppid) { say_group(QUIET_1(getppid, 0)); }
 
 // Programs that cannot be started, and what says so.
 OP(kProcesses, 5, execve_fails) {
-  static const char* const texts[] = {"", "#!", "#! \n", "#!/no/such\n", "\177ELF", "text\n", "#!a\n"};
+  static const char* const texts[] = {"",        "#!",     "#! \n", "#!/no/such\n",
+                                      "\177ELF", "text\n", "#!a\n"};
   const char* text = texts[below(7)];
   say("\"%.3s\", ", text[0] == '\177' ? "ELF" : text);
   int fd = open("x", O_WRONLY | O_CREAT | O_TRUNC, 0700);
@@ -313,7 +329,8 @@ OP(kProcesses, 5, execve_fails) {
 }
 OP(kProcesses, 2, execveat_fails) {
   char* words[] = {"x", NULL};
-  CALL(execveat, directory_fd(), silent("no/such"), pointer(words, "words"), 0, hex(ONE_OF(0, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, 1)));
+  CALL(execveat, directory_fd(), silent("no/such"), pointer(words, "words"), 0,
+       hex(ONE_OF(0, AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, 1)));
 }
 // vfork, by hand: the child is in our memory until it ends.
 OP(kProcesses, 4, vfork_exit) {
@@ -330,16 +347,20 @@ OP(kProcesses, 4, vfork_exit) {
 }
 // Flags that cannot be.
 OP(kProcesses, 3, clone_fails) {
-  long bits = hex(ONE_OF(CLONE_SIGHAND, CLONE_THREAD, CLONE_THREAD | CLONE_SIGHAND, CLONE_FS | CLONE_NEWNS, CLONE_NEWIPC | CLONE_SYSVSEM,
-                         CLONE_NEWUSER | CLONE_FS, CLONE_PIDFD | CLONE_DETACHED, CLONE_NEWPID | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM));
+  long bits = hex(ONE_OF(CLONE_SIGHAND, CLONE_THREAD, CLONE_THREAD | CLONE_SIGHAND,
+                         CLONE_FS | CLONE_NEWNS, CLONE_NEWIPC | CLONE_SYSVSEM,
+                         CLONE_NEWUSER | CLONE_FS, CLONE_PIDFD | CLONE_DETACHED,
+                         CLONE_NEWPID | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM));
   CALL(clone, bits, 0, 0, 0, 0);
 }
 OP(kProcesses, 3, clone3_fails) {
   struct clone_args arguments = {0};
-  arguments.flags = (uint64_t)ONE_OF(CLONE_SIGHAND, CLONE_THREAD, 1L << 40, CLONE_DETACHED, 0x1ff & 0x10, CLONE_PIDFD | CLONE_THREAD);
+  arguments.flags = (uint64_t)ONE_OF(CLONE_SIGHAND, CLONE_THREAD, 1L << 40, CLONE_DETACHED,
+                                     0x1ff & 0x10, CLONE_PIDFD | CLONE_THREAD);
   arguments.exit_signal = (uint64_t)ONE_OF(0, 17, 65, 0x1000);
-  if (arguments.flags == 0x10 || arguments.exit_signal == 0 || arguments.exit_signal == 17) arguments.stack_size = 4096;
-  say("flags 0x%llx signal %llu ", (unsigned long long)arguments.flags, (unsigned long long)arguments.exit_signal);
+  if (arguments.flags == 0x10 || arguments.exit_signal == 0 || arguments.exit_signal == 17)
+    arguments.stack_size = 4096;
+  say("flags 0x%llx signal %llu ", (unsigned long long)arguments.flags,
+      (unsigned long long)arguments.exit_signal);
   CALL(clone3, pointer(&arguments, "arguments"), number(ONE_OF(sizeof arguments, 64, 63, 0, 8192)));
 }
-

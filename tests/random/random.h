@@ -86,13 +86,14 @@ long finish_call(int number, const long* arguments);
 long quiet(int number, long a, long b, long c, long d, long e, long f);
 #define QUIET_1(name, a) quiet(SYS_##name, (long)(a), 0, 0, 0, 0, 0)
 #define QUIET_3(name, a, b, c) quiet(SYS_##name, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define QUIET_4(name, a, b, c, d) quiet(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define QUIET_4(name, a, b, c, d) \
+  quiet(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 
 // Arguments: each draws one, prints it and returns it.
-long number(long value);       // decimal
-long hex(long value);          // flags
-long octal(long value);        // modes
-long silent(const void* pointer);  // an argument that has nothing to tell
+long number(long value);                       // decimal
+long hex(long value);                          // flags
+long octal(long value);                        // modes
+long silent(const void* pointer);              // an argument that has nothing to tell
 long pick(const long* values, size_t count);   // one of them, rarely something else
 long flags(const long* values, size_t count);  // some of them ored, rarely one more bit
 #define PICK(...) pick(LIST(__VA_ARGS__))
@@ -101,13 +102,14 @@ long pointer(const void* good, const char* what);  // rarely a bad one instead
 long path(void);
 long link_text(void);
 long mode(void);
-long length(void);   // up to a few pages, edges
-long offset(void);   // file offsets, edges
+long length(void);      // up to a few pages, edges
+long offset(void);      // file offsets, edges
 long input(long size);  // a buffer with a pattern of its own
 long output(void);      // a buffer of kBuffer bytes, cleared
 enum { kBuffer = 16384 };
 extern unsigned char output_buffer[kBuffer];
-void say_output(long size);  // what a call put into the output buffer, and that nothing is behind it
+void say_output(
+    long size);  // what a call put into the output buffer, and that nothing is behind it
 
 // Descriptors. Kinds are what the sequence believes about a descriptor.
 enum {
@@ -124,11 +126,12 @@ enum {
   kPathFd = 1024,
   kQueue = 2048,
   kOther = 4096,
-  kAny = kRegular | kDirectory | kPipeEnd | kSocket | kEvent | kEpoll | kSignalFd | kTimerFd | kMemFd | kPathFd,
+  kAny = kRegular | kDirectory | kPipeEnd | kSocket | kEvent | kEpoll | kSignalFd | kTimerFd |
+         kMemFd | kPathFd,
   kFile = kRegular | kMemFd,
 };
-long fd_of(unsigned kinds);      // one of these kinds, rarely any other or none
-long directory_fd(void);         // mostly AT_FDCWD
+long fd_of(unsigned kinds);  // one of these kinds, rarely any other or none
+long directory_fd(void);     // mostly AT_FDCWD
 void note_fd(long fd, unsigned kind);
 void forget_fd(long fd);
 unsigned kind_of(long fd);

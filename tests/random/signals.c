@@ -22,7 +22,9 @@ static void on_signal(int signal, siginfo_t* info, void* context) {
   int at = __atomic_fetch_add(&seen_count, 1, __ATOMIC_SEQ_CST);
   unsigned char here;
   bool on_stack = &here >= other_stack && &here < other_stack + sizeof other_stack;
-  if (at < 64) seen[at] = (struct seen){signal, info->si_code, info->si_value.sival_int, info->si_pid, on_stack};
+  if (at < 64)
+    seen[at] =
+        (struct seen){signal, info->si_code, info->si_value.sival_int, info->si_pid, on_stack};
 }
 
 static void on_fault(int signal, siginfo_t* info, void* context) {
@@ -67,13 +69,15 @@ struct kernel_action {
   uint64_t mask;
 };
 static long any_signal(void) {
-  return number(percent(93) ? ONE_OF(SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGCHLD, SIGPIPE, SIGALRM, SIGURG, 34, 35, 40, 64)
+  return number(percent(93) ? ONE_OF(SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGCHLD, SIGPIPE, SIGALRM,
+                                     SIGURG, 34, 35, 40, 64)
                             : ONE_OF(0, -1, 65, 1000, SIGKILL, SIGSTOP, SIGWINCH, SIGCONT, 32));
 }
 // SIGSEGV and SIGBUS stay out.
 static uint64_t any_mask(void) {
   uint64_t mask = percent(10) ? ~0ull : 0;
-  for (int i = (int)below(5); i > 0; i--) mask |= 1ull << (ONE_OF(SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGCHLD, 34, 35, 64, SIGPIPE) - 1);
+  for (int i = (int)below(5); i > 0; i--)
+    mask |= 1ull << (ONE_OF(SIGUSR1, SIGUSR2, SIGHUP, SIGTERM, SIGCHLD, 34, 35, 64, SIGPIPE) - 1);
   mask &= ~(1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1));
   say(" %llx", (unsigned long long)mask);
   return mask;
@@ -92,16 +96,21 @@ static void act(int handler_kind) {
   static const char* const names[] = {"handler", "default", "ignore"};
   void* const handlers[] = {(void*)on_signal, SIG_DFL, SIG_IGN};
   action.handler = handlers[handler_kind];
-  action.flags = 0x04000000 | SA_SIGINFO |
-                 (unsigned long)some_of_list(LIST(SA_RESTART, SA_NODEFER, SA_ONSTACK, SA_NOCLDSTOP)) |
-                 (percent(10) ? (unsigned long)ONE_OF(SA_RESETHAND, SA_NOCLDWAIT) : 0);
+  action.flags =
+      0x04000000 | SA_SIGINFO |
+      (unsigned long)some_of_list(LIST(SA_RESTART, SA_NODEFER, SA_ONSTACK, SA_NOCLDSTOP)) |
+      (percent(10) ? (unsigned long)ONE_OF(SA_RESETHAND, SA_NOCLDWAIT) : 0);
   action.restorer = restorer;
   say(" %s flags 0x%lx", names[handler_kind], action.flags);
   action.mask = any_mask();
   if (signal == SIGSEGV || signal == SIGBUS) return say(")");
-  long r = CALL(rt_sigaction, signal, pointer(&action, " new"), percent(70) ? pointer(&old, "old") : 0, number(percent(97) ? 8 : 4));
+  long r = CALL(rt_sigaction, signal, pointer(&action, " new"),
+                percent(70) ? pointer(&old, "old") : 0, number(percent(97) ? 8 : 4));
   if (r == 0) {
-    say(" was %s flags 0x%lx mask %llx", old.handler == SIG_DFL ? "default" : old.handler == SIG_IGN ? "ignore" : "handler",
+    say(" was %s flags 0x%lx mask %llx",
+        old.handler == SIG_DFL   ? "default"
+        : old.handler == SIG_IGN ? "ignore"
+                                 : "handler",
         old.flags, (unsigned long long)old.mask);
   }
 }
@@ -114,11 +123,11 @@ OP(kSignals, 3, sigaction_query) {
     say(" flags 0x%lx mask %llx", old.flags, (unsigned long long)old.mask);
   }
 }
-#define PROCMASK(kind, how)                                                                  \
-  OP(kSignals, 5, sigprocmask_##kind) {                                                      \
-    uint64_t mask = any_mask(), old = 0;                                                     \
-    long r = CALL(rt_sigprocmask, how, pointer(&mask, " set"), pointer(&old, "old"), 8);     \
-    if (r == 0) say(" was %llx", (unsigned long long)old);                                   \
+#define PROCMASK(kind, how)                                                              \
+  OP(kSignals, 5, sigprocmask_##kind) {                                                  \
+    uint64_t mask = any_mask(), old = 0;                                                 \
+    long r = CALL(rt_sigprocmask, how, pointer(&mask, " set"), pointer(&old, "old"), 8); \
+    if (r == 0) say(" was %llx", (unsigned long long)old);                               \
   }
 PROCMASK(block, SIG_BLOCK)
 PROCMASK(unblock, SIG_UNBLOCK)
@@ -126,14 +135,17 @@ PROCMASK(setmask, SIG_SETMASK)
 PROCMASK(unknown, number(ONE_OF(3, -1, 100)))
 OP(kSignals, 4, rt_sigpending) {
   uint64_t pending = 0;
-  if (CALL(rt_sigpending, pointer(&pending, "set"), number(ONE_OF(8, 8, 8, 4, 0, 9))) == 0) say(" %llx", (unsigned long long)pending);
+  if (CALL(rt_sigpending, pointer(&pending, "set"), number(ONE_OF(8, 8, 8, 4, 0, 9))) == 0)
+    say(" %llx", (unsigned long long)pending);
 }
 
 static bool deadly(long signal) {
   // Rarely is the death of the sequence wanted.
   struct kernel_action now = {0};
-  if (signal == 0 || QUIET_4(rt_sigaction, signal, 0, &now, 8) != 0 || now.handler != SIG_DFL) return false;
-  if (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT) return false;
+  if (signal == 0 || QUIET_4(rt_sigaction, signal, 0, &now, 8) != 0 || now.handler != SIG_DFL)
+    return false;
+  if (signal == SIGCHLD || signal == SIGURG || signal == SIGWINCH || signal == SIGCONT)
+    return false;
   return signal == SIGSTOP || !percent(10);
 }
 OP(kSignals, 10, kill_self) {
@@ -172,14 +184,20 @@ OP(kSignals, 5, rt_tgsigqueueinfo) {
   if (deadly(signal)) return say(" deadly)");
   CALL(rt_tgsigqueueinfo, getpid(), gettid(), signal, pointer(info, " info"));
 }
-OP(kSignals, 2, kill_nobody) { CALL(kill, number(ONE_OF(0x7ffffff0, -0x7ffffff0, 4194305)), number(ONE_OF(0, 10, 65, -1))); }
-OP(kSignals, 1, tgkill_nobody) { CALL(tgkill, number(ONE_OF(0, -1, 0x7ffffff0)), number(ONE_OF(0, -1, 0x7ffffff0)), number(ONE_OF(0, 10, 65))); }
+OP(kSignals, 2, kill_nobody) {
+  CALL(kill, number(ONE_OF(0x7ffffff0, -0x7ffffff0, 4194305)), number(ONE_OF(0, 10, 65, -1)));
+}
+OP(kSignals, 1, tgkill_nobody) {
+  CALL(tgkill, number(ONE_OF(0, -1, 0x7ffffff0)), number(ONE_OF(0, -1, 0x7ffffff0)),
+       number(ONE_OF(0, 10, 65)));
+}
 OP(kSignals, 6, rt_sigtimedwait) {
   uint64_t mask = any_mask();
   siginfo_t info;
   memset(&info, 0, sizeof info);
   struct timespec none = {0, ONE_OF(0, 0, 0, 0, -1, 1000000000)};
-  long r = CALL(rt_sigtimedwait, pointer(&mask, " set"), pointer(&info, "info"), pointer(&none, "timeout"), number(ONE_OF(8, 8, 8, 8, 16)));
+  long r = CALL(rt_sigtimedwait, pointer(&mask, " set"), pointer(&info, "info"),
+                pointer(&none, "timeout"), number(ONE_OF(8, 8, 8, 8, 16)));
   if (r > 0) {
     say(" signal %d code %d", info.si_signo, info.si_code);
     say_pid(info.si_pid);
@@ -193,7 +211,9 @@ OP(kSignals, 3, rt_sigsuspend) {
   struct kernel_action now;
   bool ends = false;
   for (int signal = 1; signal <= 64; signal++) {
-    if ((pending & ~mask) >> (signal - 1) & 1 && QUIET_4(rt_sigaction, signal, 0, &now, 8) == 0 && now.handler == (void*)on_signal) ends = true;
+    if ((pending & ~mask) >> (signal - 1) & 1 && QUIET_4(rt_sigaction, signal, 0, &now, 8) == 0 &&
+        now.handler == (void*)on_signal)
+      ends = true;
   }
   if (!ends) return say(") nothing to wait for");
   CALL(rt_sigsuspend, silent(&mask), 8);
@@ -205,17 +225,23 @@ OP(kSignals, 4, sigaltstack) {
   memset(&old, 0x5a, sizeof old);
   say("flags %d size %zu ", new.ss_flags, new.ss_size);
   long r = CALL(sigaltstack, percent(80) ? pointer(&new, "new") : 0, pointer(&old, "old"));
-  if (r == 0) say(" was %s flags 0x%x size %zu", old.ss_sp == other_stack ? "ours" : old.ss_sp ? "another" : "none", (unsigned)old.ss_flags, old.ss_size);
+  if (r == 0)
+    say(" was %s flags 0x%x size %zu",
+        old.ss_sp == other_stack ? "ours"
+        : old.ss_sp              ? "another"
+                                 : "none",
+        (unsigned)old.ss_flags, old.ss_size);
 }
 OP(kSignals, 4, signalfd4) {
   uint64_t mask = any_mask();
-  long r = CALL(signalfd4, percent(80) ? number(-1) : fd_of(kSignalFd), pointer(&mask, " set"), number(ONE_OF(8, 8, 8, 4)),
-                hex(O_NONBLOCK | ONE_OF(0, O_CLOEXEC, 0, 1)));
+  long r = CALL(signalfd4, percent(80) ? number(-1) : fd_of(kSignalFd), pointer(&mask, " set"),
+                number(ONE_OF(8, 8, 8, 4)), hex(O_NONBLOCK | ONE_OF(0, O_CLOEXEC, 0, 1)));
   if (r >= 0) note_fd(r, kSignalFd);
 }
 OP(kSignals, 5, signalfd_read) {
   static struct signalfd_siginfo found[3];
-  long r = CALL(read, fd_of(kSignalFd), pointer(found, "infos"), number(ONE_OF(sizeof found, sizeof found[0], 127, 0)));
+  long r = CALL(read, fd_of(kSignalFd), pointer(found, "infos"),
+                number(ONE_OF(sizeof found, sizeof found[0], 127, 0)));
   for (long i = 0; i * (long)sizeof found[0] < r; i++) {
     say(" signal %u code %d", found[i].ssi_signo, found[i].ssi_code);
     say_pid((long)found[i].ssi_pid);

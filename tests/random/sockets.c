@@ -6,16 +6,20 @@
 
 #define SOCKET fd_of(kSocket)
 static long socket_type(void) {
-  return hex(SOCK_NONBLOCK | ONE_OF(SOCK_STREAM, SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM | SOCK_CLOEXEC) |
-             (percent(3) ? ONE_OF(SOCK_RAW, 0x10, 7, 0x1000) : 0));
+  return hex(
+      SOCK_NONBLOCK |
+      ONE_OF(SOCK_STREAM, SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM | SOCK_CLOEXEC) |
+      (percent(3) ? ONE_OF(SOCK_RAW, 0x10, 7, 0x1000) : 0));
 }
 OP(kSockets, 10, socket) {
-  long r = CALL(socket, number(percent(95) ? AF_UNIX : ONE_OF(-1, 99, 0)), socket_type(), number(ONE_OF(0, 0, 0, 0, 1, 5)));
+  long r = CALL(socket, number(percent(95) ? AF_UNIX : ONE_OF(-1, 99, 0)), socket_type(),
+                number(ONE_OF(0, 0, 0, 0, 1, 5)));
   if (r >= 0) note_fd(r, kSocket);
 }
 OP(kSockets, 12, socketpair) {
   int fds[2] = {-1, -1};
-  long r = CALL(socketpair, number(percent(95) ? AF_UNIX : ONE_OF(99, 0, AF_INET)), socket_type(), number(ONE_OF(0, 0, 0, 0, 3)), pointer(fds, "fds"));
+  long r = CALL(socketpair, number(percent(95) ? AF_UNIX : ONE_OF(99, 0, AF_INET)), socket_type(),
+                number(ONE_OF(0, 0, 0, 0, 3)), pointer(fds, "fds"));
   if (r == 0) {
     say(" %d %d", fds[0], fds[1]);
     note_fd(fds[0], kSocket);
@@ -37,7 +41,10 @@ static long any_address(void) {
     say(" %s", name);
   } else if (roll < 90) {
     int which = (int)below(2);
-    address_size = (socklen_t)(2 + snprintf(address.sun_path + 1, 100, "random.%s.%d", strrchr(sequence_directory, '/'), which) + 1);
+    address_size = (socklen_t)(2 +
+                               snprintf(address.sun_path + 1, 100, "random.%s.%d",
+                                        strrchr(sequence_directory, '/'), which) +
+                               1);
     say(" @%d", which);
   } else {
     address_size = (socklen_t)ONE_OF(2, 1, 0, 111, 3, 110);
@@ -76,7 +83,8 @@ OP(kSockets, 6, accept) {
 OP(kSockets, 6, accept4) {
   struct sockaddr_un from = {0};
   socklen_t size = sizeof from;
-  long r = CALL(accept4, SOCKET, pointer(&from, "from"), pointer(&size, "size"), hex(ONE_OF(0, SOCK_NONBLOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, 1)));
+  long r = CALL(accept4, SOCKET, pointer(&from, "from"), pointer(&size, "size"),
+                hex(ONE_OF(0, SOCK_NONBLOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, 1)));
   if (r >= 0) say_address(&from, size);
   accepted(r);
 }
@@ -93,16 +101,25 @@ OP(kSockets, 4, getpeername) { socket_name(SYS_getpeername); }
 OP(kSockets, 5, shutdown) { CALL(shutdown, SOCKET, number(ONE_OF(0, 1, 2, 3, -1))); }
 
 static long message_flags(void) {
-  return hex(MSG_DONTWAIT | some_of_list(LIST(MSG_NOSIGNAL)) | (percent(15) ? ONE_OF(MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_OOB, MSG_EOR, MSG_DONTROUTE, MSG_ERRQUEUE) : 0));
+  return hex(MSG_DONTWAIT | some_of_list(LIST(MSG_NOSIGNAL)) |
+             (percent(15) ? ONE_OF(MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_OOB, MSG_EOR,
+                                   MSG_DONTROUTE, MSG_ERRQUEUE)
+                          : 0));
 }
 static long message_size(void) { return number(ONE_OF(0, 1, 10, 100, 1000, 4096, 10000)); }
-OP(kSockets, 10, sendto) { CALL(sendto, SOCKET, input(10000), message_size(), message_flags(), 0, 0); }
-OP(kSockets, 5, sendto_address) { CALL(sendto, SOCKET, input(1000), number(ONE_OF(0, 1, 100)), message_flags(), any_address(), number(address_size)); }
+OP(kSockets, 10, sendto) {
+  CALL(sendto, SOCKET, input(10000), message_size(), message_flags(), 0, 0);
+}
+OP(kSockets, 5, sendto_address) {
+  CALL(sendto, SOCKET, input(1000), number(ONE_OF(0, 1, 100)), message_flags(), any_address(),
+       number(address_size));
+}
 OP(kSockets, 10, recvfrom) {
   struct sockaddr_un from = {0};
   socklen_t size = sizeof from;
   bool with = percent(50);
-  long r = CALL(recvfrom, SOCKET, output(), message_size(), message_flags(), with ? pointer(&from, "from") : 0, with ? pointer(&size, "size") : 0);
+  long r = CALL(recvfrom, SOCKET, output(), message_size(), message_flags(),
+                with ? pointer(&from, "from") : 0, with ? pointer(&size, "size") : 0);
   if (r >= 0) {
     say_output(r < kBuffer ? r : 0);
     if (with) say_address(&from, size);
@@ -121,7 +138,8 @@ static long out_message(void) {
   memset(&message, 0, sizeof message);
   memset(control, 0, sizeof control);
   long base = input(3000);
-  for (int i = 0; i < 3; i++) pieces[i] = (struct iovec){(char*)base + 1000 * i, (size_t)ONE_OF(0, 1, 10, 1000)};
+  for (int i = 0; i < 3; i++)
+    pieces[i] = (struct iovec){(char*)base + 1000 * i, (size_t)ONE_OF(0, 1, 10, 1000)};
   message.msg_iov = pieces;
   message.msg_iovlen = below(4);
   for (size_t i = 0; i < message.msg_iovlen; i++) say(" %zu", pieces[i].iov_len);
@@ -156,7 +174,8 @@ static long out_message(void) {
     head->cmsg_len = (size_t)ONE_OF(0, 5, CMSG_LEN(4), 1000, -1);
     message.msg_controllen = (size_t)ONE_OF(16, 24, 8, 200);
     message.msg_control = control;
-    say(" odd %d %d %ld %zu", head->cmsg_level, head->cmsg_type, (long)head->cmsg_len, message.msg_controllen);
+    say(" odd %d %d %ld %zu", head->cmsg_level, head->cmsg_type, (long)head->cmsg_len,
+        message.msg_controllen);
   }
   return pointer(&message, " message");
 }
@@ -199,7 +218,8 @@ static long in_message(void) {
 }
 OP(kSockets, 12, recvmsg) {
   long fd = SOCKET;
-  long r = CALL(recvmsg, fd, in_message(), message_flags() | (percent(30) ? hex(MSG_CMSG_CLOEXEC) : 0));
+  long r =
+      CALL(recvmsg, fd, in_message(), message_flags() | (percent(30) ? hex(MSG_CMSG_CLOEXEC) : 0));
   if (r >= 0) say_message(r);
 }
 OP(kSockets, 3, sendmmsg) {
@@ -208,7 +228,8 @@ OP(kSockets, 3, sendmmsg) {
   struct mmsghdr all[2] = {{message, 7}, {message, 7}};
   all[1].msg_hdr.msg_control = NULL;
   all[1].msg_hdr.msg_controllen = 0;
-  long r = CALL(sendmmsg, fd, pointer(all, "messages"), number(ONE_OF(2, 2, 1, 0)), message_flags());
+  long r =
+      CALL(sendmmsg, fd, pointer(all, "messages"), number(ONE_OF(2, 2, 1, 0)), message_flags());
   if (r >= 0) say(" %u %u", all[0].msg_len, all[1].msg_len);
 }
 OP(kSockets, 3, recvmmsg) {
@@ -221,7 +242,8 @@ OP(kSockets, 3, recvmmsg) {
   static char second[1000];
   other = (struct iovec){second, sizeof second};
   all[1].msg_hdr.msg_iov = &other;
-  long r = CALL(recvmmsg, fd, pointer(all, "messages"), number(ONE_OF(2, 2, 1, 0)), message_flags(), 0);
+  long r =
+      CALL(recvmmsg, fd, pointer(all, "messages"), number(ONE_OF(2, 2, 1, 0)), message_flags(), 0);
   if (r >= 0) {
     say(" %u %u", all[0].msg_len, all[1].msg_len);
     message = all[0].msg_hdr;
@@ -229,11 +251,12 @@ OP(kSockets, 3, recvmmsg) {
   }
 }
 
-#define SET_OPTION(kind, option, ...)                                                                          \
-  OP(kSockets, 2, setsockopt_##kind) {                                                                         \
-    int value = (int)ONE_OF(__VA_ARGS__);                                                                      \
-    say("%d ", value);                                                                                         \
-    CALL(setsockopt, SOCKET, SOL_SOCKET, option, pointer(&value, "value"), number(ONE_OF(4, 4, 4, 4, 3, 0)));  \
+#define SET_OPTION(kind, option, ...)                                      \
+  OP(kSockets, 2, setsockopt_##kind) {                                     \
+    int value = (int)ONE_OF(__VA_ARGS__);                                  \
+    say("%d ", value);                                                     \
+    CALL(setsockopt, SOCKET, SOL_SOCKET, option, pointer(&value, "value"), \
+         number(ONE_OF(4, 4, 4, 4, 3, 0)));                                \
   }
 SET_OPTION(passcred, SO_PASSCRED, 0, 1, 1)
 SET_OPTION(reuseaddr, SO_REUSEADDR, 0, 1)
@@ -241,14 +264,15 @@ SET_OPTION(keepalive, SO_KEEPALIVE, 0, 1)
 SET_OPTION(broadcast, SO_BROADCAST, 0, 1)
 SET_OPTION(type, SO_TYPE, 1)
 SET_OPTION(unknown, 9999, 1)
-#define GET_OPTION(kind, option)                                                                \
-  OP(kSockets, 2, getsockopt_##kind) {                                                          \
-    int value[4] = {-7, -7, -7, -7};                                                            \
-    socklen_t size = (socklen_t)ONE_OF(4, 4, 4, 16, 2, 0, -1);                                  \
-    say("%d ", (int)size);                                                                      \
-    long r = CALL(getsockopt, SOCKET, SOL_SOCKET, option, pointer(value, "value"), pointer(&size, "size")); \
-    say(" %u", size);                                                                           \
-    if (r == 0) say(" %d", value[0]);                                                           \
+#define GET_OPTION(kind, option)                                                   \
+  OP(kSockets, 2, getsockopt_##kind) {                                             \
+    int value[4] = {-7, -7, -7, -7};                                               \
+    socklen_t size = (socklen_t)ONE_OF(4, 4, 4, 16, 2, 0, -1);                     \
+    say("%d ", (int)size);                                                         \
+    long r = CALL(getsockopt, SOCKET, SOL_SOCKET, option, pointer(value, "value"), \
+                  pointer(&size, "size"));                                         \
+    say(" %u", size);                                                              \
+    if (r == 0) say(" %d", value[0]);                                              \
   }
 GET_OPTION(type, SO_TYPE)
 GET_OPTION(error, SO_ERROR)
@@ -263,14 +287,16 @@ GET_OPTION(unknown, 9999)
 OP(kSockets, 3, getsockopt_peercred) {
   struct ucred peer = {-7, 7, 7};
   socklen_t size = sizeof peer;
-  if (CALL(getsockopt, SOCKET, SOL_SOCKET, SO_PEERCRED, pointer(&peer, "peer"), pointer(&size, "size")) == 0) {
+  if (CALL(getsockopt, SOCKET, SOL_SOCKET, SO_PEERCRED, pointer(&peer, "peer"),
+           pointer(&size, "size")) == 0) {
     say_pid(peer.pid);
     say(" %d %d size %u", (int)peer.uid, (int)peer.gid, size);
   }
 }
 OP(kSockets, 2, setsockopt_linger) {
   struct linger value = {1, (int)ONE_OF(0, 5)};
-  CALL(setsockopt, SOCKET, SOL_SOCKET, SO_LINGER, pointer(&value, "linger"), number(ONE_OF(8, 8, 4)));
+  CALL(setsockopt, SOCKET, SOL_SOCKET, SO_LINGER, pointer(&value, "linger"),
+       number(ONE_OF(8, 8, 4)));
 }
 OP(kSockets, 2, setsockopt_level) {
   int value = 1;

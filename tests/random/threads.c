@@ -18,23 +18,26 @@ static long word(void) {
   return percent(96) ? pointer(&words[at], shown) : number(1) * 0 + (long)((char*)&words[at] + 1);
 }
 static long private_bit;
-#define FUTEX(kind, weight, ...)                                     \
-  OP(kThreads, weight, futex_##kind) {                               \
-    private_bit = percent(50) ? FUTEX_PRIVATE_FLAG : 0;              \
-    CALL(futex, __VA_ARGS__);                                        \
-    say(" %x %x %x %x", words[0], words[1], words[2], words[3]);     \
+#define FUTEX(kind, weight, ...)                                 \
+  OP(kThreads, weight, futex_##kind) {                           \
+    private_bit = percent(50) ? FUTEX_PRIVATE_FLAG : 0;          \
+    CALL(futex, __VA_ARGS__);                                    \
+    say(" %x %x %x %x", words[0], words[1], words[2], words[3]); \
   }
 #define COMMAND(c) hex((c) | private_bit)
 static long value(void) { return number(ONE_OF(0, 1, 2, 5, 0x7fffffff)); }
 // A wait with no time to wait: EAGAIN or ETIMEDOUT.
-FUTEX(wait, 4, word(), COMMAND(FUTEX_WAIT), value(), (long)(percent(95) ? (percent(80) ? &none : &soon) : &wrong))
-FUTEX(wait_bitset, 3, word(), COMMAND(FUTEX_WAIT_BITSET | (percent(50) ? FUTEX_CLOCK_REALTIME : 0)), value(), (long)&none, 0, hex(ONE_OF(-1, 1, 0, 0x80000000)))
+FUTEX(wait, 4, word(), COMMAND(FUTEX_WAIT), value(),
+      (long)(percent(95) ? (percent(80) ? &none : &soon) : &wrong))
+FUTEX(wait_bitset, 3, word(), COMMAND(FUTEX_WAIT_BITSET | (percent(50) ? FUTEX_CLOCK_REALTIME : 0)),
+      value(), (long)&none, 0, hex(ONE_OF(-1, 1, 0, 0x80000000)))
 FUTEX(wake, 3, word(), COMMAND(FUTEX_WAKE), value())
 FUTEX(wake_bitset, 2, word(), COMMAND(FUTEX_WAKE_BITSET), value(), 0, 0, hex(ONE_OF(-1, 1, 0)))
 FUTEX(requeue, 2, word(), COMMAND(FUTEX_REQUEUE), value(), value(), word(), 0)
 FUTEX(cmp_requeue, 2, word(), COMMAND(FUTEX_CMP_REQUEUE), value(), value(), word(), value())
 FUTEX(wake_op, 3, word(), COMMAND(FUTEX_WAKE_OP), value(), value(), word(),
-      hex(FUTEX_OP(ONE_OF(0, 1, 2, 3, 4, 5, 9), ONE_OF(0, 1, 5, 31), ONE_OF(0, 1, 2, 3, 4, 5, 6), ONE_OF(0, 1, 7))))
+      hex(FUTEX_OP(ONE_OF(0, 1, 2, 3, 4, 5, 9), ONE_OF(0, 1, 5, 31), ONE_OF(0, 1, 2, 3, 4, 5, 6),
+                   ONE_OF(0, 1, 7))))
 FUTEX(fd, 1, word(), COMMAND(FUTEX_FD), value())
 FUTEX(unknown, 1, word(), COMMAND(ONE_OF(14, 20, 127)), value())
 FUTEX(trylock_pi_own, 1, word(), COMMAND(FUTEX_UNLOCK_PI), 0)
@@ -85,7 +88,8 @@ static void join(pthread_t thread) {
 static uint32_t turn;
 static long wait_turn(void) {
   long r = 0;
-  while (__atomic_load_n(&turn, __ATOMIC_SEQ_CST) == 0) r = quiet(SYS_futex, (long)&turn, FUTEX_WAIT | argument, 0, 0, 0, 0);
+  while (__atomic_load_n(&turn, __ATOMIC_SEQ_CST) == 0)
+    r = quiet(SYS_futex, (long)&turn, FUTEX_WAIT | argument, 0, 0, 0, 0);
   return r == -EAGAIN || r == 0 ? 0 : r;
 }
 OP(kThreads, 6, thread_futex) {
@@ -98,14 +102,17 @@ OP(kThreads, 6, thread_futex) {
   join(thread);
 }
 // The wake finds the sleeper: asked again until it says that it did.
-static long sleep_on_word(void) { return quiet(SYS_futex, (long)&turn, FUTEX_WAIT_BITSET, 0, 0, 0, argument); }
+static long sleep_on_word(void) {
+  return quiet(SYS_futex, (long)&turn, FUTEX_WAIT_BITSET, 0, 0, 0, argument);
+}
 OP(kThreads, 4, thread_wake_bitset) {
   argument = ONE_OF(1, 2, 3);
   say("%ld)", argument);
   turn = 0;
   pthread_t thread = begin(sleep_on_word);
   long mask = argument, r = 0;
-  while (thread && (r = quiet(SYS_futex, (long)&turn, FUTEX_WAKE_BITSET, 1, 0, 0, mask)) == 0) sched_yield();
+  while (thread && (r = quiet(SYS_futex, (long)&turn, FUTEX_WAKE_BITSET, 1, 0, 0, mask)) == 0)
+    sched_yield();
   say(" woke %ld", r);
   join(thread);
 }
@@ -116,7 +123,9 @@ OP(kThreads, 3, thread_requeue) {
   turn = other_turn = 0;
   pthread_t thread = begin(sleep_on_word);
   long r = 0;
-  while (thread && (r = quiet(SYS_futex, (long)&turn, FUTEX_CMP_REQUEUE, 0, 1, (long)&other_turn, 0)) == 0) sched_yield();
+  while (thread &&
+         (r = quiet(SYS_futex, (long)&turn, FUTEX_CMP_REQUEUE, 0, 1, (long)&other_turn, 0)) == 0)
+    sched_yield();
   say(" moved %ld", r);
   say(" on the first %ld", quiet(SYS_futex, (long)&turn, FUTEX_WAKE, 1, 0, 0, 0));
   say(" on the other %ld", quiet(SYS_futex, (long)&other_turn, FUTEX_WAKE, 1, 0, 0, 0));
@@ -186,7 +195,8 @@ static long receive_byte(void) {
 }
 OP(kThreads, 4, thread_socket) {
   say(")");
-  if (socketpair(AF_UNIX, (int)ONE_OF(SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET), 0, ends) != 0) return;
+  if (socketpair(AF_UNIX, (int)ONE_OF(SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET), 0, ends) != 0)
+    return;
   pthread_t thread = begin(receive_byte);
   ssize_t r = send(ends[1], "s", 1, 0);
   (void)r;
@@ -261,6 +271,7 @@ OP(kThreads, 2, set_robust_list) {
 }
 OP(kThreads, 2, get_robust_list) {
   uint64_t head = 0, size = 0;
-  CALL(get_robust_list, number(ONE_OF(0, 0, 0, 0x7ffffff0)), pointer(&head, "head"), pointer(&size, "size"));
+  CALL(get_robust_list, number(ONE_OF(0, 0, 0, 0x7ffffff0)), pointer(&head, "head"),
+       pointer(&size, "size"));
   say(" %d %llu", head != 0, (unsigned long long)size);
 }

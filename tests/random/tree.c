@@ -13,7 +13,9 @@ OP(kTree, 5, unlinkat) { CALL(unlinkat, directory_fd(), path(), hex(ONE_OF(0, 0,
 OP(kTree, 4, unlinkat_dir) { CALL(unlinkat, directory_fd(), path(), hex(AT_REMOVEDIR)); }
 OP(kTree, 8, rename) { CALL(rename, path(), path()); }
 OP(kTree, 6, renameat) { CALL(renameat, directory_fd(), path(), directory_fd(), path()); }
-OP(kTree, 3, renameat2) { CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(ONE_OF(0, 8, 3))); }
+OP(kTree, 3, renameat2) {
+  CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(ONE_OF(0, 8, 3)));
+}
 OP(kTree, 4, renameat2_noreplace) {
   CALL(renameat2, directory_fd(), path(), directory_fd(), path(), hex(RENAME_NOREPLACE));
 }
@@ -27,7 +29,8 @@ OP(kTree, 6, link) {
 }
 OP(kTree, 6, linkat) {
   if (geteuid() != 0) return say("not root)");
-  CALL(linkat, directory_fd(), path(), directory_fd(), path(), FLAGS(AT_SYMLINK_FOLLOW, AT_SYMLINK_FOLLOW));
+  CALL(linkat, directory_fd(), path(), directory_fd(), path(),
+       FLAGS(AT_SYMLINK_FOLLOW, AT_SYMLINK_FOLLOW));
 }
 OP(kTree, 3, linkat_empty) {
   CALL(linkat, fd_of(kFile | kPathFd), silent(""), directory_fd(), path(), hex(AT_EMPTY_PATH));
@@ -44,8 +47,8 @@ OP(kTree, 4, readlinkat) {
 }
 // FIFOs, files, sockets and the null device only: no other device.
 static long node_mode(void) {
-  return octal(ONE_OF(S_IFIFO | 0644, S_IFIFO | 0600, S_IFREG | 0644, S_IFSOCK | 0644, 0644, S_IFDIR | 0755, S_IFLNK | 0777,
-                      0170000));
+  return octal(ONE_OF(S_IFIFO | 0644, S_IFIFO | 0600, S_IFREG | 0644, S_IFSOCK | 0644, 0644,
+                      S_IFDIR | 0755, S_IFLNK | 0777, 0170000));
 }
 OP(kTree, 4, mknod) { CALL(mknod, path(), node_mode(), 0); }
 OP(kTree, 4, mknodat) { CALL(mknodat, directory_fd(), path(), node_mode(), 0); }
@@ -129,4 +132,6 @@ static void list_directory(int call, int head_size) {
 }
 OP(kTree, 8, getdents64) { list_directory(SYS_getdents64, 19); }
 OP(kTree, 3, getdents) { list_directory(SYS_getdents, 18); }
-OP(kTree, 2, lseek_directory) { CALL(lseek, fd_of(kDirectory), number(ONE_OF(0, 0, -1)), number(ONE_OF(SEEK_SET, SEEK_SET, 9))); }
+OP(kTree, 2, lseek_directory) {
+  CALL(lseek, fd_of(kDirectory), number(ONE_OF(0, 0, -1)), number(ONE_OF(SEEK_SET, SEEK_SET, 9)));
+}
