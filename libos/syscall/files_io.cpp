@@ -192,7 +192,11 @@ Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, in
   TRY(check_rwf(iov, count, offset, bits(flags)));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
   if ((bits(flags) & kRwfAppend) != 0 && file->inode() != nullptr) {
-    offset = static_cast<int64_t>(TRY(file->stat()).size);
+    if (offset == -1) {
+      TRY(file->seek(0, Whence::kEnd));
+    } else {
+      offset = static_cast<int64_t>(TRY(file->stat()).size);
+    }
   }
   const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
                                     : TRY(sys_pwritev(self, fd, iov, count, offset));

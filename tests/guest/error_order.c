@@ -54,6 +54,11 @@ CASE(data) {
   loff_t from = 2, to = 10;
   CHECK_EQ(copy_file_range(fd, &from, fd, &to, 100, 0), 8);
   CHECK_EQ(lseek(fd, 0, SEEK_END), 18);
+  // RWF_APPEND moves the position where there is one.
+  struct iovec one = {"x", 1};
+  CHECK_EQ(lseek(fd, 3, SEEK_SET), 3);
+  CHECK_EQ(pwritev2(fd, &one, 1, -1, RWF_APPEND), 1);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), 19);
   CHECK_EQ(lseek(fd, INT64_MAX, SEEK_SET), INT64_MAX);
   CHECK_ERRNO(read(fd, &byte, 1), EINVAL);
   CHECK_ERRNO(lseek(fd, 1, SEEK_CUR), EINVAL);

@@ -229,6 +229,7 @@ OP(kMemory, 8, maps) {
     if (to <= (unsigned long)arena || from >= (unsigned long)arena + kPages * kPage) continue;
     from = (from - (unsigned long)arena) / kPage;
     to = (to - (unsigned long)arena) / kPage;
+    if (to > kPages) to = kPages;
     if (from == end && strcmp(rights, last) == 0) {
       end = to;
       continue;
