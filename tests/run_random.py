@@ -61,9 +61,9 @@ class Runner:
                 lines = found.setdefault(int(match[1]), [])
             elif found:
                 lines.append(line)
-        if run.status != 0 and len(found) < count:
-            last = seed + len(found)
-            found[last] = [f"(the whole run {run.ended()}) {run.stderr.decode('utf-8', 'replace')[-400:]}"]
+        if len(found) < count:
+            said = run.stderr.decode("utf-8", "replace")[-400:]
+            found[seed + len(found)] = [f"({side}: the whole run {run.ended()} after {run.seconds:.0f} s) {said}"]
         return found
 
     def both(self, seed: int, count: int, extra: list[str] = []) -> list[tuple[int, Lines, Lines]]:

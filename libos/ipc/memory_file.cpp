@@ -1,5 +1,7 @@
 #include "libos/ipc/memory_file.h"
 
+#include "libos/fs/vfs/operations.h"
+
 #include "libos/fs/vfs/inode.h"
 #include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/bits.h"
@@ -7,7 +9,7 @@
 namespace occlum {
 
 MemoryFile::MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals)
-    : File(2),
+    : File(2 | kOpenLargeFile),
       name_(std::move(name)),
       object_(std::move(object)),
       number_(next_anonymous_number()),

@@ -116,12 +116,16 @@ Result<long> sys_pwrite64(Thread& self, Fd fd, UserAddress buffer, size_t count,
 
 Result<long> sys_readv(Thread& self, Fd fd, UserAddress iov, size_t count) {
   const RefPtr<File> file = TRY(readable(self, fd));
-  return read_sink(self, *file, nullptr, DataSink(TRY(read_iovec(iov, count))));
+  DataSink sink(TRY(read_iovec(iov, count)));
+  if (sink.remaining() == 0) return 0;  // the file is not asked
+  return read_sink(self, *file, nullptr, std::move(sink));
 }
 
 Result<long> sys_writev(Thread& self, Fd fd, UserAddress iov, size_t count) {
   const RefPtr<File> file = TRY(writable(self, fd));
-  return write_source(self, *file, nullptr, DataSource(TRY(read_iovec(iov, count))));
+  DataSource source(TRY(read_iovec(iov, count)));
+  if (source.remaining() == 0) return 0;
+  return write_source(self, *file, nullptr, std::move(source));
 }
 
 Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset) {
@@ -147,12 +151,10 @@ namespace {
 
 // Unknown flags are an error only where there is something to move.
 Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t flags) {
-  if (offset < -1) return Errno::kInval;
-  if ((flags & ~kRwfKnown) == 0) return {};
-  const Vec<UserSegment> segments = TRY(read_iovec(iov, count));
-  for (const UserSegment& segment : segments) {
-    if (segment.size != 0) return Errno::kOpNotSupp;
-  }
+  const DataSink all(TRY(read_iovec(iov, count)));
+  if (all.remaining() == 0) return {};
+  if (offset >= 0) TRY(check_end(static_cast<uint64_t>(offset), all.remaining()));
+  if ((flags & ~kRwfKnown) != 0) return Errno::kOpNotSupp;
   return {};
 }
 
@@ -160,6 +162,8 @@ Result<void> check_rwf(UserAddress iov, size_t count, int64_t offset, uint32_t f
 
 Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                          uint64_t, Flags flags) {
+  if (offset < -1) return Errno::kInval;
+  if (offset >= 0) TRY(positioned(self, fd));
   TRY(readable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
   if (offset == -1) return sys_readv(self, fd, iov, count);
@@ -168,11 +172,17 @@ Result<long> sys_preadv2(Thread& self, Fd fd, UserAddress iov, size_t count, int
 
 Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, int64_t offset,
                           uint64_t, Flags flags) {
+  if (offset < -1) return Errno::kInval;
+  if (offset >= 0) TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
   if ((bits(flags) & kRwfAppend) != 0 && file->inode() != nullptr) {
-    offset = static_cast<int64_t>(TRY(file->stat()).size);
+    if (offset == -1) {
+      TRY(file->seek(0, Whence::kEnd));
+    } else {
+      offset = static_cast<int64_t>(TRY(file->stat()).size);
+    }
   }
   const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
                                     : TRY(sys_pwritev(self, fd, iov, count, offset));
@@ -196,7 +206,9 @@ Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t le
     return Errno::kInval;
   }
   const Inode* inode = file->inode();
-  if (inode == nullptr || (!inode->is_regular() && !inode->is_directory())) return Errno::kSPipe;
+  const bool has_pages = file->kind() == FileKind::kMemory ||
+                         (inode != nullptr && (inode->is_regular() || inode->is_directory()));
+  if (!has_pages) return Errno::kSPipe;
   return done(file->sync(true));
 }
 
@@ -233,8 +245,9 @@ Result<long> sys_fadvise64(Thread& self, Fd fd, int64_t, int64_t length, int adv
 Result<long> sys_readahead(Thread& self, Fd fd, int64_t, size_t) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (!file->can_read()) return Errno::kBadFd;
-  if (file->inode() == nullptr || !file->inode()->is_regular()) return Errno::kInval;
-  return 0;
+  const bool has_pages = file->kind() == FileKind::kMemory ||
+                         (file->inode() != nullptr && file->inode()->is_regular());
+  return has_pages ? Result<long>(0) : Errno::kInval;
 }
 
 }  // namespace occlum

@@ -11,8 +11,8 @@ namespace {
 
 Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t flags,
                      uint32_t mode, uint32_t walk) {
-  const WalkContext context = TRY(walk_at(self, directory, path));
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
+  const WalkContext context = TRY(walk_at(self, directory, path));
   RefPtr<File> file = TRY(open_file(context, path, flags, mode, self.fs().umask(), walk));
   const int fd = reservation[0];
   reservation.commit(std::move(file));
@@ -73,7 +73,8 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   // With RESOLVE_IN_ROOT an absolute path starts at the directory, too.
   WalkContext context = self.fs().walk(self.credentials());
   if (directory != kAtCwd) context.start = TRY(path_of_fd(self, directory));
-  const uint32_t flags = static_cast<uint32_t>(wanted.flags);
+  uint32_t flags = static_cast<uint32_t>(wanted.flags);
+  if ((flags & kOpenPath) == 0) flags |= kOpenLargeFile;
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
   RefPtr<File> file = TRY(open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode),
                                     self.fs().umask(), walk));

@@ -80,7 +80,11 @@ Result<long> access_at(Thread& self, Fd directory, UserString path, int mode, ui
       who.capabilities = user.uid == 0 ? user.permitted : 0;
   }
   String text;
-  if ((flags & kAtEmptyPath) == 0 || !path.is_null()) text = TRY(path.read_path());
+  if ((flags & kAtEmptyPath) == 0) {
+    text = TRY(read_name(path));
+  } else if (!path.is_null()) {
+    text = TRY(path.read_path());
+  }
   WalkContext context = TRY(walk_at(self, directory, text.view()));
   context.credentials = &who;
   const Path found = TRY(lookup_path(context, text.view(), follow_unless(flags),
@@ -207,6 +211,7 @@ class DirentWriter {
 Result<long> get_entries(Thread& self, Fd fd, UserAddress out, size_t size, DirentFormat format) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (file->inode() == nullptr || !file->inode()->is_directory()) return Errno::kNotDir;
+  if (file->path() != nullptr && file->path()->dentry->is_deleted()) return Errno::kNoEnt;
   Vec<std::byte> buffer = TRY(Vec<std::byte>::create(std::min(size, kDirentBuffer)));
   DirentWriter writer(buffer.span(), format);
   const uint64_t before = TRY(file->seek(0, Whence::kCur));

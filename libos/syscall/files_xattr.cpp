@@ -45,6 +45,10 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
     if (use == Use::kRead || who.has(kCapSysAdmin)) return {};
     return Errno::kPerm;
   }
+  if (!name.starts_with("system.")) {
+    TRY(check_permission(TRY(path.inode().ownership()), who,
+                         use == Use::kWrite ? kMayWrite : kMayRead));
+  }
   return Errno::kOpNotSupp;  // system.posix_acl_*, too: there are no ACLs
 }
 

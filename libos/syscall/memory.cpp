@@ -77,10 +77,18 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
     return source;
   }
   const RefPtr<File> file = TRY(io_file(self, fd));
-  if (length > uint64_t{INT64_MAX} || offset > uint64_t{INT64_MAX} - length)
-    return Errno::kOverflow;
   if (!file->can_read()) return Errno::kAcces;
-  return file->map_source(offset, length, shared, prot_of(prot));
+  // As far as there are offsets. What would not fit into memory is another error.
+  if (length <= user_range().size() && offset > uint64_t{INT64_MAX} - length)
+    return Errno::kOverflow;
+  MapSource source = TRY(file->map_source(offset, length, shared, prot_of(prot)));
+  // Mapping counts as access.
+  const Path* path = file->path();
+  if (path != nullptr && file->inode() != nullptr && (file->flags() & kOpenNoAtime) == 0 &&
+      (path->mount->flags() & kMountNoAtime) == 0) {
+    file->inode()->note_access();
+  }
+  return source;
 }
 
 // MAP_32BIT: the second gigabyte, as Linux has it.
@@ -115,7 +123,10 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate) return Errno::kInval;
   if (type == kMapSharedValidate && (flags & ~kMapKnown) != 0) return Errno::kOpNotSupp;
   if (type == kMapSharedValidate && (flags & kMapAnonymous) != 0) return Errno::kInval;
-  if (length == 0 || !is_aligned(offset, kPageSize)) return Errno::kInval;
+  if (!is_aligned(offset, kPageSize)) return Errno::kInval;
+  if ((flags & kMapAnonymous) == 0) TRY(io_file(self, fd));
+  if (length == 0 || ((flags & kMapFixed) != 0 && !is_aligned(address.value(), kPageSize)))
+    return Errno::kInval;
   if ((flags & kMapHugeTlb) != 0) return Errno::kNoMem;  // no huge pages are set aside
   const auto size = checked_align_up(length, kPageSize);
   if (!size) return Errno::kNoMem;
@@ -182,6 +193,8 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
   if (fixed && !may_move) return Errno::kInval;
+  if (new_size < old_size && old_address.value() + old_size > kUserEnd) return Errno::kInval;
+  if (old_size > kUserEnd) return Errno::kFault;
   if (new_size > kUserEnd || (fixed && new_address.value() > kUserEnd - new_size)) {
     return Errno::kInval;
   }

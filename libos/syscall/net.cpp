@@ -19,6 +19,7 @@ constexpr size_t kMaxTransfer = 0x7ffff000;
 
 Result<RefPtr<Socket>> get_socket(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(self.files().get(number(fd)));
+  if ((file->flags() & kOpenPath) != 0) return Errno::kBadFd;
   if (file->kind() != FileKind::kSocket) return Errno::kNotSock;
   return static_ptr_cast<Socket>(std::move(file));
 }
@@ -155,10 +156,11 @@ Result<long> sys_listen(Thread& self, Fd fd, int backlog) {
 
 Result<long> sys_accept4(Thread& self, Fd fd, UserAddress address, UserInOut<uint32_t> size,
                          Flags flags) {
-  TRY(self.files().get(number(fd)));
+  // The order is Linux's: the descriptor, the flags, room for the new one, what the descriptor is.
+  if ((TRY(self.files().get(number(fd)))->flags() & kOpenPath) != 0) return Errno::kBadFd;
   if ((bits(flags) & ~(kOpenNonblock | kOpenCloseOnExec)) != 0) return Errno::kInval;
-  auto socket = TRY(get_socket(self, fd));
   FdReservation reserved = TRY(self.files().reserve(1, close_on_exec(bits(flags))));
+  auto socket = TRY(get_socket(self, fd));
   Socket::Accepted accepted = TRY(socket->accept(bits(flags) & kOpenNonblock));
   TRY(store_address(accepted.address, address, size));
   const int result = reserved[0];

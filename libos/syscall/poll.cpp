@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "libos/fs/file_table.h"
+#include "libos/fs/vfs/operations.h"
 #include "libos/ipc/task_poller.h"
 #include "libos/process/process.h"
 #include "libos/process/thread.h"
@@ -66,7 +67,7 @@ Result<long> poll_descriptors(Thread& self, UserInOut<PollFd> fds, uint32_t coun
     records[i].revents = 0;
     if (records[i].fd < 0) continue;
     auto file = self.files().get(records[i].fd);
-    if (file.is_error()) {
+    if (file.is_error() || (file.value()->flags() & kOpenPath) != 0) {
       records[i].revents = static_cast<int16_t>(kPollNval);
       ++bad;
       continue;
@@ -128,24 +129,34 @@ Result<long> select_descriptors(Thread& self, int count, std::span<SelectSet, 3>
     if (!set.user.is_null()) set.words = TRY(set.user.read_array(words));
   }
   auto entries = TRY(Vec<Polled>::create(limit));
+  size_t ready_already = 0;
   for (size_t fd = 0; fd < limit; ++fd) {
     PollEvents wanted = 0;
     for (const SelectSet& set : sets) {
       if (set.has(fd)) wanted |= set.events;
     }
     if (wanted == 0) continue;
-    entries[fd].file = TRY(self.files().get(static_cast<int>(fd)));
+    RefPtr<File> file = TRY(self.files().get(static_cast<int>(fd)));
+    if ((file->flags() & kOpenPath) != 0) {
+      // It cannot be waited for, and so is ready in every set.
+      entries[fd].found = kPollNval;
+      ++ready_already;
+      continue;
+    }
+    entries[fd].file = std::move(file);
     entries[fd].wanted = wanted;
   }
-  TRY(poll_until(entries.span(), 0, deadline));
+  TRY(poll_until(entries.span(), ready_already, deadline));
   long found = 0;
   for (SelectSet& set : sets) {
     for (size_t fd = 0; fd < limit; ++fd) {
       if (!set.has(fd)) continue;
-      const bool ready = (entries[fd].found & set.events) != 0;
+      const bool ready = (entries[fd].found & (set.events | kPollNval)) != 0;
       found += ready ? 1 : 0;
       set.set(fd, ready);
     }
+    // What was set beyond the last descriptor asked for is not told back.
+    for (size_t fd = limit; fd < words * kWordBits; ++fd) set.set(fd, false);
     if (!set.user.is_null()) TRY(set.user.write_array(set.words.span()));
   }
   return found;

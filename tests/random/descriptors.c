@@ -41,8 +41,10 @@ OP(kFds, 3, close_range) {
 FCNTL(getfd, F_GETFD, 0)
 FCNTL(setfd, F_SETFD, hex(ONE_OF(0, 1, 2, 3)))
 FCNTL(getfl, F_GETFL, 0)
-FCNTL(setfl, F_SETFL,
-      hex(O_NONBLOCK | some_of_list(LIST(O_APPEND, O_NOATIME, O_RDWR, O_CREAT, O_SYNC))))
+OP(kFds, 3, fcntl_setfl) {
+  CALL(fcntl, fd_of(kFile | kPipeEnd), F_SETFL,
+       hex(O_NONBLOCK | some_of_list(LIST(O_APPEND, O_NOATIME, O_RDWR, O_CREAT, O_SYNC))));
+}
 FCNTL(getown, F_GETOWN, 0)
 FCNTL(getsig, F_GETSIG, 0)
 FCNTL(setsig, F_SETSIG, number(ONE_OF(0, 10, 64, 65, -1)))

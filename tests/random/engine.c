@@ -211,7 +211,7 @@ int sequence_main(int argc, char** argv) {
   uint64_t seed = strtoull(argv[2], NULL, 0);
   int count = atoi(argv[3]);
   sequence_directory = argv[7];
-  bad_pointers = getenv("RANDOM_BAD_POINTERS") != NULL;
+  bad_pointers = getenv("OCCLUM_RANDOM_BAD_POINTERS") != NULL;
   int ends[2];
   if (pipe(ends) != 0 || dup2(ends[0], kEndFd) < 0 || dup3(ends[1], kEndWriteFd, O_CLOEXEC) < 0)
     return 3;

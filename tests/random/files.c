@@ -11,8 +11,8 @@ static long open_flags(void) {
   long bits = one_of_list(LIST(O_RDONLY, O_WRONLY, O_RDWR, O_RDWR)) | O_NONBLOCK;
   if (percent(50)) bits |= O_CREAT;
   if (percent(40)) bits |= one_of_list(LIST(OPEN_BITS));
-  if (percent(10))
-    bits |= one_of_list(LIST(OPEN_BITS, O_TMPFILE, O_SYNC, O_NOATIME, O_NOCTTY, O_LARGEFILE));
+  if (percent(10)) bits |= one_of_list(LIST(OPEN_BITS, O_SYNC, O_NOATIME, O_NOCTTY, O_LARGEFILE));
+  if (percent(5)) bits |= O_TMPFILE, bits &= ~O_NOFOLLOW;
   return hex(bits);
 }
 
@@ -60,8 +60,7 @@ OP(kFiles, 6, openat2) {
   if (how.flags & O_CREAT || percent(5)) how.mode = (uint64_t)ONE_OF(0644, 0600, 07777, 010000);
   how.resolve = (uint64_t)some_of_list(
       LIST(RESOLVE_NO_XDEV, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS));
-  if (percent(10))
-    how.resolve |= (uint64_t)ONE_OF(RESOLVE_IN_ROOT, RESOLVE_CACHED, 0x40, 0x80000000L);
+  if (percent(10)) how.resolve |= (uint64_t)ONE_OF(RESOLVE_IN_ROOT, 0x40, 0x80000000L);
   how.flags &= ~(uint64_t)O_PATH | (percent(50) ? O_PATH : 0);
   long at = directory_fd();
   long name = path();
@@ -92,7 +91,8 @@ OP(kFiles, 8, pwrite64) {
 }
 
 static struct iovec vector[8];
-static int vector_of(long base) {
+// A write whose data cannot be read may leave the file longer all the same, on tmpfs: so only reads get bad addresses.
+static int vector_of(long base, bool bad) {
   int count = (int)ONE_OF(0, 1, 2, 3, 4, 5);
   size_t at = 0;
   for (int i = 0; i < count; i++) {
@@ -100,9 +100,8 @@ static int vector_of(long base) {
     vector[i] = (struct iovec){(char*)base + at, size};
     at += size;
   }
-  if (count && percent(4))
-    vector[below((unsigned)count)].iov_len = (size_t)ONE_OF(-1, 0x7fffffffffffffff);
-  if (count && percent(4))
+  if (count && percent(4)) vector[below((unsigned)count)].iov_len = (size_t)-1;
+  if (bad && count && percent(4))
     vector[below((unsigned)count)].iov_base = (void*)ONE_OF(0, 0xFFC0000000, -4096);
   for (int i = 0; i < count; i++) say(" %zu", vector[i].iov_len);
   return count;
@@ -110,7 +109,7 @@ static int vector_of(long base) {
 static long vector_in(void) {
   static int count;
   long base = input(kBuffer);
-  count = vector_of(base);
+  count = vector_of(base, false);
   return count;
 }
 #define VECTOR silent(vector)
@@ -119,7 +118,7 @@ static long vector_count(int count) {
 }
 
 OP(kFiles, 5, readv) {
-  int count = vector_of(output());
+  int count = vector_of(output(), true);
   long r = CALL(readv, FILE_FD, VECTOR, vector_count(count));
   if (r >= 0) say_output(r);
 }
@@ -128,7 +127,7 @@ OP(kFiles, 5, writev) {
   CALL(writev, FILE_FD, VECTOR, vector_count(count));
 }
 OP(kFiles, 4, preadv) {
-  int count = vector_of(output());
+  int count = vector_of(output(), true);
   long r = CALL(preadv, FILE_FD, VECTOR, vector_count(count), offset());
   if (r >= 0) say_output(r);
 }
@@ -137,15 +136,15 @@ OP(kFiles, 4, pwritev) {
   CALL(pwritev, FILE_FD, VECTOR, vector_count(count), offset());
 }
 OP(kFiles, 4, preadv2) {
-  int count = vector_of(output());
+  int count = vector_of(output(), true);
   long r = CALL(preadv2, FILE_FD, VECTOR, vector_count(count), offset(), 0,
-                PICK(0, 0, RWF_HIPRI, 0x100000));
+                number(ONE_OF(0, 0, RWF_HIPRI, 0x100000)));
   if (r >= 0) say_output(r);
 }
 OP(kFiles, 4, pwritev2) {
   int count = (int)vector_in();
   CALL(pwritev2, FILE_FD, VECTOR, vector_count(count), offset(), 0,
-       PICK(0, 0, RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_APPEND, 0x100000));
+       number(ONE_OF(0, 0, RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_APPEND, 0x100000)));
 }
 
 OP(kFiles, 5, lseek_set) { CALL(lseek, FILE_FD, offset(), SEEK_SET); }
@@ -157,8 +156,12 @@ OP(kFiles, 3, lseek_data) { CALL(lseek, FILE_FD, offset(), SEEK_DATA); }
 OP(kFiles, 3, lseek_hole) { CALL(lseek, FILE_FD, offset(), SEEK_HOLE); }
 OP(kFiles, 1, lseek_unknown) { CALL(lseek, FILE_FD, offset(), number(ONE_OF(5, -1, 99))); }
 
-OP(kFiles, 5, ftruncate) { CALL(ftruncate, FILE_FD, offset()); }
-OP(kFiles, 5, truncate) { CALL(truncate, path(), offset()); }
+static long any_size(void) {
+  return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 1L << 32));
+}
+OP(kFiles, 5, ftruncate) { CALL(ftruncate, FILE_FD, any_size()); }
+OP(kFiles, 5, truncate) { CALL(truncate, path(), any_size()); }
+OP(kFiles, 1, ftruncate_largest) { CALL(ftruncate, FILE_FD, number(0x7fffffffffffffff)); }
 // Sizes here stay small: what is allocated is there.
 static long small_offset(void) {
   return number(percent(95) ? (long)below(20000) : ONE_OF(-1, 0, 4096, 8192));

@@ -119,7 +119,7 @@ OP(kIdentity, 3, prlimit64) {
   say(" %ld %ld", (long)old.rlim_cur, (long)old.rlim_max);
 }
 OP(kIdentity, 2, getpriority) {
-  CALL(getpriority, number(ONE_OF(0, 1, 3, -1)), number(ONE_OF(0, 0, 0x7ffffff0)));
+  CALL(getpriority, number(ONE_OF(0, 3, -1)), number(ONE_OF(0, 0, 0x7ffffff0)));
 }
 OP(kIdentity, 2, setpriority) {
   CALL(setpriority, number(ONE_OF(0, 0, 3)), number(ONE_OF(0, 0, 0x7ffffff0)),
@@ -261,6 +261,7 @@ OP(kIdentity, 2, alarm) {
 OP(kIdentity, 2, setitimer) {
   struct itimerval new = {{ONE_OF(0, 300000), ONE_OF(0, 1000000)}, {ONE_OF(0, 1000000), 0}},
                    old = {{7, 7}, {7, 7}};
+  if (!new.it_value.tv_sec) new.it_interval = (struct timeval){0, 0};
   say("%ld.%ld %ld ", (long)new.it_interval.tv_sec, (long)new.it_interval.tv_usec,
       (long)new.it_value.tv_sec);
   if (CALL(setitimer, number(ONE_OF(0, 1, 2, 3)), pointer(&new, "new"), pointer(&old, "old")) == 0)

@@ -46,7 +46,7 @@ OP(kMeta, 6, statx) {
   memset(&x, 0, sizeof x);
   if (CALL(statx, directory_fd(), path(),
            FLAGS(AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_STATX_DONT_SYNC),
-           hex(ONE_OF(0x7ff, 0x7ff, 0x7ff, 0xfff, 0, 0x80000000)), pointer(&x, "statx")) != 0) {
+           hex(ONE_OF(0x7ff, 0x7ff, 0x7ff, 0xfff, 0x80000000)), pointer(&x, "statx")) != 0) {
     return;
   }
   say(" mask 0x%x mode 0%o links %u owner %u:%u size %lld", x.stx_mask & 0x7ff, x.stx_mode,
@@ -106,7 +106,7 @@ OP(kMeta, 4, utimensat) {
 }
 OP(kMeta, 3, futimens) {
   long set = two_times();
-  CALL(utimensat, fd_of(kFile | kDirectory), 0, set, hex(ONE_OF(0, 0, 0, AT_SYMLINK_NOFOLLOW)));
+  CALL(utimensat, fd_of(kRegular | kDirectory), 0, set, hex(ONE_OF(0, 0, 0, AT_SYMLINK_NOFOLLOW)));
 }
 OP(kMeta, 2, utimes) {
   struct timeval set[2] = {{ONE_OF(0, 7, 5000), ONE_OF(0, 999999, 1000000, -1)}, {ONE_OF(3, 8), 0}};
@@ -151,7 +151,7 @@ static long value_size(void) { return number(ONE_OF(0, 1, 5, 20, 100, 1000)); }
   }
 SET_ATTRIBUTE(setxattr, path())
 SET_ATTRIBUTE(lsetxattr, path())
-SET_ATTRIBUTE(fsetxattr, fd_of(kFile | kDirectory))
+SET_ATTRIBUTE(fsetxattr, fd_of(kRegular | kDirectory))
 #define GET_ATTRIBUTE(name, target)                                                         \
   OP(kMeta, 3, name) {                                                                      \
     long r = CALL(name, target, attribute(), output(), number(ONE_OF(0, 1, 5, 100, 4096))); \
@@ -165,7 +165,7 @@ static void say_output_touched(void) {
 }
 GET_ATTRIBUTE(getxattr, path())
 GET_ATTRIBUTE(lgetxattr, path())
-GET_ATTRIBUTE(fgetxattr, fd_of(kFile | kDirectory))
+GET_ATTRIBUTE(fgetxattr, fd_of(kRegular | kDirectory))
 static int by_text(const void* a, const void* b) {
   return strcmp(*(const char* const*)a, *(const char* const*)b);
 }
@@ -186,7 +186,7 @@ static void say_names(long size) {
   }
 LIST_ATTRIBUTES(listxattr, path())
 LIST_ATTRIBUTES(llistxattr, path())
-LIST_ATTRIBUTES(flistxattr, fd_of(kFile | kDirectory))
+LIST_ATTRIBUTES(flistxattr, fd_of(kRegular | kDirectory))
 OP(kMeta, 2, removexattr) { CALL(removexattr, path(), attribute()); }
 OP(kMeta, 2, lremovexattr) { CALL(lremovexattr, path(), attribute()); }
-OP(kMeta, 2, fremovexattr) { CALL(fremovexattr, fd_of(kFile | kDirectory), attribute()); }
+OP(kMeta, 2, fremovexattr) { CALL(fremovexattr, fd_of(kRegular | kDirectory), attribute()); }

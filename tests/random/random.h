@@ -126,7 +126,8 @@ enum {
   kPathFd = 1024,
   kQueue = 2048,
   kOther = 4096,
-  kAny = 8191,
+  kAny = kRegular | kDirectory | kPipeEnd | kSocket | kEvent | kEpoll | kSignalFd | kTimerFd |
+         kMemFd | kPathFd,
   kFile = kRegular | kMemFd,
 };
 long fd_of(unsigned kinds);  // one of these kinds, rarely any other or none

@@ -19,6 +19,7 @@ RegularFile::~RegularFile() = default;
 
 Result<size_t> RegularFile::read(DataSink& sink) {
   return position_.with([&](uint64_t& position) -> Result<size_t> {
+    if (sink.remaining() > kMaxFileSize - std::min(position, kMaxFileSize)) return Errno::kInval;
     const size_t count = TRY(read_at(position, sink));
     position += count;
     return count;
@@ -37,6 +38,7 @@ Result<size_t> RegularFile::read_at(uint64_t offset, DataSink& sink) {
 
 Result<size_t> RegularFile::write(DataSource& source) {
   return position_.with([&](uint64_t& position) -> Result<size_t> {
+    if (source.remaining() > kMaxFileSize - std::min(position, kMaxFileSize)) return Errno::kInval;
     const Written written = TRY(write_from(position, source));
     position = written.end;
     return written.count;
@@ -66,7 +68,7 @@ Result<RegularFile::Written> RegularFile::write_from(uint64_t offset, DataSource
 
 Result<uint64_t> seek_target(uint64_t base, int64_t offset) {
   const std::optional<int64_t> target = checked_add(static_cast<int64_t>(base), offset);
-  if (!target) return Errno::kOverflow;
+  if (!target) return Errno::kInval;
   if (*target < 0) return Errno::kInval;
   return static_cast<uint64_t>(*target);
 }

@@ -1,0 +1,119 @@
+// Which of several errors a call gives, and other edges that random sequences found.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+
+#include "check.h"
+
+CASE(names) {
+  check_enter_scratch();
+  CHECK_ERRNO(mknod("", 0170000, 0), EINVAL);
+  CHECK_ERRNO(mknodat(77, "x", S_IFDIR, 0), EPERM);
+  CHECK_ERRNO(syscall(SYS_renameat2, 77, "a", 78, "b", 3), EINVAL);
+  CHECK_ERRNO(renameat(AT_FDCWD, "none/a", AT_FDCWD, (const char*)1), ENOENT);
+  CHECK_ERRNO(renameat(77, "", AT_FDCWD, "b"), ENOENT);
+  CHECK_ERRNO(symlink("", (const char*)1), ENOENT);
+  CHECK_ERRNO(open("none", O_DIRECTORY | O_CREAT, 0600), EINVAL);
+  CHECK_ERRNO(open((const char*)1, O_TMPFILE | O_RDONLY, 0600), EINVAL);
+  CHECK_ERRNO(faccessat(77, "", R_OK, 0), ENOENT);
+  struct timespec times[2] = {{0, 2000000000}, {0, 0}};
+  CHECK_ERRNO(utimensat(AT_FDCWD, "none", times, 0), ENOENT);
+  times[0].tv_nsec = times[1].tv_nsec = UTIME_OMIT;
+  CHECK_OK(utimensat(AT_FDCWD, "none", times, 0));
+  CHECK_ERRNO(setxattr("none", "user.a", "v", 1, 8), EINVAL);
+  CHECK_ERRNO(getxattr("none", (const char*)1, NULL, 0), EFAULT);
+  CHECK_OK(mkdir("gone", 0700));
+  int fd = open("gone", O_RDONLY | O_DIRECTORY);
+  CHECK_OK(rmdir("gone"));
+  char entries[256];
+  CHECK_ERRNO(syscall(SYS_getdents64, fd, entries, sizeof entries), ENOENT);
+  close(fd);
+}
+
+CASE(data) {
+  check_enter_scratch();
+  int fd = open("file", O_RDWR | O_CREAT, 0600), ends[2];
+  REQUIRE(fd >= 0 && pipe(ends) == 0);
+  char byte = 0;
+  struct iovec bad = {(void*)0x8000000000000000, 3}, none = {NULL, 0};
+  CHECK_ERRNO(readv(fd, &bad, 1), EFAULT);
+  CHECK_ERRNO(pread(fd, &byte, 1, INT64_MAX), EINVAL);
+  CHECK_EQ(preadv2(fd, &none, 1, 0, 1 << 20), 0);
+  CHECK_ERRNO(pwrite(ends[0], &byte, 1, 0), ESPIPE);
+  CHECK_EQ(writev(ends[1], &none, 1), 0);
+  CHECK_ERRNO(sync_file_range(ends[0], 0, 0, 0), ESPIPE);
+  CHECK_ERRNO(fallocate(ends[1], 0, 0, 10), ESPIPE);
+  CHECK_ERRNO(syscall(SYS_getdents64, ends[0], &byte, 1), ENOTDIR);
+  // Behind the end there is nothing to copy, and nothing that overlaps.
+  CHECK_EQ(write(fd, "0123456789", 10), 10);
+  loff_t from = 2, to = 10;
+  CHECK_EQ(copy_file_range(fd, &from, fd, &to, 100, 0), 8);
+  CHECK_EQ(lseek(fd, 0, SEEK_END), 18);
+  // RWF_APPEND moves the position where there is one.
+  struct iovec one = {"x", 1};
+  CHECK_EQ(lseek(fd, 3, SEEK_SET), 3);
+  CHECK_EQ(pwritev2(fd, &one, 1, -1, RWF_APPEND), 1);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), 19);
+  CHECK_EQ(lseek(fd, INT64_MAX, SEEK_SET), INT64_MAX);
+  CHECK_ERRNO(read(fd, &byte, 1), EINVAL);
+  CHECK_ERRNO(lseek(fd, 1, SEEK_CUR), EINVAL);
+}
+
+CASE(descriptors) {
+  check_enter_scratch();
+  int fd = open("file", O_RDWR | O_CREAT, 0600), path = open(".", O_PATH), ends[2];
+  REQUIRE(fd >= 0 && path >= 0 && pipe(ends) == 0);
+  CHECK_ERRNO(fcntl(fd, F_GETPIPE_SZ), EBADF);
+  CHECK_EQ(fcntl(fd, F_GETLEASE), F_UNLCK);
+  CHECK_ERRNO(fcntl(fd, F_SETSIG, 65), EINVAL);
+  CHECK_OK(fcntl(fd, F_SETSIG, 40));
+  CHECK_EQ(fcntl(fd, F_GETSIG), 40);
+  CHECK_ERRNO(flock(77, 64), EINVAL);
+  CHECK_ERRNO(accept4(77, NULL, NULL, 1), EBADF);
+  CHECK_ERRNO(accept4(fd, NULL, NULL, 1), EINVAL);
+  CHECK_ERRNO(getsockname(path, NULL, NULL), EBADF);
+  fd_set in;
+  FD_ZERO(&in);
+  FD_SET(path, &in);
+  struct timeval now = {0, 0};
+  CHECK_EQ(select(path + 1, &in, NULL, NULL, &now), 1);
+  FD_ZERO(&in);
+  FD_SET(ends[1], &in);
+  CHECK_EQ(select(ends[1], &in, NULL, NULL, &now), 0);
+  CHECK(!FD_ISSET(ends[1], &in));
+}
+
+CASE(set_ids) {
+  check_enter_scratch();
+  int fd = open("file", O_RDWR | O_CREAT, 0600);
+  REQUIRE(fd >= 0);
+  CHECK_OK(fchmod(fd, 06777));
+  CHECK_OK(syscall(SYS_setresuid, -1l, 1000l, -1l));
+  CHECK_EQ(write(fd, "x", 1), 1);
+  struct stat now;
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_mode & 07777, 0777);
+  CHECK_OK(syscall(SYS_setresuid, -1l, 0l, -1l));
+}
+
+CASE(memory) {
+  size_t page = 4096;
+  char* area = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(area != MAP_FAILED);
+  CHECK_OK(munmap(area + 2 * page, page));
+  // What is cut off may reach over a hole.
+  CHECK(mremap(area, 4 * page, page, 0) == area);
+  CHECK_ERRNO((long)mremap(area, 1l << 47, page, 0), EINVAL);
+  CHECK_ERRNO((long)mmap(NULL, page, PROT_READ, MAP_SHARED_VALIDATE | MAP_ANONYMOUS, -1, 0),
+              EINVAL);
+  CHECK_ERRNO((long)mmap(area + 1, 0, PROT_READ, MAP_PRIVATE | MAP_FIXED, 77, 0), EBADF);
+  CHECK_ERRNO(syscall(SYS_mprotect, area, page, PROT_READ | PROT_GROWSDOWN), EINVAL);
+  CHECK_OK(syscall(SYS_msync, area, -1l, MS_SYNC));
+}
+
+CHECK_MAIN
