@@ -5,23 +5,18 @@
 #include "libos/mm/address_space.h"
 #include "libos/mm/data_transfer.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/dispatch.h"
 
 namespace occlum {
 namespace {
 
-// ptrace(2)'s PTRACE_MODE_ATTACH_REALCREDS, in short: root, or the same user everywhere.
 Result<RefPtr<AddressSpace>> memory_of(Thread& self, Pid pid) {
-  const RefPtr<Process> process = find_process(pid);
-  if (process == nullptr) return Errno::kSrch;
-  RefPtr<AddressSpace> memory = process->memory();
-  const RefPtr<SharedCredentials> theirs = process->credentials();
-  if (memory == nullptr || theirs == nullptr) return Errno::kSrch;
-  const UserCredentials& target = theirs->value;
-  const uint32_t uid = self.user().uid;
-  const bool same = target.uid == uid && target.euid == uid && target.suid == uid;
-  if (!same && self.user().euid != 0) return Errno::kPerm;
+  const RefPtr<Thread> thread = find_thread(pid);
+  const RefPtr<AddressSpace> memory = thread ? thread->share_memory() : nullptr;
+  if (!memory) return Errno::kSrch;
+  TRY(ptrace::check_access(self, *thread));
   return memory;
 }
 

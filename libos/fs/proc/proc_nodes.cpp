@@ -84,6 +84,7 @@ class ProcFileInode final : public ProcInode {
         entry_(entry) {}
 
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
+    if (entry_.open != nullptr) return entry_.open(subject(), path, flags);
     ProcText out;
     if ((flags & kOpenAccessMode) != kOpenWriteOnly) TRY(entry_.generate(subject(), out));
     return open_proc_text(path, flags, TRY(out.take()), subject(), entry_.write);

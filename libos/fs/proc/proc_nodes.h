@@ -31,6 +31,7 @@ struct ProcEntry {
   using Writer = Result<void> (*)(const Subject& subject, std::string_view text);
   using LinkText = Result<String> (*)(const Subject& subject);
   using LinkTarget = Result<Path> (*)(const Subject& subject);
+  using Open = Result<RefPtr<File>> (*)(const Subject& subject, const Path& path, uint32_t flags);
   using MakeDirectory = Result<RefPtr<Inode>> (*)(RefPtr<FileSystem> file_system,
                                                   const Subject& subject, uint64_t ino);
 
@@ -39,6 +40,7 @@ struct ProcEntry {
   uint32_t permissions = 0444;
   Generator generate = nullptr;              // files
   Writer write = nullptr;                    // files that can be written
+  Open open = nullptr;                       // files that are no text
   std::span<const ProcEntry> children = {};  // directories from a table
   MakeDirectory make = nullptr;              // other directories
   LinkText link_text = nullptr;              // links
@@ -52,6 +54,10 @@ constexpr ProcEntry proc_file(std::string_view name, ProcEntry::Generator genera
           .permissions = permissions,
           .generate = generate,
           .write = write};
+}
+constexpr ProcEntry proc_special_file(std::string_view name, ProcEntry::Open open,
+                                      uint32_t permissions) {
+  return {.name = name, .type = FileType::kRegular, .permissions = permissions, .open = open};
 }
 constexpr ProcEntry proc_directory(std::string_view name, std::span<const ProcEntry> children) {
   return {.name = name, .type = FileType::kDirectory, .permissions = 0555, .children = children};
