@@ -1,14 +1,14 @@
 // ptrace(2). The order of checks is Linux's (kernel/ptrace.c, arch/x86/kernel/ptrace.c): whose tracee it is, whether it
 // is stopped, then the request. What an enclave cannot do (hardware breakpoints) and what nobody here needs is EIO, as
 // for a request that does not exist.
+#include "libos/process/ptrace/ptrace.h"
+#include "libos/arch/task_context.h"
+#include "libos/lib/vec.h"
+#include "libos/process/process_table.h"
 #include "libos/process/ptrace/attach.h"
 #include "libos/process/ptrace/constants.h"
 #include "libos/process/ptrace/requests.h"
-#include "libos/process/process_table.h"
-#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/frame.h"
-#include "libos/arch/task_context.h"
-#include "libos/lib/vec.h"
 #include "libos/syscall/dispatch.h"
 
 namespace occlum {
@@ -226,7 +226,8 @@ Result<long> sys_ptrace(Thread& self, int64_t request, int64_t pid, uint64_t add
     ptrace::kill(*tracee);
     return 0;
   }
-  return on_stopped(self, kind, Call{.tracee = *tracee, .address = address, .data = UserAddress(data)});
+  return on_stopped(self, kind,
+                    Call{.tracee = *tracee, .address = address, .data = UserAddress(data)});
 }
 
 }  // namespace occlum

@@ -47,7 +47,8 @@ enum Event : int {
   kEventStop = 128,
 };
 
-constexpr uint32_t kOptionSyscallGood = 1, kOptionExitKill = 1 << 20, kOptionSuspendSeccomp = 1 << 21;
+constexpr uint32_t kOptionSyscallGood = 1, kOptionExitKill = 1 << 20,
+                   kOptionSuspendSeccomp = 1 << 21;
 constexpr uint32_t kOptionMask = 0xff | kOptionExitKill | kOptionSuspendSeccomp;
 constexpr uint32_t option_of(Event event) { return uint32_t{1} << event; }
 

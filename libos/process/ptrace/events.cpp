@@ -98,7 +98,8 @@ void leave(Thread& self, int code) {
       const Process::Links& links = self.process().links(tree);
       return links.is_exiting ? links.group_status : exited_status(code);
     });
-    (void)stop_for(self, kSigTrap | (kEventExit << 8), static_cast<uint64_t>(status), StopKind::kExit);
+    (void)stop_for(self, kSigTrap | (kEventExit << 8), static_cast<uint64_t>(status),
+                   StopKind::kExit);
   }
   release_tracees(self);
 }

@@ -57,24 +57,62 @@ constexpr OpcodeSet operator|(OpcodeSet a, const OpcodeSet& b) {
 }
 
 // The one-byte map.
-constexpr OpcodeSet kInvalid = set_of({{0x06, 0x07}, {0x0e, 0x0e}, {0x16, 0x17}, {0x1e, 0x1f}, {0x27, 0x27},
-                                       {0x2f, 0x2f}, {0x37, 0x37}, {0x3f, 0x3f}, {0x60, 0x61}, {0x82, 0x82},
-                                       {0x9a, 0x9a}, {0xce, 0xce}, {0xd4, 0xd6}, {0xea, 0xea}});
-constexpr OpcodeSet kHasModrm =
-    arithmetic(0, 3) | set_of({{0x63, 0x63}, {0x69, 0x69}, {0x6b, 0x6b}, {0x80, 0x8f}, {0xc0, 0xc1},
-                               {0xc6, 0xc7}, {0xd0, 0xd3}, {0xd8, 0xdf}, {0xf6, 0xf7}, {0xfe, 0xff}});
-constexpr OpcodeSet kByteImmediate =
-    arithmetic(4, 4) | set_of({{0x6a, 0x6b}, {0x70, 0x80}, {0x83, 0x83}, {0xa8, 0xa8}, {0xb0, 0xb7},
-                               {0xc0, 0xc1}, {0xc6, 0xc6}, {0xcd, 0xcd}, {0xe0, 0xe7}, {0xeb, 0xeb}});
+constexpr OpcodeSet kInvalid = set_of({{0x06, 0x07},
+                                       {0x0e, 0x0e},
+                                       {0x16, 0x17},
+                                       {0x1e, 0x1f},
+                                       {0x27, 0x27},
+                                       {0x2f, 0x2f},
+                                       {0x37, 0x37},
+                                       {0x3f, 0x3f},
+                                       {0x60, 0x61},
+                                       {0x82, 0x82},
+                                       {0x9a, 0x9a},
+                                       {0xce, 0xce},
+                                       {0xd4, 0xd6},
+                                       {0xea, 0xea}});
+constexpr OpcodeSet kHasModrm = arithmetic(0, 3) | set_of({{0x63, 0x63},
+                                                           {0x69, 0x69},
+                                                           {0x6b, 0x6b},
+                                                           {0x80, 0x8f},
+                                                           {0xc0, 0xc1},
+                                                           {0xc6, 0xc7},
+                                                           {0xd0, 0xd3},
+                                                           {0xd8, 0xdf},
+                                                           {0xf6, 0xf7},
+                                                           {0xfe, 0xff}});
+constexpr OpcodeSet kByteImmediate = arithmetic(4, 4) | set_of({{0x6a, 0x6b},
+                                                                {0x70, 0x80},
+                                                                {0x83, 0x83},
+                                                                {0xa8, 0xa8},
+                                                                {0xb0, 0xb7},
+                                                                {0xc0, 0xc1},
+                                                                {0xc6, 0xc6},
+                                                                {0xcd, 0xcd},
+                                                                {0xe0, 0xe7},
+                                                                {0xeb, 0xeb}});
 constexpr OpcodeSet kWideImmediate =
     arithmetic(5, 5) | set_of({{0x68, 0x69}, {0x81, 0x81}, {0xa9, 0xa9}, {0xc7, 0xc7}});
 // 0F xx.
-constexpr OpcodeSet kInvalid0f = set_of({{0x04, 0x04}, {0x0a, 0x0a}, {0x0c, 0x0c}, {0x0f, 0x0f}, {0x24, 0x27},
-                                         {0x36, 0x36}, {0x39, 0x39}, {0x3b, 0x3f}});
-constexpr OpcodeSet kNoModrm0f = set_of({{0x05, 0x09}, {0x0b, 0x0b}, {0x0e, 0x0e}, {0x30, 0x37}, {0x77, 0x77},
-                                         {0x80, 0x8f}, {0xa0, 0xa2}, {0xa8, 0xaa}, {0xc8, 0xcf}});
-constexpr OpcodeSet kByteImmediate0f = set_of({{0x70, 0x73}, {0xa4, 0xa4}, {0xac, 0xac}, {0xba, 0xba},
-                                               {0xc2, 0xc2}, {0xc4, 0xc6}});
+constexpr OpcodeSet kInvalid0f = set_of({{0x04, 0x04},
+                                         {0x0a, 0x0a},
+                                         {0x0c, 0x0c},
+                                         {0x0f, 0x0f},
+                                         {0x24, 0x27},
+                                         {0x36, 0x36},
+                                         {0x39, 0x39},
+                                         {0x3b, 0x3f}});
+constexpr OpcodeSet kNoModrm0f = set_of({{0x05, 0x09},
+                                         {0x0b, 0x0b},
+                                         {0x0e, 0x0e},
+                                         {0x30, 0x37},
+                                         {0x77, 0x77},
+                                         {0x80, 0x8f},
+                                         {0xa0, 0xa2},
+                                         {0xa8, 0xaa},
+                                         {0xc8, 0xcf}});
+constexpr OpcodeSet kByteImmediate0f =
+    set_of({{0x70, 0x73}, {0xa4, 0xa4}, {0xac, 0xac}, {0xba, 0xba}, {0xc2, 0xc2}, {0xc4, 0xc6}});
 
 struct Prefixes {
   bool operand_16 = false, address_32 = false, fs = false, gs = false;
@@ -281,9 +319,14 @@ uint64_t& register_number(UserRegisters& r, uint8_t number) {
 bool condition_holds(uint8_t condition, uint64_t flags) {
   const bool carry = (flags & 1) != 0, parity = (flags & 4) != 0, zero = (flags & 0x40) != 0,
              sign = (flags & 0x80) != 0, overflow = (flags & 0x800) != 0;
-  const std::array<bool, 8> conditions = {overflow, carry,  zero,
-                                          carry || zero, sign, parity,
-                                          sign != overflow, zero || sign != overflow};
+  const std::array<bool, 8> conditions = {overflow,
+                                          carry,
+                                          zero,
+                                          carry || zero,
+                                          sign,
+                                          parity,
+                                          sign != overflow,
+                                          zero || sign != overflow};
   return conditions[condition >> 1] != ((condition & 1) != 0);
 }
 

@@ -23,14 +23,15 @@ struct MemoryOperand {
 
 struct Instruction {
   enum class Flow : uint8_t {
-    kNext,         // the following one, or a fault
-    kSystemCall,   // the LibOS does it
-    kJump,         // to `target` behind the instruction
-    kCondition,    // to `target` if `condition` holds
-    kLoop,         // LOOPNE, LOOPE, LOOP, JRCXZ by `condition`
-    kCall,         // of `target`
-    kReturn,       // and gives up `immediate` bytes more
-    kIndirectJump, kIndirectCall,
+    kNext,        // the following one, or a fault
+    kSystemCall,  // the LibOS does it
+    kJump,        // to `target` behind the instruction
+    kCondition,   // to `target` if `condition` holds
+    kLoop,        // LOOPNE, LOOPE, LOOP, JRCXZ by `condition`
+    kCall,        // of `target`
+    kReturn,      // and gives up `immediate` bytes more
+    kIndirectJump,
+    kIndirectCall,
     kTransaction,  // XBEGIN: a step aborts it, so it goes to `target`
     kUnknown,      // GS, or an operand that cannot be computed
   };

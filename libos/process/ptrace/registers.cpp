@@ -25,11 +25,26 @@ enum Index : size_t {
 
 // In the order of struct user_regs_struct; null for what has rules of its own.
 constexpr std::array<uint64_t UserRegisters::*, kRegisterWords> kPlain = {
-    &UserRegisters::r15, &UserRegisters::r14, &UserRegisters::r13, &UserRegisters::r12,
-    &UserRegisters::rbp, &UserRegisters::rbx, &UserRegisters::r11, &UserRegisters::r10,
-    &UserRegisters::r9,  &UserRegisters::r8,  &UserRegisters::rax, &UserRegisters::rcx,
-    &UserRegisters::rdx, &UserRegisters::rsi, &UserRegisters::rdi, &UserRegisters::original_rax,
-    nullptr,             nullptr,             nullptr,             &UserRegisters::rsp};
+    &UserRegisters::r15,
+    &UserRegisters::r14,
+    &UserRegisters::r13,
+    &UserRegisters::r12,
+    &UserRegisters::rbp,
+    &UserRegisters::rbx,
+    &UserRegisters::r11,
+    &UserRegisters::r10,
+    &UserRegisters::r9,
+    &UserRegisters::r8,
+    &UserRegisters::rax,
+    &UserRegisters::rcx,
+    &UserRegisters::rdx,
+    &UserRegisters::rsi,
+    &UserRegisters::rdi,
+    &UserRegisters::original_rax,
+    nullptr,
+    nullptr,
+    nullptr,
+    &UserRegisters::rsp};
 
 }  // namespace
 
@@ -60,7 +75,8 @@ Result<void> set_word(UserRegisters& registers, size_t index, uint64_t value) {
       return {};
     case kFlags:
       // A program's own trap flag has no effect in an enclave.
-      registers.rflags = (registers.rflags & ~kSettableFlags) | (value & kSettableFlags & ~kTrapFlag);
+      registers.rflags =
+          (registers.rflags & ~kSettableFlags) | (value & kSettableFlags & ~kTrapFlag);
       return {};
     case kFsBase:
       if (value >= kHighestBase) return Errno::kIo;

@@ -15,7 +15,7 @@ constexpr size_t kRegisterWords = 27;
 using RegisterWords = std::array<uint64_t, kRegisterWords>;  // struct user_regs_struct
 constexpr size_t kFloatSize = 512;                           // struct user_fpregs_struct
 
-constexpr size_t kUserSize = 912;        // sizeof(struct user)
+constexpr size_t kUserSize = 928;        // sizeof(struct user)
 constexpr size_t kDebugRegisters = 848;  // offsetof(struct user, u_debugreg)
 constexpr size_t kUserCsIndex = 17;
 

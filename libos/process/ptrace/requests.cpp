@@ -116,8 +116,8 @@ Result<void> poke_user(Thread& tracee, uint64_t offset, uint64_t word) {
   if (offset % sizeof(uint64_t) != 0 || offset >= kUserSize) return Errno::kIo;
   const size_t index = offset / sizeof(uint64_t);
   if (index < kRegisterWords) {
-    return while_stopped(tracee,
-                         [&](UserRegisters& registers) { return set_word(registers, index, word); });
+    return while_stopped(
+        tracee, [&](UserRegisters& registers) { return set_word(registers, index, word); });
   }
   if (offset < kDebugRegisters || word != 0) return Errno::kIo;
   return {};
@@ -205,7 +205,8 @@ SizedSyscallInfo syscall_info(Thread& tracee) {
     if (!tracing.info || tracing.info->code != kSyscallTrap) return {};
     if (tracing.message == kMessageEntry) {
       info.op = 1;
-      info.entry = {.number = r.original_rax, .arguments = {{r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}}};
+      info.entry = {.number = r.original_rax,
+                    .arguments = {{r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9}}};
       sized.size = sizeof(info.entry) + offsetof(SyscallInfo, entry);
     } else if (tracing.message == kMessageExit) {
       info.op = 2;

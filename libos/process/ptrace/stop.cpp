@@ -169,8 +169,8 @@ void syscall_stop(Thread& self, uint64_t message) {
   const StopResult result =
       stop(self, code, trap_info(self, kSigTrap, code), message, StopKind::kTrap);
   if (result.has_stopped && result.signal != 0) {
-    (void)send_signal_to_thread(
-        self, SignalInfo::from_user(result.signal, self.pid(), self.user().uid));
+    (void)send_signal_to_thread(self,
+                                SignalInfo::from_user(result.signal, self.pid(), self.user().uid));
   }
 }
 

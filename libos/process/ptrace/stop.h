@@ -30,12 +30,14 @@ struct StopResult {
 
 // Stops the calling thread, with `code` as wait(2) shows it (a signal | event << 8), until the tracer resumes it or it
 // is killed.
-StopResult stop(Thread& self, int code, std::optional<SignalInfo> info, uint64_t message, StopKind kind);
+StopResult stop(Thread& self, int code, std::optional<SignalInfo> info, uint64_t message,
+                StopKind kind);
 // SIGTRAP | code << 8, as ptrace_notify() of Linux: events and syscall-stops. The signal to go on with.
 int stop_for(Thread& self, int code, uint64_t message, StopKind kind = StopKind::kTrap);
 
 // SIGCHLD, and a wake-up, for who traces the thread. `status` is si_status.
-void notify_tracer(ProcessTree& tree, Process& tracer, Process& process, Pid tid, int code, int status);
+void notify_tracer(ProcessTree& tree, Process& tracer, Process& process, Pid tid, int code,
+                   int status);
 
 }  // namespace ptrace
 }  // namespace occlum

@@ -30,10 +30,10 @@ struct TraceeDeath {
 // Guarded by the process table's lock, except where it says something else. What describes a stop belongs to the tracer
 // while `is_stopped`, else to the thread.
 struct Tracing {
-  Thread* tracer = nullptr;  // null: not traced
-  bool seized = false;       // PTRACE_SEIZE
-  uint32_t options = 0;      // PTRACE_O_*
-  OwnPtr<TraceeDeath> death;  // made when it is attached, so that an end is never without
+  Thread* tracer = nullptr;      // null: not traced
+  bool seized = false;           // PTRACE_SEIZE
+  uint32_t options = 0;          // PTRACE_O_*
+  OwnPtr<TraceeDeath> death;     // made when it is attached, so that an end is never without
   RefPtr<AddressSpace> watched;  // whose text is kept as the program has it (process/rewrite)
 
   // --- the stop ---
@@ -45,7 +45,8 @@ struct Tracing {
   uint64_t message = 0;  // PTRACE_GETEVENTMSG
 
   // --- what the tracer wants ---
-  bool wants_trap = false;  // PTRACE_INTERRUPT, a new child that is seized, or attached while stopped
+  bool wants_trap =
+      false;  // PTRACE_INTERRUPT, a new child that is seized, or attached while stopped
   bool was_continued = false;  // SIGCONT came: a seized thread stops once more
   bool reports_calls = false;  // PTRACE_SYSCALL
 
