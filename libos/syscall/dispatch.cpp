@@ -154,7 +154,8 @@ void dispatch_syscall(Thread& self, UserRegisters& registers) {
 
 void on_syscall(UserRegisters& registers) {
   Thread& self = current_thread();
-  if (ptrace::is_traced(self)) [[unlikely]] return dispatch_for_tracer(self, registers);
+  if (ptrace::is_traced(self)) [[unlikely]]
+    return dispatch_for_tracer(self, registers);
   dispatch_syscall(self, registers);
 }
 

@@ -281,12 +281,24 @@ CASE(seize_interrupt_and_listen) {
   CHECK_EQ(end_of(pid), 7 << 8);
 }
 
+static int fork_when_told(void) {
+  (void)wait_to_be_told();
+  return fork_a_child();
+}
+
 CASE(a_new_child_of_a_seized_process) {
-  pid_t pid = free_process(fork_a_child);
-  CHECK_OK(trace(PTRACE_SEIZE, pid, 0, 0));
-  kill(pid, SIGKILL);
-  (void)end_of(pid);
+  pid_t pid = free_process(fork_when_told);
+  CHECK_OK(trace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACEFORK));
   tell();
+  CHECK_EQ(stop_of(pid), SIGTRAP | PTRACE_EVENT_FORK << 8);
+  pid_t child = (pid_t)message_of(pid);
+  CHECK_EQ(stop_of(child), SIGTRAP | PTRACE_EVENT_STOP << 8);
+  go(child, 0);
+  CHECK_EQ(end_of(child), 2 << 8);
+  go(pid, 0);
+  CHECK_EQ(stop_of(pid), SIGCHLD);
+  go(pid, SIGCHLD);
+  CHECK_EQ(end_of(pid), 12 << 8);
 }
 
 CASE(group_stop) {

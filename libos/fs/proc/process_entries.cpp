@@ -207,9 +207,8 @@ Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const S
       proc_directory("fdinfo", make_fdinfo_directory), proc_file("gid_map", id_map_text),          \
       proc_file("io", io_text, 0400), proc_file("limits", limits_text),                            \
       proc_file("loginuid", loginuid_text), proc_file("maps", maps_text),                          \
-      proc_special_file("mem", open_process_memory, 0600),                                         \
-      proc_file("mountinfo", mountinfo_text), proc_file("mounts", mounts_text),                    \
-      proc_directory("net", make_net_directory),                                                   \
+      proc_special_file("mem", open_process_memory, 0600), proc_file("mountinfo", mountinfo_text), \
+      proc_file("mounts", mounts_text), proc_directory("net", make_net_directory),                 \
       proc_file("oom_adj", zero_text, 0644, accept_number), proc_file("oom_score", zero_text),     \
       proc_file("oom_score_adj", zero_text, 0644, accept_number),                                  \
       proc_file("personality", personality_text, 0400), proc_link("root", root_link, root_target), \

@@ -14,7 +14,6 @@ Result<void> maps_text(const Subject& subject, ProcText& out);
 Result<void> smaps_text(const Subject& subject, ProcText& out);
 Result<void> smaps_rollup_text(const Subject& subject, ProcText& out);
 
-
 Result<RefPtr<File>> open_process_memory(const Subject& subject, const Path& path, uint32_t flags);
 
 }  // namespace occlum

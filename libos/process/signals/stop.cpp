@@ -30,8 +30,9 @@ void wait_while_stopped(Thread& self) {
   process_tree().with([&](ProcessTree& tree) { note_stopped(tree, self); });
   const Thread::OnlyFatalInterrupts only_fatal(self);
   // Woken by SIGCONT, or interrupted by SIGKILL: the caller looks which.
-  (void)wait_until(process.stop_queue(), kNever, Interruptible::kYes,
-                   [&] { return (self.work() & (Thread::kStop | Thread::kTrap)) != Thread::kStop; });
+  (void)wait_until(process.stop_queue(), kNever, Interruptible::kYes, [&] {
+    return (self.work() & (Thread::kStop | Thread::kTrap)) != Thread::kStop;
+  });
 }
 
 void note_stopped(ProcessTree& tree, Thread& thread) {
