@@ -106,6 +106,7 @@ static int make_a_thread(void) {
   pthread_t thread;
   pthread_create(&thread, NULL, end_thread, NULL);
   pthread_join(thread, NULL);
+  raise(SIGUSR1);  // join may return before the thread is a zombie
   return 14;
 }
 
@@ -118,6 +119,8 @@ CASE(threads_are_traced_and_waited_for) {
   go(pid, 0);
   go(thread, 0);
   CHECK_EQ(end_of(thread), 0);
+  CHECK_EQ(stop_of(pid), SIGUSR1);
+  go(pid, 0);
   CHECK_EQ(end_of(pid), 14 << 8);
 }
 
