@@ -1,6 +1,5 @@
-# ./dev test: unit and component tests by ctest, then the guest programs and the whole programs, each natively and in the
-# enclave. `--suite random` compares random sequences of system calls; it still finds differences and is not among those
-# that run by themselves (docs/plan.md). Every suite writes a JUnit file; the summary is made from those. A crash or a
+# ./dev test: unit and component tests by ctest, then the guest programs, the whole programs and random sequences of system
+# calls, each natively and in the enclave. Every suite writes a JUnit file; the summary is made from those. A crash or a
 # hang is one failed test.
 
 dev_test() {
@@ -16,7 +15,7 @@ dev_test() {
     esac
     shift
   done
-  [[ ${#suites[@]} == 0 ]] && suites=(ctest guest programs)
+  [[ ${#suites[@]} == 0 ]] && suites=(ctest guest programs random)
   source "$root/dev.d/build.sh"
   if [[ -n $native_only ]]; then
     dev_build guest_programs test_programs random_program

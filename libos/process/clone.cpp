@@ -9,6 +9,7 @@
 #include "libos/process/pid_file.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/rewrite/rewrite.h"
 
 namespace occlum {
@@ -81,6 +82,7 @@ void link_process(ProcessTree& tree, Thread& self, Process& child, const CloneRe
   const bool is_sibling = has_flag(request, kCloneParent);
   links.parent = is_sibling ? callers.parent : ref_to(caller);
   links.exit_signal = is_sibling ? callers.exit_signal : request.exit_signal;
+  links.creator = is_sibling ? callers.creator : self.tid();
   links.group = callers.group;
   links.session = callers.session;
   links.parent->links(tree).children.push_back(child);
@@ -101,6 +103,7 @@ Result<void> link(Thread& self, RefPtr<Thread> child, const CloneRequest& reques
   const Pid tid = child->tid();
   RefPtr<Process> process = ref_to(child->process());
   const bool is_thread = has_flag(request, kCloneThread);
+  TRY(ptrace::prepare_child(self, *child, request));
   auto thread_entry = TRY(decltype(ProcessTree::threads)::prepare(tid, child));
   OwnPtr<decltype(ProcessTree::processes)::Node> process_entry;
   if (!is_thread) process_entry = TRY(decltype(ProcessTree::processes)::prepare(tid, process));
@@ -113,6 +116,7 @@ Result<void> link(Thread& self, RefPtr<Thread> child, const CloneRequest& reques
       link_process(tree, self, *process, request);
     }
     link_thread(tree, *child);
+    ptrace::inherit(self, *child, request, tree);
     return {};
   });
 }
@@ -165,7 +169,11 @@ Result<Pid> clone_thread(Thread& self, const CloneRequest& request) {
     (void)copy_to_user(self.memory(), UserAddress(request.parent_tid), bytes_of(tid));
   }
   start_task(std::move(child));
-  if (!process->vfork_done) wait_for_vfork(self, *process);
+  if (ptrace::is_traced(self)) ptrace::report_clone(self, request, tid);
+  if (has_flag(request, kCloneVfork) && !is_thread) {
+    wait_for_vfork(self, *process);
+    ptrace::report_vfork_done(self, tid);
+  }
   return tid;
 }
 

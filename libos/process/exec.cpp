@@ -12,6 +12,7 @@
 #include "libos/process/exit.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/send_locked.h"
 
 namespace occlum {
@@ -108,6 +109,7 @@ Result<void> become_only_thread(Thread& self) {
   const std::optional<RefPtr<Thread>> old = process_tree().with([&](ProcessTree& tree) {
     std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid());
     self.set_tid(process.pid());
+    ptrace::forget_leader(tree, process);
     tree.threads.insert(std::move(entry));
     return taken;
   });
@@ -177,6 +179,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   NewMemory made = TRY(make_memory(self, executable, next));
   const bool secure = is_secure(next);
   RefPtr<File> program_file = executable.program.file;
+  const Pid former_tid = self.tid();
   TRY(become_only_thread(self));
   TRY(unshare(self));
 
@@ -203,6 +206,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigKill);
   set_start_registers(self, *made.loaded);
   release_vfork_parent(process);
+  ptrace::report_exec(self, former_tid);
   return {};
 }
 

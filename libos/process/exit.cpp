@@ -12,6 +12,7 @@
 #include "libos/ipc/sysv_semaphores.h"
 #include "libos/lib/log.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/send.h"
 #include "libos/process/signals/send_locked.h"
 
@@ -112,12 +113,7 @@ void hand_over_children(ProcessTree& tree, Process& process, RefPtr<Process>& go
     if (was_kept) wake_orphaned_group(tree, links.group, nullptr);
     if (!links.is_zombie) continue;
     links.exit_signal = kSigChld;
-    if (!notify_parent(tree, *child)) continue;
-    RefPtr<Process> last;
-    reap(tree, *child, last);
-    // Chained through its own parent pointer, so that any number is dropped later.
-    last->links(tree).parent = std::move(gone);
-    gone = std::move(last);
+    if (!ptrace::holds_back(tree, *child)) announce_end(tree, *child, gone);
   }
 }
 
@@ -130,11 +126,7 @@ void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Pr
   links.is_stopped = false;
   hand_over_children(tree, process, gone);
   if (keeps_group(tree, *links.parent, process)) wake_orphaned_group(tree, links.group, &process);
-  if (!notify_parent(tree, process)) return;
-  RefPtr<Process> last;
-  reap(tree, process, last);
-  last->links(tree).parent = std::move(gone);
-  gone = std::move(last);
+  if (!ptrace::holds_back(tree, process)) announce_end(tree, process, gone);
 }
 
 // Takes the thread out of the process table. True: it was the last one.
@@ -158,6 +150,7 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     self.set_ended();
     if (std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid()))
       entry = std::move(*taken);
+    ptrace::note_exit(tree, self, exit_code);
     const bool was_last = links.live_threads == 0;
     if (was_last) {
       sysv_semaphores::undo_all(process);
@@ -196,6 +189,7 @@ void end_process(Process& process) {
   process.stop_timers();
   process.set_program({});
   release_vfork_parent(process);
+  ptrace::end_tracer(process);
   const RefPtr<Session> session = process.session();
   if (session && session->id() == process.pid()) session->leader_has_ended();
   process.set_ended();
@@ -229,7 +223,17 @@ void leave(Thread& self, int exit_code) {
 
 void set_main_process(Pid pid) { main_process.store(pid, std::memory_order_relaxed); }
 
+void announce_end(ProcessTree& tree, Process& process, RefPtr<Process>& gone) {
+  if (!notify_parent(tree, process)) return;
+  RefPtr<Process> last;
+  reap(tree, process, last);
+  // Chained through its own parent pointer, so that any number is dropped later.
+  last->links(tree).parent = std::move(gone);
+  gone = std::move(last);
+}
+
 void exit_thread(Thread& self, int exit_code) {
+  ptrace::leave(self, exit_code);
   leave(self, exit_code);
   exit_task();
 }

@@ -18,6 +18,11 @@ namespace occlum {
 // its way back to the program.
 void exit_process(Thread& self, int wait_status);
 
+struct ProcessTree;
+// Tells the parent that the process, a zombie, has ended; when nobody will wait for it, it goes at once, to the
+// references in `gone`, which are dropped without the lock.
+void announce_end(ProcessTree& tree, Process& process, RefPtr<Process>& gone);
+
 constexpr int kCoreDumpedBit = 0x80;
 constexpr int exited_status(int code) { return (code & 0xff) << 8; }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/statistics.h"
 #include "libos/process/timers.h"
 
@@ -71,6 +72,9 @@ ProcessState Process::state() const {
   return process_tree().with([&](ProcessTree& tree) {
     const Links& links = this->links(tree);
     if (links.is_zombie) return ProcessState::kZombie;
+    for (const Thread& thread : links.threads) {
+      if (thread.is_leader() && ptrace::is_stopped(thread)) return ProcessState::kTraced;
+    }
     if (links.is_stopped) return ProcessState::kStopped;
     for (const Thread& thread : links.threads) {
       if (thread.is_runnable()) return ProcessState::kRunning;

@@ -48,6 +48,7 @@ enum class ProcessState : char {
   kRunning = 'R',
   kSleeping = 'S',
   kStopped = 'T',
+  kTraced = 't',
   kZombie = 'Z',
 };
 
@@ -130,6 +131,13 @@ class Process : public RefCounted<Process> {
     IntrusiveList<Process, &Process::sibling_node_> children;
     IntrusiveList<Thread, &Thread::sibling_node_> threads;
     uint32_t live_threads = 0;
+    Pid creator = 0;  // the parent's thread that made it
+    // ptrace(2): what its threads trace, and the ends of such that are not yet waited for.
+    IntrusiveList<Thread, &Thread::tracee_node_> tracees;
+    IntrusiveList<TraceeDeath, &TraceeDeath::node> tracee_deaths;
+    // Ends of its own threads that a tracer is to hear of before its own end can be reported, and that of the leader.
+    uint32_t unreported_deaths = 0;
+    bool awaits_tracer = false;
     Pid group = 0;
     RefPtr<Session> session;
     int exit_signal = kSigChld;

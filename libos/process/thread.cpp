@@ -7,6 +7,7 @@
 #include "libos/lib/memory.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/restartable.h"
 #include "libos/process/signals/send_locked.h"
 #include "libos/process/statistics.h"
@@ -48,7 +49,7 @@ void Thread::run() {
 bool Thread::has_interrupt() const {
   const uint32_t reasons = only_fatal_.load(std::memory_order_relaxed)
                                ? uint32_t{kDie}
-                               : uint32_t{kSignal} | kDie | kStop;
+                               : uint32_t{kSignal} | kDie | kStop | kTrap;
   return (work() & reasons) != 0;
 }
 
@@ -79,6 +80,7 @@ RefPtr<SharedCredentials> Thread::share_credentials() const {
 void Thread::replace_memory(RefPtr<AddressSpace> memory) {
   // The thread itself does this, so it is one that can run.
   if (memory) memory->note_runnable();
+  if (ptrace::is_traced(*this) || tracing.watched) ptrace::note_memory(*this, memory);
   RefPtr<AddressSpace> old = std::exchange(memory_, memory);
   if (old) old->note_waiting();
   shared_.with([&](Shared& shared) { std::swap(shared.memory, memory); });
@@ -161,7 +163,8 @@ uint64_t program_of(const Task& task) { return static_cast<const Thread&>(task).
 
 bool has_return_work(const Task& task) {
   const Thread& thread = static_cast<const Thread&>(task);
-  return thread.work() != 0 || needs_rseq_look(thread) || !thread.own_memory().is_resident();
+  return (thread.work() & ~uint32_t{Thread::kTraced}) != 0 || needs_rseq_look(thread) ||
+         !thread.own_memory().is_resident();
 }
 
 void Thread::on_wait() {

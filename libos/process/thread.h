@@ -18,6 +18,7 @@
 #include "libos/mm/address_space.h"
 #include "libos/process/credentials.h"
 #include "libos/process/pid.h"
+#include "libos/process/ptrace/tracing.h"
 #include "libos/process/signals/pending.h"
 #include "libos/process/signals/signal.h"
 #include "libos/sched/task.h"
@@ -61,6 +62,7 @@ struct RestartableSequences {
 class Thread final : public Task {
   friend class Process;
   ListNode sibling_node_;  // among the threads of its process, under the process table's lock
+  ListNode tracee_node_;   // among what its tracer's process traces, likewise
 
  public:
   // What a new thread starts with; the caller links it into the process table (process_table.h).
@@ -130,13 +132,16 @@ class Thread final : public Task {
   // A fatal signal or an exit of the whole process is under way: give up whatever is waited for.
   bool must_die() const { return (work_.load(std::memory_order_acquire) & kDie) != 0; }
 
-  // --- machinery: has_return_work() is work() != 0 ---
+  // --- machinery: has_return_work() is work() without kTraced ---
   enum Work : uint32_t {
     kSignal = 1,       // an unblocked signal may be pending
     kDie = 2,          // exit_group, exec by another thread, SIGKILL
     kStop = 4,         // the process is stopped
     kRestoreMask = 8,  // a temporary mask is in force
     kRestart = 16,     // RAX holds a restart code
+    kTrap = 32,        // the tracer wants a stop
+    kStep = 64,        // a single step is to be prepared, or to be looked at
+    kTraced = 128,     // no work by itself: system calls and signals tell the tracer (ptrace/)
   };
   uint32_t work() const { return work_.load(std::memory_order_acquire); }
   void set_work(uint32_t bits) { work_.fetch_or(bits, std::memory_order_acq_rel); }
@@ -188,6 +193,7 @@ class Thread final : public Task {
   void set_tid(Pid tid) { tid_.store(tid, std::memory_order_relaxed); }  // exec: becomes the leader
   Nanoseconds start_time() const { return start_time_; }
   uint64_t system_calls = 0;  // how many it made
+  Tracing tracing;            // ptrace(2)
 
   // /proc/<pid>/io: bytes and calls of read(2), write(2) and their relatives. Only the thread itself counts.
   struct IoCounts {

@@ -1,6 +1,7 @@
 // wait(2): looking for a child that has something to report, and sleeping until one has.
 #include "libos/process/exit.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/send_locked.h"
 
 namespace occlum {
@@ -12,6 +13,7 @@ struct Look {
   bool found = false;
   WaitResult result;
   RefPtr<Process> reaped;  // dropped without the lock
+  ptrace::TraceeLook tracee;
 };
 
 bool is_meant(const ProcessTree& tree, const Process& child, const WaitRequest& request) {
@@ -71,9 +73,9 @@ bool look_at(ProcessTree& tree, Process& parent, Process& child, const WaitReque
              Look& look) {
   Process::Links& links = child.links(tree);
   if (links.is_zombie) {
-    if (!request.exited) return false;
+    if (!request.exited || links.awaits_tracer || links.unreported_deaths != 0) return false;
     report_exit(tree, parent, child, request, look);
-  } else if (request.stopped && links.report_stop) {
+  } else if (request.stopped && links.report_stop && !ptrace::is_tracee_of(tree, parent, child)) {
     report(tree, child, (links.stop_signal << 8) | 0x7f, kCldStopped, links.stop_signal, look);
     if (!request.keep) links.report_stop = false;
   } else if (request.continued && links.report_continue) {
@@ -93,6 +95,11 @@ Look look_for_child(Process& parent, const WaitRequest& request) {
       look.has_children = true;
       if (look_at(tree, parent, child, request, look)) return;
     }
+    look.tracee = ptrace::look_for_tracee(tree, parent, request);
+    look.has_children = look.has_children || look.tracee.has_tracees;
+    if (!look.tracee.found) return;
+    look.found = true;
+    look.result = *look.tracee.found;
   });
   return look;
 }

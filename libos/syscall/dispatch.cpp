@@ -8,6 +8,7 @@
 
 #include "libos/arch/arch.h"
 #include "libos/process/process.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/statistics.h"
 #include "libos/syscall/trace.h"
 
@@ -112,6 +113,14 @@ Result<long> run(Thread& self, uint64_t number, const Entry& entry, const Argume
   return result;
 }
 
+// Apart, so that others pay for one look.
+[[gnu::noinline]] void dispatch_for_tracer(Thread& self, UserRegisters& registers) {
+  const bool runs = ptrace::report_syscall_entry(self, registers);
+  const uint64_t number = registers.rax;
+  if (runs) dispatch_syscall(self, registers);
+  ptrace::report_syscall_exit(self, registers, runs ? number : UINT64_MAX);
+}
+
 bool is_interruption(const Result<long>& result) {
   return result.is_error() &&
          (result.error() == Errno::kIntr || result.error() >= Errno::kRestartSys);
@@ -143,7 +152,12 @@ void dispatch_syscall(Thread& self, UserRegisters& registers) {
   }
 }
 
-void on_syscall(UserRegisters& registers) { dispatch_syscall(current_thread(), registers); }
+void on_syscall(UserRegisters& registers) {
+  Thread& self = current_thread();
+  if (ptrace::is_traced(self)) [[unlikely]]
+    return dispatch_for_tracer(self, registers);
+  dispatch_syscall(self, registers);
+}
 
 void report_syscall_counters(CounterReport report) {
   for (size_t number = 0; number < kTableSize; ++number) {

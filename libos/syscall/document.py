@@ -41,6 +41,7 @@ NOTES = {
     "settimeofday": "EPERM",
     "adjtimex": "read only",
     "futex": "no WAIT_REQUEUE_PI; PI without priorities to inherit",
+    "ptrace": "no hardware breakpoints, SYSEMU or seccomp requests (EIO); steps by decoding, REP is one step",
     "getrusage": "all time counts as user time",
 }
 

@@ -12,11 +12,10 @@ namespace occlum {
 namespace {
 
 Result<RefPtr<AddressSpace>> memory_of(Thread& self, Pid pid) {
-  const RefPtr<Process> process = find_process(pid);
-  if (process == nullptr) return Errno::kSrch;
-  RefPtr<AddressSpace> memory = process->memory();
-  if (memory == nullptr) return Errno::kSrch;
-  TRY(check_may_trace(self, *process, TracerIds::kReal));
+  const RefPtr<Thread> thread = find_thread(pid);
+  RefPtr<AddressSpace> memory = thread ? thread->share_memory() : nullptr;
+  if (!memory) return Errno::kSrch;
+  TRY(check_may_trace(self, thread->process(), TracerIds::kReal));
   return memory;
 }
 

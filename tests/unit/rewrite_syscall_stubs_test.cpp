@@ -122,6 +122,24 @@ TEST_F(SyscallStubsTest, StubsShareAPage) {
   EXPECT_EQ(pauses, 0);
 }
 
+TEST_F(SyscallStubsTest, WatchedTextIsTheProgramsOwn) {
+  const auto short_text = bytes_at(text + kShort), long_text = bytes_at(text + kLong);
+  EXPECT_TRUE(trap(text + kShort));
+  EXPECT_TRUE(trap(text + kLong, 7));
+  const uint64_t stub = target_of(text + kShort);
+  stubs.watch(*memory);
+  stubs.watch(*memory);
+  EXPECT_EQ(bytes_at(text + kShort), short_text);
+  EXPECT_EQ(bytes_at(text + kLong), long_text);
+  EXPECT_TRUE(stubs.site_of(stub));
+  EXPECT_FALSE(trap(text + kShort));
+  stubs.unwatch();
+  EXPECT_FALSE(trap(text + kShort));
+  stubs.unwatch();
+  EXPECT_TRUE(trap(text + kShort));
+  EXPECT_EQ(target_of(text + kShort), stub);
+}
+
 TEST_F(SyscallStubsTest, TheFileAndOtherMappingsKeepTheirText) {
   EXPECT_TRUE(trap(text + kShort));
   const uint64_t other = map(kText, false);

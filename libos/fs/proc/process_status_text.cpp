@@ -7,6 +7,7 @@
 #include "libos/lib/bits.h"
 #include "libos/process/credentials.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 
 namespace occlum {
 
@@ -44,6 +45,8 @@ Signals signals_of(const Subject& subject) {
 
 char state_of(const Subject& subject) {
   const ProcessState state = subject.process->state();
+  if (subject.thread && ptrace::is_stopped(*subject.thread))
+    return static_cast<char>(ProcessState::kTraced);
   if (!subject.thread || (state != ProcessState::kRunning && state != ProcessState::kSleeping))
     return static_cast<char>(state);
   return subject.thread->is_runnable() ? 'R' : 'S';
@@ -55,6 +58,8 @@ std::string_view state_name(char state) {
       return "running";
     case 'T':
       return "stopped";
+    case 't':
+      return "tracing stop";
     case 'Z':
       return "zombie";
     default:
@@ -222,8 +227,9 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
   out.text("Name:\t").text(name_of(subject).view()).text("\n");
   if (fs != nullptr) out.text("Umask:\t").octal(fs->umask(), 4).text("\n");
   out.text("State:\t").text(std::string_view(&state, 1)).add(" ({})\n", state_name(state));
-  out.add("Tgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", process.pid(),
-          number_of(subject), process.parent_pid());
+  out.add("Tgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n", process.pid(),
+          number_of(subject), process.parent_pid(),
+          thread != nullptr ? ptrace::tracer_of(*thread) : 0);
   if (credentials != nullptr) add_credentials(out, credentials->value);
   out.add("FDSize:\t{}\nGroups:\t", files != nullptr ? descriptor_slots(*files) : 0);
   if (credentials != nullptr) {

@@ -27,6 +27,14 @@ Result<RefPtr<AddressSpace>> fork_memory(AddressSpace& memory) {
   return stubs != nullptr ? stubs->fork(memory) : memory.fork();
 }
 
+void watch_text(AddressSpace& memory) {
+  if (SyscallStubs* stubs = stubs_of(memory)) stubs->watch(memory);
+}
+
+void unwatch_text(AddressSpace& memory) {
+  if (SyscallStubs* stubs = stubs_of(memory)) stubs->unwatch();
+}
+
 void note_trapped_syscall(const UserRegisters& registers) {
   AddressSpace& memory = current_thread().memory();
   if (SyscallStubs* stubs = stubs_of(memory)) stubs->note_trap(memory, registers);

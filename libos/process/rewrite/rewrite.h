@@ -28,6 +28,11 @@ Result<void> prepare_rewriting(AddressSpace& memory);
 // AddressSpace::fork, with the patched system calls.
 Result<RefPtr<AddressSpace>> fork_memory(AddressSpace& memory);
 
+// A debugger looks at the program and changes its text: all of it is as the program has it, and stays so, until as many
+// have gone as came. May sleep.
+void watch_text(AddressSpace& memory);
+void unwatch_text(AddressSpace& memory);
+
 // For /proc/occlum/stats.
 struct RewriteCounters {
   std::atomic<uint64_t> patched_sites{0};

@@ -71,4 +71,15 @@ std::array<std::byte, kJumpSize> encode_jump(const SyscallSite& site, uint64_t s
   return code;
 }
 
+std::array<std::byte, kJumpSize> encode_mov(const SyscallSite& site) {
+  std::array<std::byte, kJumpSize> code = {0xb8_b, 0_b, 0_b, 0_b, 0_b};
+  if (site.mov_size == 5) {
+    store_le<uint32_t>(std::span(code).subspan(1), site.number);
+  } else {  // the last byte of the number was left alone
+    code = {0xc7_b, 0xc0_b, static_cast<std::byte>(site.number),
+            static_cast<std::byte>(site.number >> 8), static_cast<std::byte>(site.number >> 16)};
+  }
+  return code;
+}
+
 }  // namespace occlum

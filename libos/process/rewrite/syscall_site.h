@@ -51,9 +51,11 @@ constexpr bool is_in_reach(uint64_t stub, uint64_t site) {
   return (stub > site ? stub - site : site - stub) < kStubReach;
 }
 
-// Both need is_in_reach(stub, site.start).
+// These two need is_in_reach(stub, site.start).
 std::array<std::byte, kStubSize> encode_stub(const SyscallSite& site, uint64_t stub);
 std::array<std::byte, kJumpSize> encode_jump(const SyscallSite& site, uint64_t stub);
+// What was there before the jump.
+std::array<std::byte, kJumpSize> encode_mov(const SyscallSite& site);
 
 // A store to [address, address + size) is one atomic access when it lies in one aligned 16 bytes.
 constexpr bool is_atomic_store(uint64_t address, size_t size) { return address % 16 + size <= 16; }

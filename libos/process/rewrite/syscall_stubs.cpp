@@ -8,6 +8,7 @@
 #include "libos/mm/range_allocator.h"
 #include "libos/mm/user.h"
 #include "libos/process/rewrite/rewrite.h"
+#include "libos/sched/task.h"
 
 namespace occlum {
 
@@ -73,13 +74,13 @@ bool is_patchable_text(const std::optional<Area>& area, const SyscallSite& site)
 // Nobody may execute half of a jump. The store is atomic; or nobody else executes this memory, as
 // its only references are the two of the one thread that uses it, which is the caller; or no
 // program runs meanwhile. kBusy: none of these now.
-Result<void> store_jump(AddressSpace& memory, const SyscallSite& site, uint64_t stub) {
-  const auto jump = encode_jump(site, stub);
+Result<void> store_jump(AddressSpace& memory, const SyscallSite& site,
+                        std::span<const std::byte, kJumpSize> code) {
   if (is_atomic_store(site.jump_at(), kJumpSize) || memory.reference_count() <= 2) {
-    return memory.poke(site.jump_at(), jump);
+    return memory.poke(site.jump_at(), code);
   }
   Result<void> stored = Errno::kBusy;
-  (void)while_programs_pause([&] { stored = memory.poke(site.jump_at(), jump); });
+  (void)while_programs_pause([&] { stored = memory.poke(site.jump_at(), code); });
   return stored;
 }
 
@@ -175,7 +176,7 @@ Result<uint64_t> SyscallStubs::make_stub(State& state, AddressSpace& memory,
 Result<void> SyscallStubs::patch(State& state, AddressSpace& memory, const SyscallSite& site) {
   if (!is_patchable_text(memory.find_area(site.start), site)) return Errno::kAcces;
   const uint64_t stub = TRY(make_stub(state, memory, site));
-  TRY(store_jump(memory, site, stub));
+  TRY(store_jump(memory, site, encode_jump(site, stub)));
   rewrite_counters.patched_sites.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
@@ -190,6 +191,7 @@ void SyscallStubs::note_trap(AddressSpace& memory, const UserRegisters& register
       find_syscall_site(std::span(text).first<kSiteWindow>(), rip, registers.rax, registers.r8);
   if (!site) return;
   state_.with([&](State& state) {
+    if (state.watchers != 0) return;
     Candidate& seen = candidate(state, rip);
     if (++seen.traps < kTrapsBeforePatch) return;
     seen.traps = 0;  // after a failure: not at once again
@@ -200,6 +202,38 @@ void SyscallStubs::note_trap(AddressSpace& memory, const UserRegisters& register
       log_debug("the system call at {:x} stays a trap: {}", rip, patched.error());
     }
   });
+}
+
+// The stub stays: a thread may stand in it. Where programs never come in long enough, the site stays patched, and only
+// looks odd.
+void SyscallStubs::restore(AddressSpace& memory, const SyscallSite& site, uint64_t stub) {
+  constexpr int kTries = 50;
+  constexpr Nanoseconds kPause = 200'000;
+  std::array<std::byte, kJumpSize> now;
+  if (copy_from_user(memory, now, UserAddress(site.jump_at())).is_error()) return;
+  if (now != encode_jump(site, stub)) return;
+  for (int i = 0; i < kTries; ++i) {
+    const Result<void> stored = store_jump(memory, site, encode_mov(site));
+    if (!stored.is_error() || stored.error() != Errno::kBusy) return;
+    (void)park(monotonic_now() + kPause, Interruptible::kNo);
+  }
+}
+
+void SyscallStubs::watch(AddressSpace& memory) {
+  state_.with([&](State& state) {
+    if (state.watchers++ != 0) return;
+    for (uint32_t i = 0; i < page_count_.load(std::memory_order_relaxed); ++i) {
+      const Page& page = *state.owned[i];
+      const uint32_t used = page.used.load(std::memory_order_relaxed);
+      for (uint32_t slot = 0; slot < used; ++slot) {
+        restore(memory, page.sites[slot], page.address + slot * kSlotSize);
+      }
+    }
+  });
+}
+
+void SyscallStubs::unwatch() {
+  state_.with([](State& state) { --state.watchers; });
 }
 
 }  // namespace occlum

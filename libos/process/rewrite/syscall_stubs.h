@@ -31,6 +31,10 @@ class SyscallStubs final : public AddressSpace::Companion {
   // The system call at registers.rip (which may be patched already, or be no site at all) has trapped. May sleep.
   void note_trap(AddressSpace& memory, const UserRegisters& registers);
 
+  // While it is watched (counted), no site is patched; those that were get their own text back. May sleep.
+  void watch(AddressSpace& memory);
+  void unwatch();
+
  private:
   static constexpr size_t kSlotSize = 32;
   static constexpr size_t kSlots = 4096 / kSlotSize;
@@ -51,8 +55,10 @@ class SyscallStubs final : public AddressSpace::Companion {
   struct State {
     std::array<OwnPtr<Page>, kMaxPages> owned;
     std::array<std::array<Candidate, kWays>, kSets> candidates;
+    uint32_t watchers = 0;
   };
 
+  static void restore(AddressSpace& memory, const SyscallSite& site, uint64_t stub);
   static Candidate& candidate(State& state, uint64_t rip);
   std::optional<uint64_t> find_stub(const SyscallSite& site) const;
   Result<uint64_t> make_stub(State& state, AddressSpace& memory, const SyscallSite& site);

@@ -3,6 +3,7 @@
 #include "libos/arch/arch.h"
 #include "libos/process/exit.h"
 #include "libos/process/process.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/frame.h"
 #include "libos/process/signals/restartable.h"
 #include "libos/process/signals/send.h"
@@ -54,7 +55,9 @@ void run_handler(Thread& self, UserRegisters& registers, const SignalInfo& info,
                  const SignalAction& action) {
   settle_for_handler(self, registers, action);
   leave_critical_section(self, registers);
-  if (push_signal_frame(self, registers, info, action).is_error()) frame_failed(self, info.signal);
+  if (push_signal_frame(self, registers, info, action).is_error())
+    return frame_failed(self, info.signal);
+  if (ptrace::is_traced(self)) ptrace::report_handler(self);
 }
 
 void act_by_default(Thread& self, int signal, uint32_t continues) {
@@ -79,7 +82,8 @@ void act_by_default(Thread& self, int signal, uint32_t continues) {
 void deliver_one(Thread& self, UserRegisters& registers) {
   Process& process = self.process();
   const uint32_t continues = process.continues.load();
-  const std::optional<SignalInfo> info = self.take_signal(~self.signal_mask());
+  std::optional<SignalInfo> info = self.take_signal(~self.signal_mask());
+  if (info && ptrace::is_traced(self)) info = ptrace::intercept_signal(self, *info);
   if (!info) return;  // somebody else took it
   const int signal = info->signal;
   const SignalAction action = process.actions().take(signal);
@@ -94,10 +98,14 @@ void deliver_one(Thread& self, UserRegisters& registers) {
 
 void on_return_to_user(UserRegisters& registers) {
   Thread& self = current_thread();
+  if ((self.work() & Thread::kStep) != 0 || ptrace::is_traced(self))
+    ptrace::settle_step(self, registers);
   while (true) {
     const uint32_t work = self.work();
     if ((work & Thread::kDie) != 0) {
       exit_thread(self);
+    } else if ((work & Thread::kTrap) != 0) {
+      ptrace::take_trap(self);
     } else if ((work & Thread::kStop) != 0) {
       wait_while_stopped(self);
     } else if ((work & Thread::kSignal) != 0) {
@@ -109,6 +117,7 @@ void on_return_to_user(UserRegisters& registers) {
   settle_without_handler(self, registers);
   // May uncover a signal: we are called again then.
   if (const std::optional<SignalSet> mask = self.take_saved_mask()) self.set_signal_mask(*mask);
+  if ((self.work() & Thread::kStep) != 0) ptrace::begin_step(self, registers);
   if (!self.memory().is_resident()) self.memory().await_residency();
   if ((self.work() & kRseqWork) != 0) {
     self.clear_work(kRseqWork);

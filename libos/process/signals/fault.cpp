@@ -7,6 +7,7 @@
 #include "libos/lib/memory.h"
 #include "libos/process/exit.h"
 #include "libos/process/process.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/frame.h"
 #include "libos/process/signals/send.h"
 
@@ -63,12 +64,14 @@ bool emulate_cpuid(Thread& self, UserRegisters& registers) {
   return true;
 }
 
-// In an enclave int3 reports its own address; elsewhere it is the next one.
+// In an enclave int3 reports its own address; elsewhere it is the next one. A debugger may have taken it away meanwhile:
+// then what was there before is executed.
 void breakpoint(Thread& self, UserRegisters& registers) {
+  if (ptrace::take_step_trap(self, registers)) return;
   std::byte instruction = {};
   if (!copy_from_user(self.memory(), bytes_of(instruction), UserAddress(registers.rip))
-           .is_error() &&
-      instruction == std::byte{0xcc}) {
+           .is_error()) {
+    if (instruction != std::byte{0xcc}) return;
     registers.rip += 1;
   }
   force_signal(self, SignalInfo::from_kernel(kSigTrap));

@@ -7,6 +7,7 @@
 
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/send_locked.h"
 
 namespace occlum {
@@ -44,6 +45,7 @@ bool is_dropped(ProcessTree& tree, Process& process, const Thread* target, int s
   const Thread* judge = target != nullptr ? target : links.threads.first();
   if (judge == nullptr) return true;
   if (has_blocked(*judge, signal) || waits_for(*judge, signal)) return false;
+  if (ptrace::is_traced(*judge) && signal != kSigKill) return false;  // a tracer hears of all
   return ignores(process.actions().get(signal), signal);
 }
 
@@ -76,7 +78,7 @@ RefPtr<QueuedSignal> make_node(ProcessTree& tree, Process& process, const Signal
 
 bool kills_at_once(Process& process, const Thread& target, int signal) {
   if (signal == kSigKill) return true;
-  if (waits_for(target, signal)) return false;
+  if (waits_for(target, signal) || ptrace::is_traced(target)) return false;
   const SignalAction action = process.actions().get(signal);
   return action.handler == kSigDfl && default_action(signal) == DefaultAction::kTerminate;
 }
@@ -114,6 +116,7 @@ void begin_group_exit(ProcessTree& tree, Process& process, int wait_status) {
 void continue_process(ProcessTree& tree, Process& process) {
   Process::Links& links = process.links(tree);
   process.continues.fetch_add(1, std::memory_order_relaxed);
+  ptrace::note_continued(tree, process);
   if (!links.is_stopped) return;
   const bool was_complete = links.stopping_threads == 0;
   links.is_stopped = false;

@@ -2,6 +2,7 @@
 
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
+#include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/send_locked.h"
 
 namespace occlum {
@@ -24,12 +25,14 @@ void begin_stop(Thread& self, int signal, uint32_t continues) {
 }
 
 void wait_while_stopped(Thread& self) {
+  if (ptrace::stop_with_group(self)) return;
   Process& process = self.process();
   process_tree().with([&](ProcessTree& tree) { note_stopped(tree, self); });
   const Thread::OnlyFatalInterrupts only_fatal(self);
   // Woken by SIGCONT, or interrupted by SIGKILL: the caller looks which.
-  (void)wait_until(process.stop_queue(), kNever, Interruptible::kYes,
-                   [&] { return (self.work() & Thread::kStop) == 0; });
+  (void)wait_until(process.stop_queue(), kNever, Interruptible::kYes, [&] {
+    return (self.work() & (Thread::kStop | Thread::kTrap)) != Thread::kStop;
+  });
 }
 
 void note_stopped(ProcessTree& tree, Thread& thread) {

@@ -1,0 +1,177 @@
+// Single steps. An enclave has no trap flag (SDM 40.2: it is masked unless the TCS opts in to debugging), so a step is
+// made by hand. Branches are done here, by register and memory arithmetic; a system call is a step by itself; any other
+// instruction is executed where it stands, with an int3 behind it for as long as that takes.
+//
+// The int3 is in the text that all threads of the program share: another one that runs into it tries again until it is
+// gone. It is never there while the thread is stopped, and so no debugger sees it.
+#include "libos/arch/arch.h"
+#include "libos/mm/user.h"
+#include "libos/process/process_table.h"
+#include "libos/process/ptrace/instruction.h"
+#include "libos/process/ptrace/ptrace.h"
+#include "libos/process/signals/send.h"
+
+namespace occlum::ptrace {
+namespace {
+
+constexpr std::byte kInt3{0xcc};
+
+void report_step(Thread& self, const UserRegisters& registers) {
+  force_signal(self, SignalInfo::of_fault(kSigTrap, kTrapTrace, registers.rip));
+}
+
+// The instruction's bytes, which may end where the mapping does.
+std::optional<Instruction> instruction_at(Thread& self, uint64_t rip) {
+  std::array<std::byte, kLongestInstruction> code = {};
+  size_t size = code.size();
+  if (copy_from_user(self.memory(), code, UserAddress(rip)).is_error()) {
+    size = kPageSize - rip % kPageSize;
+    if (size >= code.size()) return std::nullopt;
+    if (copy_from_user(self.memory(), std::span(code).first(size), UserAddress(rip)).is_error())
+      return std::nullopt;
+  }
+  return decode_instruction(std::span(code).first(size));
+}
+
+bool loop_goes_on(uint8_t kind, UserRegisters& registers) {
+  constexpr uint64_t kZero = 0x40;
+  if (kind == 3) return registers.rcx == 0;  // JRCXZ
+  --registers.rcx;
+  const bool zero = (registers.rflags & kZero) != 0;
+  return registers.rcx != 0 && (kind == 2 || zero == (kind == 1));
+}
+
+Result<uint64_t> indirect_target(Thread& self, const Instruction& instruction,
+                                 UserRegisters& registers, uint64_t next) {
+  if (instruction.target_register) return register_number(registers, *instruction.target_register);
+  uint64_t target = 0;
+  const uint64_t at = address_of_operand(instruction.memory, registers, next);
+  TRY(copy_from_user(self.memory(), bytes_of(target), UserAddress(at)));
+  return target;
+}
+
+Result<void> push(Thread& self, UserRegisters& registers, uint64_t word) {
+  const uint64_t stack = registers.rsp - sizeof(word);
+  TRY(copy_to_user(self.memory(), UserAddress(stack), bytes_of(word)));
+  registers.rsp = stack;
+  return {};
+}
+
+// True: the instruction was a branch and has been done. An error: it would fault, so that it has to be executed.
+Result<bool> branch(Thread& self, const Instruction& instruction, UserRegisters& registers) {
+  using Flow = Instruction::Flow;
+  const uint64_t next = registers.rip + instruction.size;
+  const uint64_t target = next + static_cast<uint64_t>(instruction.target);
+  uint64_t to = next;
+  switch (instruction.flow) {
+    case Flow::kNext:
+    case Flow::kSystemCall:
+    case Flow::kUnknown:
+      return false;
+    case Flow::kJump:
+      to = target;
+      break;
+    case Flow::kCondition:
+      if (condition_holds(instruction.condition, registers.rflags)) to = target;
+      break;
+    case Flow::kLoop:
+      if (loop_goes_on(instruction.condition, registers)) to = target;
+      break;
+    case Flow::kCall:
+      TRY(push(self, registers, next));
+      to = target;
+      break;
+    case Flow::kReturn:
+      TRY(copy_from_user(self.memory(), bytes_of(to), UserAddress(registers.rsp)));
+      registers.rsp += sizeof(uint64_t) + instruction.immediate;
+      break;
+    case Flow::kIndirectJump:
+      to = TRY(indirect_target(self, instruction, registers, next));
+      break;
+    case Flow::kIndirectCall:
+      to = TRY(indirect_target(self, instruction, registers, next));
+      TRY(push(self, registers, next));
+      break;
+    case Flow::kTransaction:
+      registers.rax &= ~uint64_t{UINT32_MAX};
+      to = target;
+      break;
+  }
+  // A jump out of the program's memory faults where it goes, which only the program itself may try.
+  if (!user_range().contains(to) && to >= 0x10000) return Errno::kFault;
+  registers.rip = to;
+  return true;
+}
+
+void place_trap(Thread& self, uint64_t at) {
+  Tracing::Step& step = self.tracing.step;
+  if (copy_from_user(self.memory(), bytes_of(step.saved), UserAddress(at)).is_error()) return;
+  if (self.memory().poke(at, bytes_of(kInt3)).is_error()) return;
+  step.trap_at.store(at, std::memory_order_release);
+}
+
+void remove_trap(Thread& self) {
+  Tracing::Step& step = self.tracing.step;
+  const uint64_t at = step.trap_at.load(std::memory_order_relaxed);
+  if (at == 0) return;
+  std::byte now{};
+  const bool is_ours =
+      !copy_from_user(self.memory(), bytes_of(now), UserAddress(at)).is_error() && now == kInt3;
+  if (is_ours) (void)self.memory().poke(at, bytes_of(step.saved));
+  step.trap_at.store(0, std::memory_order_release);
+}
+
+}  // namespace
+
+void begin_step(Thread& self, UserRegisters& registers) {
+  self.clear_work(Thread::kStep);
+  if (!is_traced(self)) return;
+  Tracing::Step& step = self.tracing.step;
+  step.start = registers.rip;
+  step.is_armed = true;
+  const std::optional<Instruction> instruction = instruction_at(self, registers.rip);
+  if (!instruction) return;  // it faults
+  UserRegisters after = registers;
+  const Result<bool> done = branch(self, *instruction, after);
+  if (!done.is_error() && done.value()) {
+    step.is_armed = false;
+    registers = after;
+    report_step(self, registers);
+  } else if (instruction->flow == Instruction::Flow::kNext) {
+    place_trap(self, registers.rip + instruction->size);
+  }
+}
+
+void settle_step(Thread& self, UserRegisters& registers) {
+  Tracing::Step& step = self.tracing.step;
+  if (!step.is_armed) return;
+  step.is_armed = false;
+  remove_trap(self);
+  self.clear_work(Thread::kStep);
+  if (!is_traced(self)) return;
+  if (registers.rip != step.start) {
+    report_step(self, registers);
+  } else {
+    self.set_work(Thread::kStep);  // not yet executed
+  }
+}
+
+bool take_step_trap(Thread& self, const UserRegisters& registers) {
+  const uint64_t at = registers.rip;
+  if (self.tracing.step.is_armed && self.tracing.step.trap_at.load() == at) {
+    self.set_work(Thread::kStep);
+    return true;
+  }
+  const bool is_others = process_tree().with([&](ProcessTree& tree) {
+    for (const Thread& thread : self.process().links(tree).threads) {
+      const Tracing::Step& step = thread.tracing.step;
+      if (&thread != &self && step.trap_at.load(std::memory_order_acquire) == at)
+        return step.saved != kInt3;
+    }
+    return false;
+  });
+  if (is_others) yield_task();
+  return is_others;
+}
+
+}  // namespace occlum::ptrace

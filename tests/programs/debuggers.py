@@ -1,0 +1,147 @@
+"""gdb and strace inside, on programs inside. What differs from run to run (addresses, numbers of processes) is taken out."""
+
+import pathlib
+import subprocess
+
+from table import Spec
+
+PROGRAM = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct point { int x, y; };
+static int total;
+static volatile int answer = 1;
+static volatile long spins;
+
+static int twice(int n) { total += n; return 2 * n; }
+static int walk(struct point *p, int depth) {
+  if (depth == 0) return twice(p->x) + p->y;
+  p->x++;
+  return walk(p, depth - 1);
+}
+static void *spin(void *stop) { while (!*(volatile int *)stop) spins++; return 0; }
+static int in_child(int n) { return n + 3; }
+
+int main(int argc, char **argv) {
+  struct point p = {argc, 5};
+  int r = walk(&p, 3);
+  for (int i = 0; i < 3; i++) r += twice(i);
+  printf("result %d total %d\n", r, total);
+  fflush(stdout);
+  if (argc > 1 && argv[1][0] == 'w') {
+    char byte;
+    while (read(0, &byte, 1) == 1) r += answer;
+    printf("read to the end, answer %d\n", answer);
+  }
+  if (argc > 1 && argv[1][0] == 't') {
+    int stop = 0;
+    pthread_t thread;
+    pthread_create(&thread, 0, spin, &stop);
+    for (int i = 0; i < 5; i++) r += twice(i);
+    stop = 1;
+    pthread_join(thread, 0);
+  }
+  pid_t child = fork();
+  if (child == 0) {
+    if (write(1, "child\n", 6) != 6) _exit(1);
+    _exit(in_child(argc));
+  }
+  int status;
+  waitpid(child, &status, 0);
+  printf("child ended with %d\n", WEXITSTATUS(status));
+  return r & 7;
+}
+"""
+
+STEPS = """
+break main
+break twice
+run
+bt
+print argc
+continue
+bt
+print n
+print total
+finish
+stepi
+stepi
+stepi
+x/2i $pc
+next
+next
+delete
+call twice(100)
+print total
+watch total
+continue
+continue
+delete
+step
+step
+catch syscall write
+continue
+continue
+print $_siginfo.si_signo
+print $rip == $rcx
+info registers cs ss orig_rax
+delete
+set var $xmm3.uint128 = 5
+print $xmm3.uint128
+set follow-fork-mode child
+break in_child
+continue
+bt 1
+finish
+continue
+"""
+
+THREADS = """
+break twice if n == 4
+run
+bt
+info threads
+thread apply all bt 1
+next
+next
+continue
+"""
+
+# Processes are named in the order in which they appear, each with its own lines: how they interleave is chance.
+NORMAL = (r"sed -E 's/0x[0-9a-f]+/ADDR/g; s/process [0-9]+/process PID/g; s/LWP [0-9]+/LWP N/g; s/ +/ /g; s/child_tidptr=ADDR\) = [0-9]+/child_tidptr=ADDR) = PID/;"
+          r" s/si_pid=[0-9]+/si_pid=PID/; s/si_[us]time=[0-9]+/si_time=T/g; s/^\[New Thread.*//'")
+BY_PROCESS = "awk '{ if (!($1 in seen)) seen[$1] = ++n; $1 = seen[$1]; print }' | sort -s -n -k1,1"
+GDB = "gdb -nx -batch -ex 'set confirm off' -ex 'set pagination off' -ex 'set can-use-hw-watchpoints 0'"
+
+
+def program(directory: pathlib.Path):
+    (directory / "program.c").write_text(PROGRAM)
+    subprocess.run(["gcc", "-O0", "-g", "-pthread", "-o", "program", "program.c"], cwd=directory, check=True)
+    (directory / "steps.gdb").write_text(STEPS)
+    (directory / "threads.gdb").write_text(THREADS)
+
+
+def bash(name: str, script: str, **more) -> Spec:
+    return Spec(name, ["/bin/bash", "-c", script], prepare=program, **{"seconds": 30, **more})
+
+
+def specs() -> list[Spec]:
+    return [
+        bash("strace.calls", f"strace -f -o log -e trace=execve,openat,write,clone,exit_group,read,close {{dir}}/program; echo $?; cat log | {BY_PROCESS} | {NORMAL}"),
+        bash("strace.injects", "strace -o log -e trace=write -e inject=write:error=ENOSPC:when=2 bash -c 'echo one; echo two; echo three'; cat log"),
+        bash("strace.counts", "strace -c -f -o log {dir}/program; awk '/write|clone|wait4|exit_group/ { print $4, $NF }' log | sort"),
+        bash("strace.attaches", "mkfifo f; {dir}/program wait < f & p=$!; exec 9> f; echo -n ab >&9; strace -f -e trace=read,write,exit_group -o log -p $p 2> err 9>&- & s=$!;"
+             " until grep -q 'TracerPid:.[1-9]' /proc/$p/status; do :; done; echo -n c >&9; exec 9>&-; wait $p; echo $?; wait $s; echo $?;"
+             f" grep -v 'read(0' log | {BY_PROCESS} | {NORMAL}; sed -E 's/[0-9]+/N/' err | sort"),
+        bash("strace.signals", "strace -o log -e trace=none bash -c 'trap \"echo usr\" USR1; kill -USR1 $$; (exit 3); kill -9 $$'; echo $?;" f" {NORMAL} log"),
+        bash("gdb.steps", f"{GDB} -x {{dir}}/steps.gdb {{dir}}/program 2>&1 | {NORMAL} | sort | uniq -c"),
+        bash("gdb.threads", f"{GDB} -x {{dir}}/threads.gdb --args {{dir}}/program threads 2>&1 | {NORMAL} | grep -v 'exited\\]'"),
+        bash("gdb.attaches", "mkfifo f; {dir}/program wait < f & p=$!; exec 9> f; until grep -q 'State:.S' /proc/$p/status; do :; done;"
+             f" {GDB} -ex 'break twice' -ex 'bt -2' -ex 'print total' -ex 'set var answer = 42' -ex detach -p $p 2>&1 | {NORMAL} | grep -v '^ *[0-9]*.*sysdeps'; exec 9>&-; wait $p; echo $?"),
+        bash("gdb.crash", "echo 'int main(void) { int *p = 0; return *p; }' > c.c; gcc -g -o c c.c;"
+             f" {GDB} -ex run -ex bt -ex 'print $_siginfo._sifields._sigfault.si_addr' -ex 'print p' ./c 2>&1 | {NORMAL}"),
+    ]
