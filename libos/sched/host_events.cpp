@@ -90,7 +90,11 @@ uint32_t HostWatch::current_events() const {
   const auto ready = host::check(host::system_call(kPoll, address.value(), 1, 0), 1);
   if (ready.is_error() || ready.value() == 0) return 0;
   if (buffer.get(address.value(), writable_object_bytes(request)).is_error()) return 0;
-  return static_cast<uint16_t>(request.revents);
+  // The host has closed it, or let something else be closed under its number: nothing will ever be told of it, but the
+  // next call says so.
+  constexpr uint32_t kInvalid = 0x20, kError = 0x8;
+  const uint32_t events = static_cast<uint16_t>(request.revents);
+  return (events & kInvalid) != 0 ? events | kError : events;
 }
 
 void wait_for_host(Nanoseconds timeout, bool polls) {

@@ -110,6 +110,15 @@ int64_t hostile_result(int64_t honest) {
                         : static_cast<int64_t>(random_number());
 }
 
+// Says that there is nothing when there is something, or that one has to wait when one has not: whoever believes it waits
+// until something else happens, which may be never. A host can always do that; a test that ends cannot.
+bool suppresses(int64_t honest, int64_t result) {
+  if (call.number == static_cast<uint64_t>(abi::HostCallNumber::kWait)) return result < honest;
+  if (call.number != static_cast<uint64_t>(abi::HostCallNumber::kSystemCall)) return false;
+  if (call.args[0] == SYS_poll) return honest > 0 && result <= 0;
+  return honest != -EAGAIN && result == -EAGAIN;
+}
+
 uint64_t hostile_word(uint64_t honest) {
   const uint64_t kWords[] = {0,
                              1,
@@ -169,7 +178,10 @@ void before_host_call(abi::VcpuShared& shared) {
 
 void after_host_call(abi::VcpuShared& shared) {
   if (left_out || chosen(settings.results)) {
-    shared.frame.result = hostile_result(left_out ? 0 : shared.frame.result);
+    const int64_t honest = left_out ? 0 : shared.frame.result;
+    int64_t result = hostile_result(honest);
+    while (suppresses(honest, result)) result = hostile_result(honest);
+    shared.frame.result = result;
     if (!left_out) counts.replaced++;
   }
   if (chosen(settings.data) && !is_output(call) && !brings_content(call)) {
