@@ -105,6 +105,9 @@ class AddressSpace : public RefCounted<AddressSpace> {
   // Reserves the heap behind the program; called once by exec.
   Result<void> create_heap();
 
+  // More than one task will execute here at a time: from now on pages appear with their content, whole.
+  void note_threads();
+
   // Resolves an access by this process, from a fault or from a user copy.
   FaultResult handle_fault(uint64_t address, Access access);
 

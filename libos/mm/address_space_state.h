@@ -24,6 +24,9 @@ struct Areas {
   uint64_t break_start = 0;
   uint64_t break_now = 0;     // exact; the heap area ends at the page behind it
   uint64_t mapped_bytes = 0;  // of visible areas
+  // Others may execute here while a page is filled: it must not be accessible before it is complete.
+  bool has_threads = false;
+  bool has_aliases = false;  // or had
 
   RefPtr<ConflictGroup> group;  // null: alone
   bool resident = true;         // false: nothing may be done with pages of private areas
@@ -129,6 +132,12 @@ inline ObjectPages object_pages(AreaSet::ConstIterator it, AddressRange part) {
   return {(it->value.offset + (part.start - it->key)) / kPageSize, part.size() / kPageSize};
 }
 
+inline MemoryObject::MappedPages mapped_pages(const Areas& areas, AreaSet::ConstIterator it,
+                                              AddressRange part) {
+  const ObjectPages pages = object_pages(it, part);
+  return {areas.space, part.start, pages.first, pages.count, it->value.is_alias};
+}
+
 // Whether program memory may lie there: page-aligned start, no wrap, within user_range(). Rounds the length up.
 Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno error);
 
@@ -136,11 +145,8 @@ enum class Addresses {
   kFree,  // go back to the range allocator
   kKeep,  // stay ours: something else is put there at once
 };
-// A shared object that is mapped twice has one address; munmap takes one of the two away, MAP_FIXED and exit both.
-enum class Uses { kOne, kAll };
 // Takes all areas in the range away. They must have been split at its ends. Cannot fail.
-void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses,
-                page_map::Rights rights);
+void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights);
 // All of a member of a conflict group that ends; what others have as well stays in place.
 void drop_member_areas(Areas& areas);
 // Splits and drops: munmap(2).
@@ -171,8 +177,11 @@ void unclaim(Areas& areas, AddressRange range);
 
 // Puts a private area in place, on addresses that are ours and where no area is, and makes kept pages safe.
 Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node);
-// A shared area, on its object's home. Where the object is mapped already, the area is used once more.
+// A shared area, on its object's home, where no area is.
 Result<void> insert_shared(Areas& areas, AddressRange range, const AreaData& data);
+// A shared area elsewhere, on addresses that are ours and where no area is; the object allows aliases. On an error the
+// addresses go back.
+Result<void> insert_alias(Areas& areas, AddressRange range, AreaData data);
 // Kept pages in the range, which became part of an area: few are filled at once, many lose their rights.
 Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data);
 

@@ -37,7 +37,7 @@ struct AreaData {
   bool grows_down = false;
   bool is_stack = false;  // faults bring few pages
   Kind kind = Kind::kOrdinary;
-  uint32_t uses = 1;  // how many mappings of a shared object coincide here
+  bool is_alias = false;  // shared, but not at the object's home: the addresses are ours
   // Where a fault that goes on with the last one would be, and how many pages that one brought. Changed with the lock
   // held (not alone): readers do not look.
   uint32_t cluster = 0;
@@ -47,6 +47,7 @@ struct AreaData {
   uint32_t stale_faults = 0;
 
   MemoryObject* object() const { return source ? source->object.get() : nullptr; }
+  bool owns_addresses() const { return !shared || is_alias; }
   bool is_visible() const { return kind != Kind::kReserve; }
 };
 

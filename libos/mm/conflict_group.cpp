@@ -14,9 +14,9 @@ namespace {
 class Conflicts {};
 constinit MutexLocked<Conflicts> conflicts(LockRank::kConflicts);
 
-Result<void> count_private_areas(RangeCounts& counts, Areas& areas) {
+Result<void> count_own_areas(RangeCounts& counts, Areas& areas) {
   for (auto it = areas.set.begin(); it; ++it) {
-    if (!it->value.shared) TRY(counts.add(area_ops::range_of(it)));
+    if (it->value.owns_addresses()) TRY(counts.add(area_ops::range_of(it)));
   }
   return {};
 }
@@ -36,7 +36,7 @@ Result<RefPtr<ConflictGroup>> ConflictGroup::form(AddressSpace& space) {
   }));
   TRY(locked.change_anyway([&](Areas& areas) -> Result<void> {
     TRY(group->ranges.with(
-        [&](RangeCounts& counts) { return count_private_areas(counts, areas); }));
+        [&](RangeCounts& counts) { return count_own_areas(counts, areas); }));
     areas.group = group;
     return {};
   }));

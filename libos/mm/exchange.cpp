@@ -72,6 +72,11 @@ Result<void> Exchange::save_page(uint64_t page) {
 
 Result<void> Exchange::save() {
   if (leaving_ == nullptr) return {};
+  // Nobody else's addresses show pages that are at an alias of ours.
+  for (auto it = leaving_->has_aliases ? leaving_->set.begin() : AreaSet::Iterator(); it; ++it) {
+    if (it->value.is_alias)
+      it->value.object()->recall(area_ops::mapped_pages(*leaving_, it, area_ops::range_of(it)));
+  }
   Result<void> result;
   group_.base.for_each([&](uint64_t page, const Held&) {
     if (!result.is_error()) result = save_page(page);

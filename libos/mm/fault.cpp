@@ -70,7 +70,7 @@ AddressRange cluster_at(AreaSet::Iterator area, uint64_t page) {
 
 // Fills the pages of `run`, none of which is present, from the object. At least the page at `needed` if it is there.
 Result<void> fill_run(MemoryObject& object, uint64_t first_index, AddressRange run, Prot prot,
-                      uint64_t needed) {
+                      uint64_t needed, bool at_once) {
   const auto copy_each = [&](auto&& copy) -> Result<uint64_t> {
     for (uint64_t page = run.start; page < run.end; page += kPageSize) {
       const uint64_t index = first_index + (page - run.start) / kPageSize;
@@ -84,10 +84,11 @@ Result<void> fill_run(MemoryObject& object, uint64_t first_index, AddressRange r
     return run.end;
   };
   const bool fresh = page_map::kept_pages(run) == 0;
-  if (fresh && !has(prot, Prot::kWrite)) {
+  if (at_once || (fresh && !has(prot, Prot::kWrite))) {
     // Straight into the EPCM, which then enforces the rights.
-    (void)TRY(copy_each(
-        [&](uint64_t page, uint64_t from) { return page_map::populate_copy(page, from, prot); }));
+    (void)TRY(copy_each([&](uint64_t page, uint64_t from) {
+      return page_map::populate_copy_at_once(page, from, prot);
+    }));
     return {};
   }
   TRY(page_map::open_for_kernel(run, prot));
@@ -102,7 +103,8 @@ Result<void> fill_run(MemoryObject& object, uint64_t first_index, AddressRange r
   return done == run.start ? Result<void>() : page_map::seal({run.start, done}, prot);
 }
 
-Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint64_t needed) {
+Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint64_t needed,
+                              bool at_once) {
   MemoryObject& object = *area->value.object();
   const auto index_of = [&](uint64_t page) {
     return (area->value.offset + (page - area->key)) / kPageSize;
@@ -122,7 +124,8 @@ Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint
       if (state.present() || state.committed() != kept) break;
       end += kPageSize;
     }
-    const Result<void> filled = fill_run(object, index_of(at), {at, end}, area->value.prot, needed);
+    const Result<void> filled =
+        fill_run(object, index_of(at), {at, end}, area->value.prot, needed, at_once);
     if (filled.is_error() && at <= needed && needed < end) return filled;
     at = end;
   }
@@ -132,10 +135,9 @@ Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint
 // A page that could not be filled when this address space became resident.
 bool fill_lost(Areas& areas, AreaSet::ConstIterator area, uint64_t page, const Held& held) {
   const AddressRange one{page, page + kPageSize};
-  if (page_map::open_for_kernel(one, area->value.prot).is_error()) return false;
-  page_map::update(page, PageState::kDirty, 0);
-  copy_bytes(page_at(page), held.frame()->bytes());
-  if (page_map::seal(one, area->value.prot).is_error()) return false;
+  const uint64_t from = address_of(held.frame()->bytes().data());
+  if (page_map::populate_copy_at_once(page, from, area->value.prot).is_error()) return false;
+  page_map::update(page, PageState::kModified, 0);
   areas.lost.remove(one);
   return true;
 }
@@ -166,13 +168,16 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   }
   if (Result<void> parted = part_absent(areas, cluster); parted.is_error())
     return result_of(parted.error());
-  Result<void> filled = area->value.object() == nullptr ? page_map::populate_zero(cluster, prot)
-                                                        : fill_from_object(area, cluster, page);
+  if (areas.has_threads) page_map::decommit_kept(cluster);
+  const auto fill = [&](AddressRange pages) {
+    return area->value.object() == nullptr
+               ? page_map::populate_zero(pages, prot)
+               : fill_from_object(area, pages, page, areas.has_threads);
+  };
+  Result<void> filled = fill(cluster);
   if (filled.is_error() && filled.error() == Errno::kNoMem && !page_map::state_of(page).present()) {
     // Perhaps one page is still to be had.
-    const AddressRange one{page, page + kPageSize};
-    filled = area->value.object() == nullptr ? page_map::populate_zero(one, prot)
-                                             : fill_from_object(area, one, page);
+    filled = fill({page, page + kPageSize});
   }
   if (!page_map::state_of(page).present()) {
     (void)page_map::close_kept(cluster);
@@ -181,10 +186,12 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   return FaultResult::kResolved;
 }
 
-FaultResult fill_shared(Areas&, AreaSet::Iterator area, uint64_t page) {
-  const ObjectPages rest = object_pages(area, {page, area->value.end});
-  const Result<void> done = area->value.object()->fault_home_pages(
-      rest.first, std::min<uint64_t>(rest.count, kFirstCluster));
+FaultResult fill_shared(Areas& areas, AreaSet::Iterator area, uint64_t page) {
+  MemoryObject::MappedPages rest = mapped_pages(areas, area, {page, area->value.end});
+  rest.count = std::min<uint64_t>(rest.count, kFirstCluster);
+  MemoryObject& object = *area->value.object();
+  const Result<void> done = rest.is_alias ? object.fault_alias(rest, area->value.prot)
+                                          : object.fault_home_pages(rest.first, rest.count);
   return done.is_error() ? result_of(done.error()) : FaultResult::kResolved;
 }
 

@@ -72,9 +72,10 @@ Result<void> copy_areas(Areas& parent, Areas& child) {
     const AddressRange range = area_ops::range_of(it);
     auto node = TRY(AreaSet::prepare(range.start, std::move(data)));
     if (it->value.shared) {
-      const area_ops::ObjectPages pages = area_ops::object_pages(it, range);
-      TRY(it->value.object()->add_mapping(child.space, pages.first, pages.count, it->value.prot));
-    } else {
+      TRY(it->value.object()->add_mapping(area_ops::mapped_pages(child, it, range),
+                                          it->value.prot));
+    }
+    if (it->value.owns_addresses()) {
       TRY(child.group->ranges.with([&](RangeCounts& counts) { return counts.add(range); }));
     }
     child.set.insert(std::move(node));
@@ -82,6 +83,7 @@ Result<void> copy_areas(Areas& parent, Areas& child) {
   child.break_start = parent.break_start;
   child.break_now = parent.break_now;
   child.mapped_bytes = parent.mapped_bytes;
+  child.has_aliases = parent.has_aliases;
   return {};
 }
 

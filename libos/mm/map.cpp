@@ -14,6 +14,8 @@ namespace {
 
 // Up to this many kept pages are zeroed when an area is made over them, which saves their faults.
 constexpr uint64_t kFillAtOnce = 256;
+// Where there are threads their faults would have to give them back first.
+constexpr uint64_t kFillAtOnceForThreads = 4096;
 constexpr uint64_t kLowestAddress = 64 * 1024;  // vm.mmap_min_addr
 constexpr int kRetries = 1000;
 
@@ -80,13 +82,28 @@ Result<uint64_t> map_private(Areas& areas, const MapRequest& request, AreaData d
     area_ops::unclaim(areas, range);
     return node.error();
   }
-  area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
+  area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep,
                        page_map::Rights::kLeave);
   TRY(area_ops::insert_private(areas, range, node.release_value()));
   return range.start;
 }
 
-// A shared mapping at an address that the program chose: its object's home must be there, or can be put there.
+bool has_areas(const Areas& areas, AddressRange range) {
+  const auto it = areas.set.first_after(range.start);
+  return it && it->key < range.end;
+}
+
+// Whether the object is mapped by others, or by us elsewhere, so that this mapping must be an alias; or has its home
+// right there.
+enum class SharedPlace { kHome, kNewHome, kAlias };
+SharedPlace shared_place(const MemoryObject& object, AddressRange range, uint64_t offset) {
+  const uint64_t home = object.home_if_any();
+  if (home != 0 && home + offset == range.start && object.owns_home(offset, range.size()))
+    return SharedPlace::kHome;
+  return home != 0 && object.is_mapped_home() ? SharedPlace::kAlias : SharedPlace::kNewHome;
+}
+
+// A shared mapping at an address that the program chose. kXDev: it must be an alias, which the object does not allow yet.
 Result<uint64_t> map_shared_fixed(Areas& areas, const MapRequest& request, AreaData data) {
   const AddressRange range =
       TRY(area_ops::checked_range(request.address, request.length, Errno::kNoMem));
@@ -96,33 +113,53 @@ Result<uint64_t> map_shared_fixed(Areas& areas, const MapRequest& request, AreaD
     }
   }
   MemoryObject& object = *data.object();
-  const uint64_t home = object.home_if_any();
-  if (home != 0 && home + data.offset == range.start &&
-      object.owns_home(data.offset, range.size())) {
+  SharedPlace place = shared_place(object, range, data.offset);
+  if (place == SharedPlace::kHome) {
     // Only mappings of this object can be there: they are replaced.
     TRY(areas.set.split(range));
-    area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
-                         page_map::Rights::kRevoke);
-  } else {
-    if (home != 0 && object.is_mapped_anywhere()) {
-      log_warn("mm: a shared object mapped at a second address ({:x}) is not supported yet",
-               range.start);
-      return Errno::kNoMem;
-    }
-    TRY(area_ops::claim(areas, range));
-    area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
-                         page_map::Rights::kRevoke);
-    if (!area_ops::hand_over(areas, range)) {
-      log_warn("mm: {:x} cannot be shared: other members of the family have it", range.start);
+    area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, page_map::Rights::kRevoke);
+    TRY(area_ops::insert_shared(areas, range, data));
+    return range.start;
+  }
+  if (place == SharedPlace::kAlias && !object.allows_aliases()) return Errno::kXDev;
+  TRY(area_ops::claim(areas, range));
+  area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, page_map::Rights::kRevoke);
+  if (place == SharedPlace::kNewHome && !area_ops::hand_over(areas, range)) {
+    // Other members of the family have some of the addresses: they cannot be an object's.
+    if (!object.allows_aliases()) {
       area_ops::release(areas, range);
-      return Errno::kNoMem;
+      return Errno::kXDev;
     }
-    if (Result<void> moved = object.set_home(range, data.offset); moved.is_error()) {
-      free_range(range);
-      return moved.error();
-    }
+    place = SharedPlace::kAlias;
+  }
+  if (place == SharedPlace::kAlias) {
+    TRY(area_ops::insert_alias(areas, range, std::move(data)));
+    return range.start;
+  }
+  if (Result<void> moved = object.set_home(range, data.offset); moved.is_error()) {
+    free_range(range);
+    return moved.error();
   }
   TRY(area_ops::insert_shared(areas, range, data));
+  return range.start;
+}
+
+// A shared mapping anywhere. `home` is what the object's home was without our lock; 0: it cannot be used. kXDev as above.
+Result<uint64_t> map_shared(Areas& areas, const MapRequest& request, AreaData data, uint64_t home) {
+  MemoryObject& object = *data.object();
+  if (home != 0) {
+    // Somebody may have moved the home meanwhile.
+    if (object.home_if_any() != home) return Errno::kAgain;
+    const uint64_t start = home + data.offset;
+    const AddressRange range{start, start + request.length};
+    if (!has_areas(areas, range)) {
+      TRY(area_ops::insert_shared(areas, range, data));
+      return start;
+    }
+  }
+  if (!object.allows_aliases()) return Errno::kXDev;
+  const AddressRange range = TRY(area_ops::acquire(areas, request.length, 0));
+  TRY(area_ops::insert_alias(areas, range, std::move(data)));
   return range.start;
 }
 
@@ -143,14 +180,14 @@ Result<void> claim(Areas& areas, AddressRange range) {
   TRY(areas.set.split(range));
   TRY(part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end;) {
-    if (!it->value.shared) {
+    if (it->value.owns_addresses()) {
       ++it;
       continue;
     }
     // The addresses are the object's home: it must move away.
     const RefPtr<AreaSource> source = it->value.source;
     const AddressRange part = range_of(it);
-    drop_areas(areas, part, Addresses::kKeep, Uses::kAll, page_map::Rights::kRevoke);
+    drop_areas(areas, part, Addresses::kKeep, page_map::Rights::kRevoke);
     if (Result<void> moved = source->object->vacate_home(); moved.is_error()) {
       if (moved.error() != Errno::kBusy) return moved;
       log_warn("mm: {:x} is the home of a shared object that others map", part.start);
@@ -192,18 +229,21 @@ void unclaim(Areas& areas, AddressRange range) {
 Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data) {
   const uint64_t kept = page_map::kept_pages(range);
   if (kept == 0) return {};
-  if (kept <= kFillAtOnce && !areas.group && data.object() == nullptr &&
+  const uint64_t most = areas.has_threads ? kFillAtOnceForThreads : kFillAtOnce;
+  if (kept <= most && !areas.group && data.object() == nullptr &&
       has(data.prot, Prot::kWrite)) {
     return page_map::populate_kept(range, data.prot);
   }
-  return page_map::close_kept(range);
+  if (!areas.has_threads) return page_map::close_kept(range);
+  page_map::decommit_kept(range);
+  return {};
 }
 
 Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node) {
   const auto it = areas.set.insert(std::move(node));
   if (it->value.is_visible()) areas.mapped_bytes += range.size();
   if (Result<void> settled = settle_kept_pages(areas, range, it->value); settled.is_error()) {
-    drop_areas(areas, range, Addresses::kFree, Uses::kAll, page_map::Rights::kRevoke);
+    drop_areas(areas, range, Addresses::kFree, page_map::Rights::kRevoke);
     return settled;
   }
   areas.set.merge(range.start, range.end);
@@ -211,44 +251,38 @@ Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node
 }
 
 Result<void> insert_shared(Areas& areas, AddressRange range, const AreaData& data) {
+  AreaData area = data;
+  area.end = range.end;
+  AreaSet::Node node = TRY(AreaSet::prepare(range.start, std::move(area)));
+  TRY(data.object()->add_mapping({areas.space, range.start, data.offset / kPageSize,
+                                  range.size() / kPageSize, false},
+                                 data.prot));
+  areas.set.insert(std::move(node));
+  areas.mapped_bytes += range.size();
+  return {};
+}
+
+Result<void> insert_alias(Areas& areas, AddressRange range, AreaData data) {
+  data.end = range.end;
+  data.is_alias = true;
   MemoryObject& object = *data.object();
-  TRY(areas.set.split(range));
-  uint64_t at = range.start;
-  Result<void> result;
-  while (at < range.end && !result.is_error()) {
-    const auto it = areas.set.first_after(at);
-    if (it && it->key <= at) {
-      ASSERT(it->value.object() == &object);
-      const ObjectPages pages = object_pages(it, range_of(it));
-      const Prot prot = it->value.prot | data.prot;
-      result = object.change_mapping(areas.space, pages.first, pages.count, prot);
-      if (result.is_error()) break;
-      it->value.prot = prot;
-      it->value.may_write = it->value.may_write || data.may_write;
-      ++it->value.uses;
-      at = it->value.end;
-      continue;
-    }
-    AreaData part = data;
-    part.end = it ? std::min(it->key, range.end) : range.end;
-    part.offset = data.offset + (at - range.start);
-    const uint64_t end = part.end;
-    const uint64_t first = part.offset / kPageSize;
-    Result<AreaSet::Node> node = AreaSet::prepare(at, std::move(part));
-    if (node.is_error()) {
-      result = node.error();
-      break;
-    }
-    result = object.add_mapping(areas.space, first, (end - at) / kPageSize, data.prot);
-    if (result.is_error()) break;
-    areas.set.insert(node.release_value());
-    areas.mapped_bytes += end - at;
-    at = end;
+  const Prot prot = data.prot;
+  const MemoryObject::MappedPages pages{areas.space, range.start, data.offset / kPageSize,
+                                        range.size() / kPageSize, true};
+  const Result<void> added = [&]() -> Result<void> {
+    AreaSet::Node node = TRY(AreaSet::prepare(range.start, std::move(data)));
+    TRY(object.add_mapping(pages, prot));
+    areas.set.insert(std::move(node));
+    return {};
+  }();
+  if (added.is_error()) {
+    release(areas, range);
+    return added;
   }
-  if (result.is_error() && at != range.start) {
-    drop_areas(areas, {range.start, at}, Addresses::kKeep, Uses::kOne, page_map::Rights::kRevoke);
-  }
-  return result;
+  page_map::decommit_kept(range);
+  areas.mapped_bytes += range.size();
+  areas.has_aliases = true;
+  return {};
 }
 
 }  // namespace area_ops
@@ -278,21 +312,26 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
   for (int attempt = 0;; ++attempt) {
     uint64_t home = 0;
     // Outside of our lock: it waits for copies, which may fault in this space.
-    if (data.shared && !fixed) home = TRY(data.object()->home(data.offset + request.length));
+    if (data.shared && !fixed) {
+      const Result<uint64_t> found = data.object()->home(data.offset + request.length);
+      // kBusy: it is mapped, and has no room to grow.
+      if (found.is_error() && found.error() != Errno::kBusy) return found.error();
+      home = found.is_error() ? 0 : found.value();
+    }
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
       if (!data.shared) return map_private(areas, request, data);
       if (fixed) return map_shared_fixed(areas, request, data);
-      // Somebody may have moved the home meanwhile.
-      if (data.object()->home_if_any() != home) return Errno::kAgain;
-      const uint64_t start = home + data.offset;
-      TRY(area_ops::insert_shared(areas, {start, start + request.length}, data));
-      return start;
+      return map_shared(areas, request, data, home);
     });
     if (!done.is_error()) {
       address = done.value();
       break;
     }
     if (attempt == kRetries) return Errno::kNoMem;
+    if (done.error() == Errno::kXDev) {
+      data.object()->allow_aliases();
+      continue;
+    }
     if (done.error() == Errno::kBusy) {
       // Another program has some of these addresses: both shall, by turns.
       const Result<void> joined =

@@ -92,28 +92,35 @@ void MemoryObject::end_change() {
 
 // --- pages ---
 
+Result<uint64_t> MemoryObject::make_libos_page() {
+  Result<uint64_t> fresh = allocate_pages(1);
+  if (!fresh.is_error()) return fresh;
+  reclaim_kept_pages(1);
+  return allocate_pages(1);
+}
+
 // Memory for a page that is not in the tree: zeroed, not yet visible to programs.
-Result<uint64_t> MemoryObject::make_page(State& state, uint64_t index) {
+Result<uint64_t> MemoryObject::make_memory(State& state, uint64_t index, Place place) {
   uint64_t address;
-  if (state.at_home(index)) {
+  if (place == Place::kHome && state.at_home(index)) {
     address = state.home_of(index);
+    // Whoever maps it may see it as soon as it is open.
+    const bool is_seen = is_mapped(state, index);
+    if (is_seen) page_map::decommit_kept(page_range(address));
     TRY(page_map::open_for_kernel(page_range(address), kProtReadWrite));
     page_map::update(address, PageState::kDirty, 0);
+    if (is_seen) return address;
   } else {
-    Result<uint64_t> fresh = allocate_pages(1);
-    if (fresh.is_error()) {
-      reclaim_kept_pages(1);
-      fresh = allocate_pages(1);
-    }
-    address = TRY(std::move(fresh));
+    address = TRY(make_libos_page());
   }
   zero_bytes(page_at(address));
   return address;
 }
 
-void MemoryObject::free_page(State& state, uint64_t index, const Page& page) {
+void MemoryObject::free_page(State& state, uint64_t index, Page& page) {
   memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
-  if (state.at_home(index)) {
+  if (page.alias != 0) leave_alias(state, page);
+  if (state.is_home(index, page)) {
     page_map::release(page_range(page.address), page_map::Rights::kRevoke);
   } else {
     free_pages(page.address, 1);
@@ -121,10 +128,24 @@ void MemoryObject::free_page(State& state, uint64_t index, const Page& page) {
 }
 
 Result<MemoryObject::Page*> MemoryObject::get_page(State& state, uint64_t index, Content absent) {
-  if (Page* page = state.pages.find(index)) return page;
+  Page* page = state.pages.find(index);
+  if (page == nullptr) return make_page(state, index, absent, Place::kHome);
+  TRY(settle_page(state, index, *page));
+  return page;
+}
+
+Result<MemoryObject::Page*> MemoryObject::make_page(State& state, uint64_t index, Content absent,
+                                                    Place place) {
   auto node = TRY(Tree<uint64_t, Page>::prepare(index, Page{0, false}));
-  const uint64_t address = TRY(make_page(state, index));
-  const bool at_home = state.at_home(index);
+  const bool fills = absent == Content::kFill && state.source != nullptr && state.source->has_store();
+  // Nobody is to see it at home before it is filled.
+  if (fills && place == Place::kHome && state.at_home(index) && is_mapped(state, index)) {
+    Page* page = TRY(make_page(state, index, absent, Place::kLibos));
+    TRY(settle_page(state, index, *page));
+    return page;
+  }
+  const uint64_t address = TRY(make_memory(state, index, place));
+  const bool at_home = place == Place::kHome && state.at_home(index);
   const auto give_up = [&] {
     if (at_home) {
       (void)page_map::close_kept(page_range(address));
@@ -132,7 +153,7 @@ Result<MemoryObject::Page*> MemoryObject::get_page(State& state, uint64_t index,
       free_pages(address, 1);
     }
   };
-  if (absent == Content::kFill && state.source != nullptr && state.source->has_store()) {
+  if (fills) {
     if (Result<void> filled = state.source->read_page(index, page_at(address)); filled.is_error()) {
       give_up();
       return filled.error();
@@ -154,7 +175,7 @@ Result<MemoryObject::Page*> MemoryObject::get_page(State& state, uint64_t index,
 void MemoryObject::drop_pages(State& state, uint64_t first, uint64_t last) {
   auto it = state.pages.lower_bound(first);
   while (it && it->key < last) {
-    if (!state.at_home(it->key)) {
+    if (!state.is_home(it->key, it->value)) {
       free_page(state, it->key, it->value);
       it = state.pages.remove(it);
       continue;
@@ -162,7 +183,8 @@ void MemoryObject::drop_pages(State& state, uint64_t first, uint64_t last) {
     AddressRange run = page_range(it->value.address);
     memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
     it = state.pages.remove(it);
-    while (it && it->key < last && state.at_home(it->key) && it->value.address == run.end) {
+    while (it && it->key < last && state.is_home(it->key, it->value) &&
+           it->value.address == run.end) {
       run.end += kPageSize;
       memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
       it = state.pages.remove(it);
@@ -172,7 +194,7 @@ void MemoryObject::drop_pages(State& state, uint64_t first, uint64_t last) {
 }
 
 bool MemoryObject::is_accessible(State& state, uint64_t index, const Page& page) {
-  if (!state.at_home(index)) return true;
+  if (!state.is_home(index, page)) return true;
   if (has(page_map::state_of(page.address).effective(), kProtReadWrite)) return true;
   // Nobody maps it any more: it becomes an ordinary cache page again.
   if (is_mapped(state, index)) return false;
@@ -277,7 +299,8 @@ void MemoryObject::invalidate() {
   state_.with([&](State& state) {
     if (state.source == nullptr || !state.source->has_store()) return;
     for (auto it = state.pages.begin(); it;) {
-      if (it->value.dirty || (state.at_home(it->key) && is_mapped(state, it->key))) {
+      if (it->value.dirty || it->value.alias != 0 ||
+          (state.is_home(it->key, it->value) && is_mapped(state, it->key))) {
         ++it;
         continue;
       }

@@ -5,6 +5,10 @@
 // the first MAP_SHARED mapping reserves the home range, moves the pages there, and from then on read(), write() and
 // every process's mapping use the same bytes: coherence costs nothing. Private mappings are copies of these pages.
 //
+// A mapping at other addresses is an *alias* (memory_object_alias.cpp): the address space owns those addresses, and a
+// page goes to whichever of its addresses is used, one at a time. While it is away at an alias, `Page::address` is a
+// page of LibOS memory to which it can come back without fail; the LibOS itself always brings it back first.
+//
 // The object knows nothing about files: a PageSource below it fills and writes back pages.
 //
 // Locking: one mutex per object (rank kPageCache), held while pages are filled and written back. It is not held while
@@ -94,15 +98,32 @@ class MemoryObject : public RefCounted<MemoryObject> {
   Result<void> vacate_home();
   uint64_t home_if_any() const;                            // 0: none
   bool owns_home(uint64_t offset, uint64_t length) const;  // whether that part of the home is ours
-  bool is_mapped_anywhere() const;
+  bool is_mapped_home() const;
 
   // Who maps which pages with which rights; the page table's rights are the union. `space` is an identity only.
   // prepare_mapping_changes makes the next add, change or removal not fail for lack of memory.
   Result<void> prepare_mapping_changes();
-  Result<void> add_mapping(const void* space, uint64_t first, uint64_t pages, Prot prot);
-  Result<void> change_mapping(const void* space, uint64_t first, uint64_t pages, Prot prot);
+  struct MappedPages {
+    const void* space;
+    uint64_t address;  // of the first
+    uint64_t first, count;
+    bool is_alias;
+    uint64_t base() const { return address - first * 4096; }
+    uint64_t last() const { return first + count; }
+  };
+  Result<void> add_mapping(const MappedPages& pages, Prot prot);
+  Result<void> change_mapping(const MappedPages& pages, Prot prot);
   enum class Unmap { kRevoke, kExit };
-  void remove_mapping(const void* space, uint64_t first, uint64_t pages, Unmap how);
+  void remove_mapping(const MappedPages& pages, Unmap how);
+
+  // To be called before the first alias is mapped, with the lock of no address space held: from then on read() and
+  // write() use no page without our lock, since it may go away.
+  void allow_aliases();
+  bool allows_aliases() const;
+  // A fault at the first page of an alias: brings it there, and as many of the next as come easily. kBadMsg as below.
+  Result<void> fault_alias(const MappedPages& pages, Prot prot);
+  // Those of the pages that are at the alias come back.
+  void recall(const MappedPages& pages);
 
   // Makes `pages` pages from `index` (as far as they exist; at least the first) present at their home addresses, with
   // their rights, for a fault in a shared mapping. kBadMsg when the first is past the end: SIGBUS.
@@ -115,13 +136,16 @@ class MemoryObject : public RefCounted<MemoryObject> {
   MemoryObject(PageSource* source, uint64_t size);
 
   struct Page {
-    uint64_t address;
+    uint64_t address;  // at home, or in LibOS memory
     bool dirty;
+    uint64_t alias = 0;  // not 0: the content is there, and `address` is in LibOS memory
   };
   struct Mapping {
     const void* space;
+    uint64_t base;         // the linear address of page 0, if it were mapped
     uint64_t first, last;  // pages
     Prot prot;
+    bool is_alias;
   };
   struct State {
     State(PageSource* the_source, uint64_t the_size) : source(the_source), size(the_size) {}
@@ -131,10 +155,16 @@ class MemoryObject : public RefCounted<MemoryObject> {
     AddressRange window = {0, 0};  // linear addresses that the object owns
     Vec<Mapping> mappings;
     Tree<uint64_t, Page> pages;
+    bool allows_aliases = false;
+    size_t pages_away = 0;  // at aliases
 
     bool has_home() const { return window.start != window.end; }
     uint64_t home_of(uint64_t index) const { return home_base + index * 4096; }
+    // Whether that is where the page belongs, and whether it is there.
     bool at_home(uint64_t index) const { return has_home() && window.contains(home_of(index)); }
+    bool is_home(uint64_t index, const Page& page) const {
+      return at_home(index) && page.address == home_of(index);
+    }
   };
   mutable MutexLocked<State> state_;
   std::atomic<bool> shared_writable_{false};
@@ -151,15 +181,25 @@ class MemoryObject : public RefCounted<MemoryObject> {
   friend class ObjectChange;
 
   enum class Content { kFill, kZero };
+  // Where a page that is not there yet is made.
+  enum class Place { kHome, kLibos };
+  // The page, where it belongs.
   static Result<Page*> get_page(State& state, uint64_t index, Content absent);
-  static Result<uint64_t> make_page(State& state, uint64_t index);
-  static void free_page(State& state, uint64_t index, const Page& page);
+  static Result<Page*> make_page(State& state, uint64_t index, Content absent, Place place);
+  static Result<uint64_t> make_memory(State& state, uint64_t index, Place place);
+  static Result<uint64_t> make_libos_page();
+  static void free_page(State& state, uint64_t index, Page& page);
+  static Result<void> settle_page(State& state, uint64_t index, Page& page);
+  static Result<void> leave_home(State& state, uint64_t index, Page& page);
+  static void bring_back(State& state, Page& page);
+  static void leave_alias(State& state, Page& page);
   static void drop_pages(State& state, uint64_t first, uint64_t last);
   static Result<void> zero_part(State& state, uint64_t start, uint64_t end);
+  static bool has_home_mappings(const State& state);
   static bool is_mapped(const State& state, uint64_t index);
   static Prot home_rights(const State& state, uint64_t index);
   static void refresh_rights(State& state, uint64_t first, uint64_t last);
-  static void cut_mappings(State& state, const void* space, uint64_t first, uint64_t last);
+  static void cut_mappings(State& state, const MappedPages& pages);
   static Result<void> reserve_home(State& state, uint64_t bytes);
   static Result<void> move_pages_home(State& state);
   static Result<void> move_pages_out(State& state);

@@ -37,8 +37,13 @@ bool MemoryObject::owns_home(uint64_t offset, uint64_t length) const {
   });
 }
 
-bool MemoryObject::is_mapped_anywhere() const {
-  return state_.with([](const State& state) { return !state.mappings.is_empty(); });
+bool MemoryObject::has_home_mappings(const State& state) {
+  return std::ranges::any_of(state.mappings,
+                             [](const Mapping& mapping) { return !mapping.is_alias; });
+}
+
+bool MemoryObject::is_mapped_home() const {
+  return state_.with([](const State& state) { return has_home_mappings(state); });
 }
 
 // --- where it is ---
@@ -46,18 +51,14 @@ bool MemoryObject::is_mapped_anywhere() const {
 // Moves every page that has a place in the window there. On an error the rest stays where it was.
 Result<void> MemoryObject::move_pages_home(State& state) {
   for (auto& [index, page] : state.pages) {
-    if (!state.at_home(index) || page.address == state.home_of(index)) continue;
-    const uint64_t home = state.home_of(index);
-    TRY(page_map::populate_copy(home, page.address, kProtReadWrite));
-    free_pages(page.address, 1);
-    page.address = home;
+    if (page.alias == 0) TRY(settle_page(state, index, page));
   }
   return {};
 }
 
 Result<void> MemoryObject::move_pages_out(State& state) {
   for (auto& [index, page] : state.pages) {
-    if (page.address != state.home_of(index)) continue;
+    if (!state.is_home(index, page)) continue;
     const uint64_t fresh = TRY(allocate_pages(1));
     const Result<void> copied =
         with_access(state, index, page, [&](uint64_t address) -> Result<void> {
@@ -119,11 +120,7 @@ Result<uint64_t> MemoryObject::home(uint64_t minimum_size) {
   return state_.with([&](State& state) -> Result<uint64_t> {
     const uint64_t bytes = std::max(minimum_size, state.size);
     if (state.has_home() && !covers(state) && !grow_window(state, bytes)) {
-      if (!state.mappings.is_empty()) {
-        log_warn(
-            "mm: a shared mapping outgrew its home range while it is mapped: not supported yet");
-        return Errno::kNoMem;
-      }
+      if (has_home_mappings(state)) return Errno::kBusy;
       TRY(move_pages_out(state));
       free_range(state.window);
       state.window = {0, 0};
@@ -139,7 +136,7 @@ Result<void> MemoryObject::set_home(AddressRange range, uint64_t offset) {
   if (!try_begin_change()) return Errno::kAgain;
   const Result<void> result = state_.with([&](State& state) -> Result<void> {
     if (state.has_home()) {
-      if (!state.mappings.is_empty()) return Errno::kNoMem;
+      if (has_home_mappings(state)) return Errno::kNoMem;
       TRY(move_pages_out(state));
       free_range(state.window);
       state.window = {0, 0};
@@ -162,7 +159,7 @@ Result<void> MemoryObject::vacate_home() {
   if (!try_begin_change()) return Errno::kAgain;
   const Result<void> result = state_.with([&](State& state) -> Result<void> {
     if (!state.has_home()) return {};
-    if (!state.mappings.is_empty()) return Errno::kBusy;
+    if (has_home_mappings(state)) return Errno::kBusy;
     TRY(move_pages_out(state));
     free_range(state.window);
     state.window = {0, 0};
@@ -176,7 +173,7 @@ Result<void> MemoryObject::vacate_home() {
 
 bool MemoryObject::is_mapped(const State& state, uint64_t index) {
   return std::ranges::any_of(state.mappings, [&](const Mapping& mapping) {
-    return mapping.first <= index && index < mapping.last;
+    return !mapping.is_alias && mapping.first <= index && index < mapping.last;
   });
 }
 
@@ -184,14 +181,15 @@ bool MemoryObject::is_mapped(const State& state, uint64_t index) {
 Prot MemoryObject::home_rights(const State& state, uint64_t index) {
   Prot rights = Prot::kNone;
   for (const Mapping& mapping : state.mappings) {
-    if (mapping.first <= index && index < mapping.last) rights = rights | mapping.prot;
+    if (!mapping.is_alias && mapping.first <= index && index < mapping.last)
+      rights = rights | mapping.prot;
   }
   return rights;
 }
 
 void MemoryObject::refresh_rights(State& state, uint64_t first, uint64_t last) {
   for (auto it = state.pages.lower_bound(first); it && it->key < last;) {
-    if (!state.at_home(it->key)) {
+    if (!state.is_home(it->key, it->value)) {
       ++it;
       continue;
     }
@@ -214,11 +212,13 @@ Result<void> MemoryObject::prepare_mapping_changes() {
   });
 }
 
-// Takes pages first..last-1 out of the mappings of `space`. Needs room for one more mapping.
-void MemoryObject::cut_mappings(State& state, const void* space, uint64_t first, uint64_t last) {
+// Takes the pages out of the mappings. Needs room for one more mapping.
+void MemoryObject::cut_mappings(State& state, const MappedPages& pages) {
+  const uint64_t first = pages.first, last = pages.last();
   for (size_t i = 0; i < state.mappings.size();) {
     Mapping& mapping = state.mappings[i];
-    if (mapping.space != space || mapping.last <= first || last <= mapping.first) {
+    if (mapping.space != pages.space || mapping.is_alias != pages.is_alias ||
+        mapping.base != pages.base() || mapping.last <= first || last <= mapping.first) {
       ++i;
       continue;
     }
@@ -226,7 +226,9 @@ void MemoryObject::cut_mappings(State& state, const void* space, uint64_t first,
     if (before.first < first) {
       mapping.last = first;
       if (last < before.last) {
-        state.mappings.push_reserved({space, last, before.last, before.prot});
+        Mapping rest = before;
+        rest.first = last;
+        state.mappings.push_reserved(rest);
       }
       ++i;
     } else if (last < before.last) {
@@ -238,32 +240,36 @@ void MemoryObject::cut_mappings(State& state, const void* space, uint64_t first,
   }
 }
 
-Result<void> MemoryObject::add_mapping(const void* space, uint64_t first, uint64_t pages,
-                                       Prot prot) {
+Result<void> MemoryObject::add_mapping(const MappedPages& pages, Prot prot) {
   if (has(prot, Prot::kWrite)) note_shared_writable();
   return state_.with([&](State& state) -> Result<void> {
-    TRY(state.mappings.push({space, first, first + pages, effective_prot(prot)}));
-    refresh_rights(state, first, first + pages);
+    ASSERT(!pages.is_alias || state.allows_aliases);
+    TRY(state.mappings.push({pages.space, pages.base(), pages.first, pages.last(),
+                             effective_prot(prot), pages.is_alias}));
+    if (!pages.is_alias) refresh_rights(state, pages.first, pages.last());
     return {};
   });
 }
 
-Result<void> MemoryObject::change_mapping(const void* space, uint64_t first, uint64_t pages,
-                                          Prot prot) {
+Result<void> MemoryObject::change_mapping(const MappedPages& pages, Prot prot) {
   TRY(prepare_mapping_changes());
   if (has(prot, Prot::kWrite)) note_shared_writable();
   state_.with([&](State& state) {
-    cut_mappings(state, space, first, first + pages);
-    state.mappings.push_reserved({space, first, first + pages, effective_prot(prot)});
-    refresh_rights(state, first, first + pages);
+    cut_mappings(state, pages);
+    state.mappings.push_reserved({pages.space, pages.base(), pages.first, pages.last(),
+                                  effective_prot(prot), pages.is_alias});
+    if (!pages.is_alias) refresh_rights(state, pages.first, pages.last());
   });
+  if (pages.is_alias) recall(pages);  // the next fault brings them with the new rights
   return {};
 }
 
-void MemoryObject::remove_mapping(const void* space, uint64_t first, uint64_t pages, Unmap how) {
+void MemoryObject::remove_mapping(const MappedPages& pages, Unmap how) {
+  if (pages.is_alias) recall(pages);
   state_.with([&](State& state) {
-    cut_mappings(state, space, first, first + pages);
-    if (how == Unmap::kRevoke) refresh_rights(state, first, first + pages);
+    cut_mappings(state, pages);
+    if (how == Unmap::kRevoke && !pages.is_alias)
+      refresh_rights(state, pages.first, pages.last());
   });
 }
 

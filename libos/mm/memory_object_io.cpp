@@ -54,7 +54,8 @@ Result<size_t> MemoryObject::read_chunk(uint64_t offset, DataSink& sink) {
     const bool has_store = state.source != nullptr && state.source->has_store();
     if (!has_store && !state.pages.contains(index)) return Chunk{0, size, false};
     const Page* page = TRY(get_page(state, index, Content::kFill));
-    return Chunk{page->address + in_page, size, !is_accessible(state, index, *page)};
+    return Chunk{page->address + in_page, size,
+                 state.allows_aliases || !is_accessible(state, index, *page)};
   }));
   if (chunk.size == 0) return size_t{0};
   if (chunk.locked_only) {
@@ -100,7 +101,8 @@ Result<size_t> MemoryObject::write_chunk(uint64_t offset, DataSource& source) {
     const bool beyond = page_start >= state.size;
     const Page* page =
         TRY(get_page(state, index, whole || beyond ? Content::kZero : Content::kFill));
-    return Chunk{page->address + in_page, size, !is_accessible(state, index, *page)};
+    return Chunk{page->address + in_page, size,
+                 state.allows_aliases || !is_accessible(state, index, *page)};
   }));
   const size_t before = source.transferred();
   Result<void> copied;
@@ -152,7 +154,9 @@ Result<void> MemoryObject::write_back() {
     const uint64_t end = ceil_div(state.size, kPageSize);
     for (auto it = state.pages.begin(); it && it->key < end; ++it) {
       Page& page = it->value;
-      if (!page.dirty && !(shared_writable && state.at_home(it->key))) continue;
+      if (!page.dirty && !(shared_writable && (state.at_home(it->key) || page.alias != 0)))
+        continue;
+      TRY(settle_page(state, it->key, page));
       page.dirty = false;
       const Result<void> written =
           with_access(state, it->key, page, [&](uint64_t address) -> Result<void> {

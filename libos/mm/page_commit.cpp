@@ -98,7 +98,9 @@ Result<void> commit_copy(uint64_t page, uint64_t from, Prot prot) {
     uncharge(1);
     return committed;
   }
-  record_committed(run, prot, PageState::kPresent | PageState::kDirty);
+  record_committed(run, prot,
+                   PageState::kPresent | PageState::kDirty |
+                       (has(prot, Prot::kWrite) ? PageState::kModified : 0u));
   memory_counters.user_present_pages.fetch_add(1, std::memory_order_relaxed);
   return {};
 }
@@ -237,6 +239,14 @@ Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot) {
   update(address, PageState::kDirty, 0);
   copy_bytes(page_at(address), page_at(from));
   return seal(page, wanted);
+}
+
+Result<void> populate_copy_at_once(uint64_t address, uint64_t from, Prot prot) {
+  const AddressRange page{address, address + kPageSize};
+  TRY(create_chunks(page));
+  decommit_kept(page);
+  if (state_of(address).committed()) return Errno::kIo;
+  return commit_copy(address, from, effective_prot(prot));
 }
 
 void discard(AddressRange range) {

@@ -110,8 +110,10 @@ Result<void> seal(AddressRange range, Prot prot);
 Result<void> populate_zero(AddressRange range, Prot prot);
 // The same for the kept pages of the range only.
 Result<void> populate_kept(AddressRange range, Prot prot);
-// Makes a page that is not present a copy of the LibOS's page at `from`; without kWrite straight into the EPCM.
+// Makes a page that is not present a copy of the LibOS's page at `from`.
 Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot);
+// The same, and nobody sees the page before it is complete.
+Result<void> populate_copy_at_once(uint64_t address, uint64_t from, Prot prot);
 
 // Changes the rights of the present pages.
 Result<void> set_prot(AddressRange range, Prot prot);

@@ -37,9 +37,8 @@ Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot)
       const AddressRange part = area_ops::range_of(it);
       if (it->value.prot == prot) continue;
       if (it->value.shared) {
-        const area_ops::ObjectPages pages = area_ops::object_pages(it, part);
         const Result<void> set =
-            it->value.object()->change_mapping(areas.space, pages.first, pages.count, prot);
+            it->value.object()->change_mapping(area_ops::mapped_pages(areas, it, part), prot);
         if (set.is_error()) {
           result = set;
           continue;

@@ -32,7 +32,6 @@ AreaData continued(AreaSet::ConstIterator it, uint64_t at, uint64_t end) {
   data.end = end;
   data.cluster = 0;
   data.next_up = data.next_down = 0;
-  data.uses = 1;
   return data;
 }
 
@@ -99,7 +98,7 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   const Prot prot = data.prot;
   Result<AreaSet::Node> node = AreaSet::prepare(to.start, std::move(data));
   if (node.is_error()) return give_up(node.error());
-  area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep, area_ops::Uses::kAll,
+  area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep,
                        page_map::Rights::kLeave);
   if (Result<void> closed = page_map::close_kept(to); closed.is_error())
     return give_up(closed.error());
@@ -113,7 +112,7 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   const auto made = areas.set.insert(node.release_value());
   areas.mapped_bytes += to.size();
   made->value.grows_down = false;
-  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, area_ops::Uses::kAll,
+  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree,
                        page_map::Rights::kRevoke);
   areas.set.merge(to.start, to.end);
   return to.start;
@@ -136,24 +135,61 @@ Result<uint64_t> remap_private(Areas& areas, AreaSet::Iterator it, const Move& m
   return move_private(areas, it, move);
 }
 
-// A shared area stays at its object's home, which was made large enough before.
+// At home the area grows as far as the object owns the addresses behind it; an alias like a private area.
+bool grow_shared_in_place(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  const AddressRange more{move.from.end, move.from.start + move.new_length};
+  if (it->value.end != more.start || more.end > user_range().end) return false;
+  const AreaData data = continued(it, more.start, more.end);
+  if (data.is_alias) {
+    if (area_ops::acquire_at(areas, more).is_error()) return false;
+    if (area_ops::insert_alias(areas, more, data).is_error()) return false;
+  } else {
+    const MemoryObject& object = *data.object();
+    if (object.home_if_any() + data.offset != more.start) return false;
+    if (!object.owns_home(data.offset, more.size())) return false;
+    if (const auto next = areas.set.first_after(more.start); next && next->key < more.end)
+      return false;
+    if (area_ops::insert_shared(areas, more, data).is_error()) return false;
+  }
+  areas.set.merge(move.from.start, more.end);
+  return true;
+}
+
+// The same pages elsewhere, as an alias; and no longer here, unless old_size was 0. kXDev as in map.cpp.
+Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  if (!it->value.object()->allows_aliases()) return Errno::kXDev;
+  AddressRange to{move.fixed, move.fixed + move.new_length};
+  if (move.how == AddressSpace::Remap::kFixed) {
+    TRY(area_ops::claim(areas, to));
+    area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep, page_map::Rights::kRevoke);
+  } else {
+    to = TRY(area_ops::acquire(areas, move.new_length, 0));
+  }
+  if (Result<void> cut = areas.set.split(move.from); cut.is_error()) {
+    area_ops::release(areas, to);
+    return cut.error();
+  }
+  it = areas.set.find(move.from.start);
+  TRY(it->value.object()->prepare_mapping_changes());
+  TRY(area_ops::insert_alias(areas, to, continued(it, move.from.start, to.end)));
+  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, page_map::Rights::kRevoke);
+  return to.start;
+}
+
 Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
   if (move.from.end > it->value.end) return Errno::kFault;
-  if (move.how == AddressSpace::Remap::kFixed) {
-    log_warn("mm: moving a shared mapping to another address is not supported yet");
-    return Errno::kNoMem;
+  const bool may_move = move.how != AddressSpace::Remap::kInPlace;
+  if (move.from.start == move.from.end) {
+    if (!may_move) return Errno::kInval;
+    return move_shared(areas, it, move);
   }
+  if (move.how == AddressSpace::Remap::kFixed) return move_shared(areas, it, move);
   const uint64_t new_end = move.from.start + move.new_length;
   if (new_end < move.from.end) {
     TRY(area_ops::unmap(areas, {new_end, move.from.end}));
-  } else if (new_end > move.from.end) {
-    const MemoryObject& object = *it->value.object();
-    const uint64_t offset = it->value.offset + (move.from.start - it->key);
-    if (object.home_if_any() + offset != move.from.start) return Errno::kNoMem;
-    if (!object.owns_home(offset, move.new_length)) return Errno::kNoMem;
-    const AddressRange more{move.from.end, new_end};
-    TRY(area_ops::insert_shared(areas, more, continued(it, more.start, more.end)));
-    areas.set.merge(move.from.start, new_end);
+  } else if (new_end > move.from.end && !grow_shared_in_place(areas, it, move)) {
+    if (!may_move) return Errno::kNoMem;
+    return move_shared(areas, it, move);
   }
   return move.from.start;
 }
@@ -177,7 +213,8 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
   // A shared object's home grows before our lock is taken: that waits for copies, which may fault in this space.
   if (const std::optional<Area> area = find_area(address); area && area->shared) {
     const uint64_t offset = area->offset + (address - area->start);
-    if (how != Remap::kFixed && *new_size > *old_size) TRY(area->object->home(offset + *new_size));
+    // When it cannot grow the mapping moves.
+    if (how != Remap::kFixed && *new_size > *old_size) (void)area->object->home(offset + *new_size);
   }
   for (int attempt = 0;; ++attempt) {
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
@@ -189,6 +226,10 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
       const Result<void> joined = ConflictGroup::join_owners(*this, {fixed, fixed + *new_size});
       if (joined.is_error() && joined.error() != Errno::kAgain) return joined.error();
       if (!joined.is_error()) continue;
+    } else if (done.is_error() && done.error() == Errno::kXDev) {
+      if (const std::optional<Area> area = find_area(address); area && area->object)
+        area->object->allow_aliases();
+      continue;
     } else if (!done.is_error() || done.error() != Errno::kAgain) {
       trim_kept_pages();
       return done;

@@ -45,7 +45,7 @@ RefPtr<AddressSpace> SpaceList::find_owner(const AddressSpace& but, AddressRange
       const bool has_some = space.state_->areas.peek_long([&](const Areas& areas) {
         if (own && areas.group == own) return false;
         for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
-          if (!it->value.shared) return true;
+          if (it->value.owns_addresses()) return true;
         }
         return false;
       });
@@ -56,6 +56,10 @@ RefPtr<AddressSpace> SpaceList::find_owner(const AddressSpace& but, AddressRange
 }
 
 // --- who can run ---
+
+void AddressSpace::note_threads() {
+  state_->areas.change_anyway([](Areas& areas) { areas.has_threads = true; });
+}
 
 void AddressSpace::note_runnable() { runnable_.fetch_add(1, std::memory_order_seq_cst); }
 

@@ -15,6 +15,7 @@ class PrivateRun {
   PrivateRun(Areas& areas, area_ops::Addresses addresses, page_map::Rights rights)
       : areas_(areas), addresses_(addresses), rights_(rights) {}
 
+  // An alias's pages were called back: only the addresses are left.
   void add(AddressRange range) {
     if (run_.end != range.start) flush();
     if (run_.start == run_.end) run_.start = range.start;
@@ -37,8 +38,7 @@ class PrivateRun {
 };
 
 void drop_shared(Areas& areas, AreaSet::Iterator it, page_map::Rights rights) {
-  const area_ops::ObjectPages pages = area_ops::object_pages(it, area_ops::range_of(it));
-  it->value.object()->remove_mapping(areas.space, pages.first, pages.count,
+  it->value.object()->remove_mapping(area_ops::mapped_pages(areas, it, area_ops::range_of(it)),
                                      rights == page_map::Rights::kRevoke
                                          ? MemoryObject::Unmap::kRevoke
                                          : MemoryObject::Unmap::kExit);
@@ -55,21 +55,12 @@ Result<void> prepare_objects(Areas& areas, AddressRange range) {
 
 namespace area_ops {
 
-void drop_areas(Areas& areas, AddressRange range, Addresses addresses, Uses uses,
-                page_map::Rights rights) {
+void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights) {
   PrivateRun run(areas, addresses, rights);
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end;) {
-    if (it->value.shared && uses == Uses::kOne && it->value.uses > 1) {
-      --it->value.uses;
-      ++it;
-      continue;
-    }
     if (it->value.is_visible()) areas.mapped_bytes -= range_of(it).size();
-    if (it->value.shared) {
-      drop_shared(areas, it, rights);
-    } else {
-      run.add(range_of(it));
-    }
+    if (it->value.shared) drop_shared(areas, it, rights);
+    if (it->value.owns_addresses()) run.add(range_of(it));
     it = areas.set.remove(it);
   }
   run.flush();
@@ -79,16 +70,15 @@ Result<void> unmap(Areas& areas, AddressRange range) {
   TRY(areas.set.split(range));
   TRY(prepare_objects(areas, range));
   TRY(part_present(areas, range));
-  drop_areas(areas, range, Addresses::kFree, Uses::kOne, page_map::Rights::kRevoke);
+  drop_areas(areas, range, Addresses::kFree, page_map::Rights::kRevoke);
   return {};
 }
 
 void drop_member_areas(Areas& areas) {
   ConflictGroup& group = *areas.group;
   for (auto it = areas.set.begin(); it;) {
-    if (it->value.shared) {
-      drop_shared(areas, it, page_map::Rights::kLeave);
-    } else {
+    if (it->value.shared) drop_shared(areas, it, page_map::Rights::kLeave);
+    if (it->value.owns_addresses()) {
       group.ranges.with([&](RangeCounts& counts) {
         counts.remove(range_of(it), [&](AddressRange part) {
           group.base.remove(part);
@@ -127,7 +117,7 @@ AddressSpace::~AddressSpace() {
   SpaceList::remove(*this);
   ConflictGroup::leave(*this);
   state_->areas.change_anyway([](Areas& areas) {
-    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, area_ops::Uses::kAll,
+    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree,
                          page_map::Rights::kLeave);
   });
   trim_kept_pages();

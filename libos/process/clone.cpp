@@ -25,6 +25,7 @@ Result<RefPtr<T>> share_or_copy(RefPtr<T> object, bool share) {
 
 Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& request) {
   Thread::Resources resources;
+  if ((request.flags & (kCloneVm | kCloneVfork)) == kCloneVm) self.memory().note_threads();
   resources.memory =
       has_flag(request, kCloneVm) ? self.share_memory() : TRY(fork_memory(self.memory()));
   resources.credentials = self.share_credentials();

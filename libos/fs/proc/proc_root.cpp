@@ -141,6 +141,7 @@ void report_base_counters(CounterReport report) {
   report("memory.held_pages", memory.held_pages.load());
   report("memory.exchanges", memory.exchanges.load());
   report("memory.exchanged_pages", memory.exchanged_pages.load());
+  report("memory.alias_moves", memory.alias_moves.load());
   report("memory.host_protect_calls", memory.host_protect_calls.load());
   report("memory.extend_calls", memory.extend_calls.load());
   report("memory.commit_calls", memory.commit_calls.load());
