@@ -35,8 +35,7 @@ Result<RefPtr<ConflictGroup>> ConflictGroup::form(AddressSpace& space) {
     return {};
   }));
   TRY(locked.change_anyway([&](Areas& areas) -> Result<void> {
-    TRY(group->ranges.with(
-        [&](RangeCounts& counts) { return count_own_areas(counts, areas); }));
+    TRY(group->ranges.with([&](RangeCounts& counts) { return count_own_areas(counts, areas); }));
     areas.group = group;
     return {};
   }));

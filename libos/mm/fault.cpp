@@ -170,9 +170,8 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
     return result_of(parted.error());
   if (areas.has_threads) page_map::decommit_kept(cluster);
   const auto fill = [&](AddressRange pages) {
-    return area->value.object() == nullptr
-               ? page_map::populate_zero(pages, prot)
-               : fill_from_object(area, pages, page, areas.has_threads);
+    return area->value.object() == nullptr ? page_map::populate_zero(pages, prot)
+                                           : fill_from_object(area, pages, page, areas.has_threads);
   };
   Result<void> filled = fill(cluster);
   if (filled.is_error() && filled.error() == Errno::kNoMem && !page_map::state_of(page).present()) {

@@ -82,8 +82,7 @@ Result<uint64_t> map_private(Areas& areas, const MapRequest& request, AreaData d
     area_ops::unclaim(areas, range);
     return node.error();
   }
-  area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep,
-                       page_map::Rights::kLeave);
+  area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, page_map::Rights::kLeave);
   TRY(area_ops::insert_private(areas, range, node.release_value()));
   return range.start;
 }
@@ -230,8 +229,7 @@ Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData&
   const uint64_t kept = page_map::kept_pages(range);
   if (kept == 0) return {};
   const uint64_t most = areas.has_threads ? kFillAtOnceForThreads : kFillAtOnce;
-  if (kept <= most && !areas.group && data.object() == nullptr &&
-      has(data.prot, Prot::kWrite)) {
+  if (kept <= most && !areas.group && data.object() == nullptr && has(data.prot, Prot::kWrite)) {
     return page_map::populate_kept(range, data.prot);
   }
   if (!areas.has_threads) return page_map::close_kept(range);
@@ -254,9 +252,9 @@ Result<void> insert_shared(Areas& areas, AddressRange range, const AreaData& dat
   AreaData area = data;
   area.end = range.end;
   AreaSet::Node node = TRY(AreaSet::prepare(range.start, std::move(area)));
-  TRY(data.object()->add_mapping({areas.space, range.start, data.offset / kPageSize,
-                                  range.size() / kPageSize, false},
-                                 data.prot));
+  TRY(data.object()->add_mapping(
+      {areas.space, range.start, data.offset / kPageSize, range.size() / kPageSize, false},
+      data.prot));
   areas.set.insert(std::move(node));
   areas.mapped_bytes += range.size();
   return {};

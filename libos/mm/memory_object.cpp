@@ -137,7 +137,8 @@ Result<MemoryObject::Page*> MemoryObject::get_page(State& state, uint64_t index,
 Result<MemoryObject::Page*> MemoryObject::make_page(State& state, uint64_t index, Content absent,
                                                     Place place) {
   auto node = TRY(Tree<uint64_t, Page>::prepare(index, Page{0, false}));
-  const bool fills = absent == Content::kFill && state.source != nullptr && state.source->has_store();
+  const bool fills =
+      absent == Content::kFill && state.source != nullptr && state.source->has_store();
   // Nobody is to see it at home before it is filled.
   if (fills && place == Place::kHome && state.at_home(index) && is_mapped(state, index)) {
     Page* page = TRY(make_page(state, index, absent, Place::kLibos));

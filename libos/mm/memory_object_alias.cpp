@@ -81,12 +81,14 @@ Result<void> MemoryObject::settle_page(State& state, uint64_t index, Page& page)
 Result<void> MemoryObject::leave_home(State& state, uint64_t index, Page& page) {
   if (!state.is_home(index, page)) return {};
   const uint64_t fresh = TRY(make_libos_page());
-  Result<void> copied = stop_writers(page.address);
-  if (!copied.is_error() && !has(page_map::state_of(page.address).effective(), Prot::kRead))
-    copied = page_map::set_prot(page_range(page.address), Prot::kRead);
-  if (copied.is_error()) {
+  Result<void> stopped;
+  // EACCEPT, which is part of it, and we need access ourselves.
+  if (!has(page_map::state_of(page.address).effective(), Prot::kRead))
+    stopped = page_map::set_prot(page_range(page.address), Prot::kRead);
+  if (!stopped.is_error()) stopped = stop_writers(page.address);
+  if (stopped.is_error()) {
     free_pages(fresh, 1);
-    return copied;
+    return stopped;
   }
   copy_bytes(page_at(fresh), page_at(page.address));
   give_up(page.address);
@@ -109,8 +111,7 @@ Result<void> MemoryObject::fault_alias(const MappedPages& pages, Prot prot) {
         continue;
       }
       const Result<void> moved = [&]() -> Result<void> {
-        if (page == nullptr)
-          page = TRY(make_page(state, index, Content::kFill, Place::kLibos));
+        if (page == nullptr) page = TRY(make_page(state, index, Content::kFill, Place::kLibos));
         bring_back(state, *page);
         TRY(leave_home(state, index, *page));
         return page_map::populate_copy_at_once(address, page->address, prot);

@@ -268,8 +268,7 @@ void MemoryObject::remove_mapping(const MappedPages& pages, Unmap how) {
   if (pages.is_alias) recall(pages);
   state_.with([&](State& state) {
     cut_mappings(state, pages);
-    if (how == Unmap::kRevoke && !pages.is_alias)
-      refresh_rights(state, pages.first, pages.last());
+    if (how == Unmap::kRevoke && !pages.is_alias) refresh_rights(state, pages.first, pages.last());
   });
 }
 

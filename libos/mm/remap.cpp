@@ -98,8 +98,7 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   const Prot prot = data.prot;
   Result<AreaSet::Node> node = AreaSet::prepare(to.start, std::move(data));
   if (node.is_error()) return give_up(node.error());
-  area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep,
-                       page_map::Rights::kLeave);
+  area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep, page_map::Rights::kLeave);
   if (Result<void> closed = page_map::close_kept(to); closed.is_error())
     return give_up(closed.error());
   const uint64_t kept = std::min(move.from.size(), move.new_length);
@@ -112,8 +111,7 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   const auto made = areas.set.insert(node.release_value());
   areas.mapped_bytes += to.size();
   made->value.grows_down = false;
-  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree,
-                       page_map::Rights::kRevoke);
+  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, page_map::Rights::kRevoke);
   areas.set.merge(to.start, to.end);
   return to.start;
 }

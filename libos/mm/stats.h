@@ -22,8 +22,8 @@ struct MemoryCounters {
   std::atomic<uint64_t> held_pages = 0;       // contents held aside for members of conflict groups
   std::atomic<uint64_t> exchanges = 0;        // how often another member became resident
   std::atomic<uint64_t> exchanged_pages = 0;  // pages that were filled for that
-  std::atomic<uint64_t> alias_moves = 0;      // pages of shared objects that went to another address
-  std::atomic<uint64_t> faults = 0;           // page faults that were resolved
+  std::atomic<uint64_t> alias_moves = 0;  // pages of shared objects that went to another address
+  std::atomic<uint64_t> faults = 0;       // page faults that were resolved
   std::atomic<uint64_t> spurious_faults = 0;  // of these: nothing had to be done
   std::atomic<uint64_t> host_protect_calls = 0;
   std::atomic<uint64_t> extend_calls = 0;       // EMODPE runs

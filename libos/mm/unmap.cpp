@@ -117,8 +117,7 @@ AddressSpace::~AddressSpace() {
   SpaceList::remove(*this);
   ConflictGroup::leave(*this);
   state_->areas.change_anyway([](Areas& areas) {
-    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree,
-                         page_map::Rights::kLeave);
+    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, page_map::Rights::kLeave);
   });
   trim_kept_pages();
 }

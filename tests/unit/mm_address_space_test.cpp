@@ -186,19 +186,36 @@ TEST_F(AddressSpaceTest, SharedMappingsAreOnePlace) {
   // A second program, read-only, at the same address; and a part of it with an offset.
   const RefPtr<AddressSpace> other = AddressSpace::create().release_value();
   EXPECT_EQ(other->map(of_object(object, 8, kR, true)).value(), at);
-  EXPECT_EQ(space->map(of_object(object, 2, kRW, true, 4 * kPageSize)).value(), at + 4 * kPageSize);
-  // Unmapping that part once leaves the first mapping in place.
-  ASSERT_FALSE(space->unmap(at + 4 * kPageSize, 2 * kPageSize).is_error());
-  EXPECT_EQ(load(at + 4 * kPageSize), 5);
+  // The same pages once more are elsewhere, and the same.
+  const uint64_t again = map(of_object(object, 2, kRW, true, 4 * kPageSize));
+  EXPECT_NE(again, at + 4 * kPageSize);
+  EXPECT_EQ(load(again), 5);
+  EXPECT_EQ(store(at + 4 * kPageSize, 77), FaultResult::kResolved);
+  EXPECT_EQ(load(again), 77);
+  EXPECT_EQ(store(again, 6), FaultResult::kResolved);
+  ASSERT_FALSE(space->unmap(again, 2 * kPageSize).is_error());
+  EXPECT_FALSE(testing::machine_can_load(again));
+  EXPECT_EQ(load(at + 4 * kPageSize), 6);
   ASSERT_FALSE(object->write_back().is_error());
   EXPECT_EQ(file.written[0], 99);
   ASSERT_FALSE(object->resize(2 * kPageSize).is_error());
   EXPECT_EQ(load(at + 3 * kPageSize), -static_cast<int>(FaultResult::kBusError));
-  // The same object elsewhere is refused for now.
-  MapRequest fixed = of_object(object, 1, kRW, true);
+  // Where the program wants it, read-only; the end of the object is the end there too.
+  MapRequest fixed = of_object(object, 3, kR, true);
   fixed.placement = Placement::kFixed;
   fixed.address = user_range().start + (uint64_t{50} << 30);
-  EXPECT_EQ(space->map(std::move(fixed)).error(), Errno::kNoMem);
+  const uint64_t view = map(std::move(fixed));
+  EXPECT_EQ(load(view), 99);
+  EXPECT_EQ(store(view, 1), FaultResult::kNoPermission);
+  EXPECT_EQ(load(view + 2 * kPageSize), -static_cast<int>(FaultResult::kBusError));
+  ASSERT_FALSE(object->resize(3 * kPageSize).is_error());
+  EXPECT_EQ(store(at + 2 * kPageSize, 3), FaultResult::kResolved);
+  EXPECT_EQ(load(view + 2 * kPageSize), 3);
+  // What the object is asked to write back, it finds there.
+  byte[0] = std::byte{55};
+  DataSource more(byte);
+  ASSERT_EQ(object->write(1, more).value(), 1u);
+  EXPECT_EQ(load(view + 1), 55);
   space = nullptr;
   object->detach_source();
 }
@@ -552,6 +569,15 @@ TEST(AddressSpaceFailures, EachAllocation) {
         (void)program_store(space, shared.value() + kPageSize, 4);
         (void)space.protect(shared.value() + 2 * kPageSize, kPageSize, kR);
         (void)space.unmap(shared.value() + 4 * kPageSize, kPageSize);
+      }
+      const Result<uint64_t> alias = space.map(of_object(object.value(), 8, kRW, true));
+      if (!alias.is_error()) {
+        (void)program_store(space, alias.value() + kPageSize, 5);
+        if (!shared.is_error()) (void)program_store(space, shared.value() + kPageSize, 6);
+        (void)program_store(space, alias.value(), 7);
+        (void)space.protect(alias.value() + kPageSize, kPageSize, kR);
+        (void)space.remap(alias.value() + 2 * kPageSize, 6 * kPageSize, 20 * kPageSize,
+                          AddressSpace::Remap::kMayMove, 0);
       }
       (void)space.map(of_object(object.value(), 8, kRX, false));
     }
