@@ -13,6 +13,7 @@ sys.path.insert(0, str(harness.ROOT / "tests" / "programs"))
 import do_tests  # noqa: E402
 import debuggers  # noqa: E402
 import families  # noqa: E402
+import interactive  # noqa: E402
 import table  # noqa: E402
 
 
@@ -83,11 +84,22 @@ def behave(name: str, function, options) -> Result:
     return Result(name, "passed")
 
 
+def terminal(name: str, function, options) -> Result:
+    with harness.scratch() as directory:
+        try:
+            function(do_tests.World(options, directory), options.native_only)
+        except interactive.Failure as failure:
+            return Result(name, "failed", f"  {failure}")
+    return Result(name, "passed")
+
+
 def main() -> int:
     options = harness.arguments(__doc__).parse_args()
     options.build_dir = options.build_dir.absolute()
-    tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in table.all_specs() + families.specs() + debuggers.specs()]
+    tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in table.all_specs() + families.specs() + debuggers.specs()
+             + interactive.specs()]
     tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE) for n, f in do_tests.TESTS.items()]
+    tests += [Test(n, lambda n=n, f=f: terminal(n, f, options)) for n, f in interactive.tests().items()]
     return harness.run_all("programs", tests, options)
 
 
