@@ -30,9 +30,11 @@ CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_K, CTRL_L, CTRL_R, CTRL_W, CTRL_Y, CTRL_Z, 
 UP, LEFT = b"\x1b[A", b"\x1b[D"
 
 # What says that the terminal is no longer the editor's: before it, keys would be echoed, or not, by chance.
-# A child that says when it runs in the foreground. What is typed is echoed, so the word is not written whole in it.
-UP_AND_SLEEP = b"bash -c 'echo u\"\"p; exec sleep 1000'\r"
+# A child that says when it runs in the foreground. What is typed is echoed, so the word is not written whole in it. Not
+# bash, which ignores SIGQUIT until it has executed the next program.
+UP_AND_SLEEP = b"sh -c 'echo u\"\"p; exec sleep 1000'\r"
 IS_UP = rb"[\r\n]up\r\n$"
+UNTIL_STOPPED = b"until grep -q 'State:.T' /proc/$(jobs -p)/status; do :; done"
 TELL_SIZE = b"bash -c 'trap \"kill %1; stty size; exit 5\" WINCH; sleep 1000 & echo u\"\"p; wait'\r"
 
 
@@ -47,7 +49,7 @@ JOBS = [
     (b"seq 20 | grep 1 | sort -rn | head -3\r", PROMPT),
     (b"echo u\"\"p; cat\r", IS_UP), (b"hello\r", rb"hello\r\nhello\r\n$"), (CTRL_Z, PROMPT),
     (b"jobs\r", PROMPT),
-    (b"bg; wait %1\r", PROMPT),  # cat reads from the terminal in the background: SIGTTIN stops it again
+    (b"bg; " + UNTIL_STOPPED + b"\r", PROMPT),  # cat reads from the terminal in the background: SIGTTIN stops it again
     (b"jobs\r", PROMPT),
     (b"fg\r", rb"fg\r\n.*cat\r\n$"), (b"again\r", rb"again\r\nagain\r\n$"), (CTRL_D, PROMPT),
     (b"sleep 1000 &\r", PROMPT), (b"kill %1; wait %1\r", PROMPT),
@@ -55,10 +57,10 @@ JOBS = [
     (UP_AND_SLEEP, IS_UP), (CTRL_BACKSLASH, PROMPT),
     (UP_AND_SLEEP, IS_UP), (CTRL_Z, PROMPT),
     (b"echo u\"\"p; cat | cat\r", IS_UP), (b"two\r", rb"two\r\ntwo\r\n$"), (CTRL_Z, PROMPT), (b"jobs\r", PROMPT),
-    (b"kill -9 %1; fg %2\r", rb"cat \| cat\r\n$"), (b"on\r", rb"on\r\non\r\n$"), (CTRL_D, PROMPT), (b"jobs\r", PROMPT),
-    (b"trap 'echo caught' INT\r", PROMPT), (b"not run", rb"not run$"), (CTRL_C, PROMPT), (b"trap - INT\r", PROMPT),
+    (b"p=$(jobs -p %1); kill -9 $p; while [ -e /proc/$p ]; do :; done; fg %2\r", rb"cat \| cat\r\n$"), (b"on\r", rb"on\r\non\r\n$"), (CTRL_D, PROMPT), (b"jobs\r", PROMPT),
+    (b"not run", rb"not run$"), (CTRL_C, PROMPT),
     (b"(kill -STOP $BASHPID; echo continued)\r", PROMPT), (b"fg\r", PROMPT),
-    (b"stty tostop; (sleep 0; echo x; echo $? >&2) & wait %1; stty -tostop; fg\r", PROMPT),
+    (b"stty tostop; (sleep 0; echo x; echo $? >&2) & " + UNTIL_STOPPED + b"; stty -tostop; fg\r", PROMPT),
     (b"exit 3\r", rb"exit\r\n$"),
 ]
 TERMINAL = [
@@ -112,6 +114,9 @@ class Shell:
     def __init__(self, prefix: list[str], directory: str):
         self.master, slave = pty.openpty()
         termios.tcsetwinsize(slave, (30, 100))
+        mode = termios.tcgetattr(slave)
+        mode[0] |= 0o40000  # IUTF8, which every terminal emulator sets
+        termios.tcsetattr(slave, termios.TCSANOW, mode)
         self.process = subprocess.Popen([*prefix, "/bin/bash", "--norc", "--noprofile", "-i"], stdin=slave, stdout=slave, stderr=slave,
                                         cwd=directory, env=environment(), start_new_session=True,
                                         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
@@ -165,6 +170,7 @@ def normal(shown: bytes) -> str:
     """What the terminal showed, with the numbers of processes taken out, a line each."""
     text = shown.decode("utf-8", "replace")
     text = re.sub(r"(\[\d\]) \d+\r\n", r"\1 N\r\n", text)
+    text = re.sub(r"(\[\d\])[-+ ]  Killed", r"\1   Killed", text)  # whether another job was stopped when it was seen to be dead
     text = re.sub(r"\b\d+ (Terminated|Killed|Quit)", r"N \1", text)
     return "\n".join(repr(line)[1:-1] for line in text.split("\n"))
 
