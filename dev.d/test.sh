@@ -23,6 +23,8 @@ dev_test() {
     dev_build
   fi
 
+  [[ " ${suites[*]} " != *" programs "* || -n ${OCCLUM_NO_SETUP:-} ]] || need sources
+
   local results=$build_dir/test-results suite status=0
   rm -rf "$results"
   mkdir -p "$results"

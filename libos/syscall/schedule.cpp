@@ -76,8 +76,9 @@ Result<long> sys_sched_setaffinity(Thread& self, Pid pid, size_t size, UserAddre
 // The raw call returns how many bytes it stored.
 Result<long> sys_sched_getaffinity(Thread& self, Pid pid, size_t size, UserOut<uint64_t> mask) {
   if (size < sizeof(uint64_t) || size % sizeof(uint64_t) != 0) return Errno::kInval;
-  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
-  TRY(mask.write(thread->affinity() & all_vcpus()));
+  const uint64_t affinity =
+      pid == kReaperPid ? kAllVcpus : TRY(thread_named(self, pid))->affinity();
+  TRY(mask.write(affinity & all_vcpus()));
   return sizeof(uint64_t);
 }
 

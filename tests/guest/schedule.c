@@ -320,6 +320,10 @@ CASE(init_is_a_process) {
   CHECK_EQ(sched_getparam(1, &parameter), 0);
   CHECK_EQ(sched_rr_get_interval(1, &slice), 0);
   CHECK_EQ(getpriority(PRIO_PROCESS, 1), 0);
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CHECK_EQ(sched_getaffinity(1, sizeof cpus, &cpus), 0);
+  CHECK(CPU_COUNT(&cpus) > 0);
   CHECK_EQ(errno, 0);
 }
 
