@@ -40,6 +40,8 @@ op/chdir op/die_exit op/exec op/filetest op/filetest_t op/getpid op/getppid op/g
 op/lfs op/magic op/mkdir op/print op/pwent op/readdir op/readline op/select op/setpgrpstack op/signame_canonical op/sigsystem
 op/stat op/stat_errors op/sysio op/threads op/threads-dirh op/time op/time_loop op/unlink op/waitpid op/write
 run/cloexec run/exit run/fresh_perl run/runenv run/script run/switches run/switchd""".split()
+# The set-user-ID bits of the host's files are not shown inside, where they have no effect (libos/fs/hostfs).
+PERL_LEFT_OUT = ["op/stat.t: ok 42", "op/stat.t: ok 43", "op/stat.t: ok 44"]
 # These sleep for most of 5 to 12 seconds each, or start a thousand shells.
 PERL_LONG = ["io/crlf", "io/crlf_through", "io/paragraph_mode", "io/pipe", "io/through", "op/alarm", "op/fork", "op/sigdispatch",
              "op/sleep", "op/sselect", "op/heredoc", "op/rand", "op/srand", "op/do", "op/eval", "op/die", "op/lock", "op/crypt", "run/locale"]
@@ -78,7 +80,7 @@ def busybox(sources: pathlib.Path, long: bool) -> Spec:
 
     out = "|".join(BUSYBOX_LEFT_OUT).replace("%", "[%]")
     script = ("cp -a {dir}/bb . && cd bb/testsuite && export LC_ALL=C SKIP_INTERNET_TESTS=1 ECHO='/bin/busybox echo';"
-              f" ./runtest -v {shlex.join(applets)} > log 2>&1; cat log >&2;"
+              f" ./runtest {shlex.join(applets)} > log 2>&1; cat log >&2;"
               f" grep -aE '^(PASS|FAIL|SKIPPED|UNTESTED):' log | grep -avE '^[A-Z]+: ({out})$'")
     return Spec("busybox.own_tests", ["/bin/sh", "-c", script], seconds=300, prepare=prepare)
 
@@ -100,10 +102,11 @@ def perl(sources: pathlib.Path, long: bool) -> Spec:
         (directory / "perl" / "t" / "perl").symlink_to("/usr/bin/perl")
 
     # Of a line of TAP: whether it passed, its number, and whether it was skipped or is a known failure.
-    lines = (r"s/^((not )?ok [0-9]+).*# ?(skip|SKIP|TODO|todo).*$/\1 \3/p;t;s/^((not )?ok [0-9]+).*$/\1/p;s/^(1\.\.[0-9]+).*$/\1/p")
-    script = ("cp -a {dir}/perl . && cd perl/t && export LC_ALL=C PERL_HASH_SEED=0;"
+    left_out = "|".join(PERL_LEFT_OUT)
+    lines = r"s/^((not )?ok [0-9]+).*# ?(skip|SKIP|TODO|todo).*$/\1 \3/p;t;s/^((not )?ok [0-9]+).*$/\1/p;s/^(1\.\.[0-9]+).*$/\1/p"
+    script = ("cp -a {dir}/perl . && cd perl/t && export LC_ALL=C PERL_HASH_SEED=0 PERL_SKIP_TTY_TEST=1;"
               f" for t in {' '.join(tests)}; do timeout 60 ./perl $t > out 2> err; s=$?;"
-              f" echo \"$t: status $s\"; sed -nE '{lines}' out | sed \"s|^|$t: |\"; grep -a '^not ok' out >&2; sed \"s|^|$t: |\" err >&2; done; true")
+              f" echo \"$t: status $s\"; sed -nE '{lines}' out | sed \"s|^|$t: |\"; grep -a '^not ok' out >&2; sed \"s|^|$t: |\" err >&2; done | grep -vE '^({left_out})( |$)'")
     return Spec("perl.own_tests", ["/bin/sh", "-c", script], seconds=300, prepare=prepare)
 
 
