@@ -99,8 +99,10 @@ def terminal(name: str, function, options) -> Result:
 def main() -> int:
     options = harness.arguments(__doc__).parse_args()
     options.build_dir = options.build_dir.absolute()
-    tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in table.all_specs() + families.specs() + debuggers.specs()
-             + interactive.specs() + own_tests.specs(options.build_dir / "sources", options.long)]
+    # The longest first, so that the workers end together.
+    specs = own_tests.specs(options.build_dir / "sources", options.long) + table.all_specs() + families.specs()
+    specs += debuggers.specs() + interactive.specs()
+    tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in specs]
     tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE) for n, f in do_tests.TESTS.items()]
     tests += [Test(n, lambda n=n, f=f: terminal(n, f, options)) for n, f in interactive.tests().items()]
     return harness.run_all("programs", tests, options)

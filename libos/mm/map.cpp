@@ -16,7 +16,8 @@ namespace {
 // Up to this many kept pages are zeroed when an area is made over them, which saves their faults.
 constexpr uint64_t kFillAtOnce = 256;
 constexpr uint64_t kLowestAddress = 64 * 1024;  // vm.mmap_min_addr
-constexpr int kJoins = 100;  // at once: each may bring in one more program that has some of the addresses
+constexpr int kJoins =
+    100;  // at once: each may bring in one more program that has some of the addresses
 
 Result<void> check_request(const MapRequest& request) {
   if (request.length == 0) return Errno::kInval;

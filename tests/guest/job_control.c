@@ -500,7 +500,7 @@ CASE(pidfds) {
   CHECK_ERRNO(syscall(SYS_pidfd_getfd, directory, 1, 0), EBADF);
   CHECK_ERRNO(waitid(P_PIDFD, directory, &(siginfo_t){}, WEXITED | WNOHANG), EBADF);
   const struct {
-    const char *below;
+    const char* below;
     int flags;
   } others[] = {{"/task", O_RDONLY}, {"/fd", O_RDONLY}, {"/stat", O_RDONLY}, {"", O_PATH}};
   for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
