@@ -9,7 +9,8 @@ source_packages=(
 )
 
 dev_sources() {
-  local sources=$build_dir/sources line missing=()
+  local sources line missing=()
+  sources=$(realpath -m "$build_dir/sources")
   for line in "${source_packages[@]}"; do
     [[ -d $sources/${line%% |*} ]] || missing+=("$line")
   done
@@ -25,12 +26,12 @@ fetch_sources() (
   local work=$sources/.fetch mirror line name
   rm -rf "$work"
   mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
-  cd "$work"
+  cd "$work" || exit 1
   # shellcheck disable=SC2016 # apt-get's own placeholders
   mirror=$(apt-get indextargets --format '$(REPO_URI)' "Created-By: Packages" "Origin: Debian" "Component: main" "Codename: $(codename)" | head -1)
   echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $(codename) main" >sources.list
   local apt=(apt-get -q -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists"
-    -o Dir::Cache="$work/cache" -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3)
+    -o Dir::Cache="$work/cache" -o APT::Sandbox::User="$(id -un)" -o Acquire::Retries=3 -o Acquire::http::Timeout=20)
   "${apt[@]}" update || exit 1
   for line in "${missing[@]}"; do
     name=${line%% |*}
