@@ -47,6 +47,11 @@ dev_setup() {
     return
   fi
   [[ -n ${OCCLUM_NO_SETUP:-} ]] && return
+  install_packages
+  [[ $command != setup ]] || need sources
+}
+
+install_packages() {
   command -v dpkg-query >/dev/null || fail "this is not Debian: install what dev.d/packages.txt lists by hand" \
     "and set OCCLUM_NO_SETUP=1"
   local missing

@@ -23,6 +23,8 @@ dev_test() {
     dev_build
   fi
 
+  [[ " ${suites[*]} " != *" programs "* || -n ${OCCLUM_NO_SETUP:-} ]] || need sources
+
   local results=$build_dir/test-results suite status=0
   rm -rf "$results"
   mkdir -p "$results"
@@ -31,7 +33,7 @@ dev_test() {
     case "$suite" in
       ctest) [[ -n $native_only ]] || run_ctest || status=1 ;;
       guest) run_python tests/run_guest.py guest 420 $relaxed || status=1 ;;
-      programs) run_python tests/run_programs.py programs 600 || status=1 ;;
+      programs) run_python tests/run_programs.py programs 900 || status=1 ;;
       random) run_python tests/run_random.py random 400 || status=1 ;;
       *) fail "there is no suite '$suite': ctest, guest, programs or random" ;;
     esac

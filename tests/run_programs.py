@@ -13,6 +13,8 @@ sys.path.insert(0, str(harness.ROOT / "tests" / "programs"))
 import do_tests  # noqa: E402
 import debuggers  # noqa: E402
 import families  # noqa: E402
+import interactive  # noqa: E402
+import own_tests  # noqa: E402
 import table  # noqa: E402
 
 
@@ -38,6 +40,8 @@ def execute(spec: table.Spec, options, inputs: str, prefix: list[str], tmp: str,
 
 
 def compare(spec: table.Spec, options) -> Result:
+    if spec.needs:
+        return Result(spec.name, "skipped", f"  {spec.needs}")
     if not pathlib.Path(spec.command[0]).exists() and "{" not in spec.command[0]:
         return Result(spec.name, "failed", f"  {spec.command[0]} is not installed: run ./dev setup")
     with harness.scratch() as inputs, harness.scratch("/dev/shm") as tmp:
@@ -83,11 +87,24 @@ def behave(name: str, function, options) -> Result:
     return Result(name, "passed")
 
 
+def terminal(name: str, function, options) -> Result:
+    with harness.scratch() as directory:
+        try:
+            function(do_tests.World(options, directory), options.native_only)
+        except interactive.Failure as failure:
+            return Result(name, "failed", f"  {failure}")
+    return Result(name, "passed")
+
+
 def main() -> int:
     options = harness.arguments(__doc__).parse_args()
     options.build_dir = options.build_dir.absolute()
-    tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in table.all_specs() + families.specs() + debuggers.specs()]
+    # The longest first, so that the workers end together.
+    specs = own_tests.specs(options.build_dir / "sources", options.long) + table.all_specs() + families.specs()
+    specs += debuggers.specs() + interactive.specs()
+    tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in specs]
     tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE) for n, f in do_tests.TESTS.items()]
+    tests += [Test(n, lambda n=n, f=f: terminal(n, f, options)) for n, f in interactive.tests().items()]
     return harness.run_all("programs", tests, options)
 
 

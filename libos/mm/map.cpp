@@ -5,6 +5,7 @@
 #include "libos/lib/log.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space_state.h"
+#include "libos/mm/patience.h"
 #include "libos/mm/range_allocator.h"
 #include "libos/mm/reclaim.h"
 #include "libos/sched/task.h"
@@ -17,7 +18,8 @@ constexpr uint64_t kFillAtOnce = 256;
 // Where there are threads their faults would have to give them back first.
 constexpr uint64_t kFillAtOnceForThreads = 4096;
 constexpr uint64_t kLowestAddress = 64 * 1024;  // vm.mmap_min_addr
-constexpr int kRetries = 1000;
+constexpr int kJoins =
+    100;  // at once: each may bring in one more program that has some of the addresses
 
 Result<void> check_request(const MapRequest& request) {
   if (request.length == 0) return Errno::kInval;
@@ -307,7 +309,8 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
   const bool fixed =
       request.placement == Placement::kFixed || request.placement == Placement::kFixedNoReplace;
   uint64_t address = 0;
-  for (int attempt = 0;; ++attempt) {
+  int joins = 0;
+  for (Patience patience;;) {
     uint64_t home = 0;
     // Outside of our lock: it waits for copies, which may fault in this space.
     if (data.shared && !fixed) {
@@ -325,7 +328,6 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
       address = done.value();
       break;
     }
-    if (attempt == kRetries) return Errno::kNoMem;
     if (done.error() == Errno::kXDev) {
       data.object()->allow_aliases();
       continue;
@@ -334,12 +336,12 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
       // Another program has some of these addresses: both shall, by turns.
       const Result<void> joined =
           ConflictGroup::join_owners(*this, {request.address, request.address + request.length});
-      if (!joined.is_error()) continue;
-      if (joined.error() != Errno::kAgain) return joined.error();
+      if (!joined.is_error() && ++joins < kJoins) continue;
+      if (joined.is_error() && joined.error() != Errno::kAgain) return joined.error();
     } else if (done.error() != Errno::kAgain) {
       return done.error();
     }
-    yield_task();
+    if (!patience.wait()) return Errno::kNoMem;
   }
   if (request.populate && request.prot != Prot::kNone)
     populate({address, address + request.length});

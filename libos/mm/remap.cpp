@@ -7,6 +7,7 @@
 #include "libos/lib/memory.h"
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/kernel_memory_raw.h"
+#include "libos/mm/patience.h"
 #include "libos/mm/range_allocator.h"
 #include "libos/mm/reclaim.h"
 #include "libos/sched/task.h"
@@ -214,7 +215,7 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
     // When it cannot grow the mapping moves.
     if (how != Remap::kFixed && *new_size > *old_size) (void)area->object->home(offset + *new_size);
   }
-  for (int attempt = 0;; ++attempt) {
+  for (Patience patience;;) {
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
       const AreaSet::Iterator it = areas.set.find(address);
       if (!it) return Errno::kFault;
@@ -232,8 +233,7 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
       trim_kept_pages();
       return done;
     }
-    if (attempt == 1000) return Errno::kNoMem;
-    yield_task();
+    if (!patience.wait()) return Errno::kNoMem;
   }
 }
 

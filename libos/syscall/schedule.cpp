@@ -30,6 +30,12 @@ Result<RefPtr<Thread>> thread_named(Thread& self, Pid pid) {
   return thread;
 }
 
+// How it is scheduled. The reaper, which is everybody's ancestor, has no thread and is as any other process.
+Result<Scheduling> scheduling_of(Thread& self, Pid pid) {
+  if (pid == kReaperPid) return Scheduling{};
+  return TRY(thread_named(self, pid))->scheduling();
+}
+
 bool is_same_owner(Thread& self, Thread& target) {
   const UserCredentials& user = self.user();
   const RefPtr<SharedCredentials> theirs = target.share_credentials();
@@ -70,8 +76,9 @@ Result<long> sys_sched_setaffinity(Thread& self, Pid pid, size_t size, UserAddre
 // The raw call returns how many bytes it stored.
 Result<long> sys_sched_getaffinity(Thread& self, Pid pid, size_t size, UserOut<uint64_t> mask) {
   if (size < sizeof(uint64_t) || size % sizeof(uint64_t) != 0) return Errno::kInval;
-  const RefPtr<Thread> thread = TRY(thread_named(self, pid));
-  TRY(mask.write(thread->affinity() & all_vcpus()));
+  const uint64_t affinity =
+      pid == kReaperPid ? kAllVcpus : TRY(thread_named(self, pid))->affinity();
+  TRY(mask.write(affinity & all_vcpus()));
   return sizeof(uint64_t);
 }
 
@@ -150,13 +157,13 @@ Result<long> sys_sched_setparam(Thread& self, Pid pid, UserIn<SchedulingParamete
 
 Result<long> sys_sched_getscheduler(Thread& self, Pid pid) {
   if (pid < 0) return Errno::kInval;
-  const Scheduling now = TRY(thread_named(self, pid))->scheduling();
+  const Scheduling now = TRY(scheduling_of(self, pid));
   return static_cast<long>(now.policy) | (now.resets_on_fork ? kResetOnFork : 0);
 }
 
 Result<long> sys_sched_getparam(Thread& self, Pid pid, UserOut<SchedulingParameter> parameter) {
   if (parameter.is_null() || pid < 0) return Errno::kInval;
-  TRY(parameter.write({.priority = TRY(thread_named(self, pid))->scheduling().priority}));
+  TRY(parameter.write({.priority = TRY(scheduling_of(self, pid)).priority}));
   return 0;
 }
 
@@ -173,7 +180,7 @@ Result<long> sys_sched_get_priority_min(Thread&, int policy) {
 Result<long> sys_sched_rr_get_interval(Thread& self, Pid pid, UserOut<Timespec> interval) {
   constexpr uint64_t kSlice = 4'000'000;
   if (pid < 0) return Errno::kInval;
-  const SchedulingPolicy policy = TRY(thread_named(self, pid))->scheduling().policy;
+  const SchedulingPolicy policy = TRY(scheduling_of(self, pid)).policy;
   const uint64_t slice = policy == SchedulingPolicy::kRoundRobin ? kRoundRobinSlice
                          : policy == SchedulingPolicy::kFifo     ? 0
                                                                  : kSlice;
@@ -248,7 +255,7 @@ Result<long> sys_sched_getattr(Thread& self, Pid pid, UserAddress attributes, ui
   constexpr size_t kFirstSize = 48;
   if (bits(flags) != 0 || attributes.is_null() || pid < 0 || size < kFirstSize || size > kPageSize)
     return Errno::kInval;
-  const Scheduling now = TRY(thread_named(self, pid))->scheduling();
+  const Scheduling now = TRY(scheduling_of(self, pid));
   const size_t told = std::min<size_t>(size, sizeof(SchedulingAttributes));
   SchedulingAttributes current{};
   current.size = static_cast<uint32_t>(told);
@@ -302,6 +309,7 @@ Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Threa
 
 // getpriority(2): the raw call returns 20 minus the highest nice value, so that no answer looks like an error.
 Result<long> sys_getpriority(Thread& self, int which, int who) {
+  if (which == kPriorityProcess && who == kReaperPid) return 20 - Scheduling{}.nice;
   int highest = kLowestNice;
   TRY(each_named(self, which, who, [&](Thread& thread) {
     highest = std::min<int>(highest, thread.scheduling().nice);

@@ -1,10 +1,12 @@
 // Sending signals (kill(2), tgkill(2), rt_sigqueueinfo(2), pidfd_send_signal(2)).
+#include "libos/fs/proc/proc.h"
 #include "libos/process/pid_file.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
 #include "libos/process/signals/frame.h"
 #include "libos/process/signals/send.h"
 #include "libos/syscall/dispatch.h"
+#include "libos/syscall/files_common.h"
 
 namespace occlum {
 namespace {
@@ -127,12 +129,21 @@ Result<long> sys_rt_tgsigqueueinfo(Thread& self, Pid tgid, Pid tid, SignalNumber
   return send_to_thread(self, tgid, tid, info);
 }
 
+namespace {
+
+// A process by its descriptor or, as pidfd_send_signal(2) takes it too, by its directory in /proc.
+Result<RefPtr<Process>> process_meant(const RefPtr<File>& file) {
+  if (RefPtr<Process> process = process_of_directory(*file)) return process;
+  return PidFile::process_of(file);
+}
+
+}  // namespace
+
 // pidfd_send_signal(2).
 Result<long> sys_pidfd_send_signal(Thread& self, Fd pidfd, SignalNumber number, UserAddress address,
                                    Flags flags) {
   if (bits(flags) != 0) return Errno::kInval;
-  const RefPtr<Process> process =
-      TRY(PidFile::process_of(TRY(self.files().get(occlum::number(pidfd)))));
+  const RefPtr<Process> process = TRY(process_meant(TRY(io_file(self, pidfd))));
   const int signal = static_cast<int>(number);
   SignalInfo info = info_from(self, signal, kSiUser);
   if (!address.is_null()) {

@@ -490,6 +490,31 @@ CASE(pidfds) {
   CHECK_ERRNO(syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0x100), EINVAL);
   CHECK_ERRNO(syscall(SYS_pidfd_send_signal, fd, 65, NULL, 0), EINVAL);
   CHECK_ERRNO(syscall(SYS_pidfd_send_signal, 0, 0, NULL, 0), EBADF);
+  // For sending alone, its directory in /proc will do.
+  char name[64];
+  snprintf(name, sizeof name, "/proc/%d", pid);
+  int directory = open(name, O_RDONLY | O_DIRECTORY);
+  REQUIRE(directory >= 0);
+  CHECK_EQ(syscall(SYS_pidfd_send_signal, directory, 0, NULL, 0), 0);
+  CHECK_ERRNO(syscall(SYS_pidfd_send_signal, directory, 65, NULL, 0), EINVAL);
+  CHECK_ERRNO(syscall(SYS_pidfd_getfd, directory, 1, 0), EBADF);
+  CHECK_ERRNO(waitid(P_PIDFD, directory, &(siginfo_t){}, WEXITED | WNOHANG), EBADF);
+  const struct {
+    const char* below;
+    int flags;
+  } others[] = {{"/task", O_RDONLY}, {"/fd", O_RDONLY}, {"/stat", O_RDONLY}, {"", O_PATH}};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    snprintf(name, sizeof name, "/proc/%d%s", pid, others[i].below);
+    int other = open(name, others[i].flags);
+    REQUIRE(other >= 0);
+    CHECK_ERRNO(syscall(SYS_pidfd_send_signal, other, 0, NULL, 0), EBADF);
+    close(other);
+  }
+  snprintf(name, sizeof name, "/proc/%d/task/%d", pid, pid);
+  int leader = open(name, O_RDONLY | O_DIRECTORY);
+  REQUIRE(leader >= 0);
+  CHECK_ERRNO(syscall(SYS_pidfd_send_signal, leader, 0, NULL, 0), EBADF);
+  close(leader);
   siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_QUEUE};
   CHECK_ERRNO(syscall(SYS_pidfd_send_signal, fd, SIGUSR2, &info, 0), EINVAL);
   info.si_code = SI_USER;

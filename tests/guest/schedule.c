@@ -311,6 +311,22 @@ CASE(affinity_of_another_thread) {
   pthread_join(thread, NULL);
 }
 
+// Process 1, whoever it is, can be asked as any other.
+CASE(init_is_a_process) {
+  struct sched_param parameter;
+  struct timespec slice;
+  errno = 0;
+  CHECK(sched_getscheduler(1) >= 0);
+  CHECK_EQ(sched_getparam(1, &parameter), 0);
+  CHECK_EQ(sched_rr_get_interval(1, &slice), 0);
+  CHECK_EQ(getpriority(PRIO_PROCESS, 1), 0);
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CHECK_EQ(sched_getaffinity(1, sizeof cpus, &cpus), 0);
+  CHECK(CPU_COUNT(&cpus) > 0);
+  CHECK_EQ(errno, 0);
+}
+
 CASE(policies_are_kept) {
   struct sched_param parameter = {0};
   CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);

@@ -24,6 +24,7 @@ class Spec:
     check: object = None  # (run) -> what is wrong or "": instead of comparing outputs, for both runs
     stderr: bool = False  # compare stderr too
     alone: bool = False
+    needs: str = ""  # why it cannot run here: it is skipped
 
 
 def text_files(directory: pathlib.Path):

@@ -1,9 +1,17 @@
 // The file system of type "proc" (proc(5)): what the LibOS says about itself and its processes.
 #pragma once
 
+#include "libos/lib/ptr.h"
+
 namespace occlum {
+
+class File;
+class Process;
 
 // Registers the file system. Call at start, once.
 void register_proc();
+
+// The process whose directory /proc/<pid> is open here, or null.
+RefPtr<Process> process_of_directory(File& file);
 
 }  // namespace occlum

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libos/fs/proc/proc.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/memory.h"
 #include "libos/process/credentials.h"
@@ -97,6 +98,17 @@ class ProcFileInode final : public ProcInode {
 }  // namespace
 
 uint64_t process_ino(Pid pid) { return (static_cast<uint64_t>(pid) + 1) * kInosPerProcess; }
+
+RefPtr<Process> process_of_directory(File& file) {
+  const Inode* inode = file.inode();
+  if (inode == nullptr || inode->file_system().type_name() != ProcFileSystem::kTypeName) return {};
+  // Every inode of this file system is one of these.
+  const auto& node = static_cast<const ProcInode&>(*inode);
+  const RefPtr<Process>& process = node.subject().process;
+  const bool is_top = process != nullptr && node.ino() == process_ino(process->pid());
+  // The leader's directory below task/ has the same number.
+  return is_top && node.subject().thread == nullptr ? process : RefPtr<Process>();
+}
 
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
                                     const Subject& subject, ProcEntry::Writer write) {

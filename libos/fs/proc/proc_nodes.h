@@ -83,7 +83,8 @@ constexpr ProcEntry proc_link(std::string_view name, ProcEntry::LinkText text,
 
 class ProcFileSystem final : public FileSystem {
  public:
-  std::string_view type_name() const override { return "proc"; }
+  static constexpr std::string_view kTypeName = "proc";
+  std::string_view type_name() const override { return kTypeName; }
   Result<RefPtr<Inode>> root() override;
   Result<StatFs> statfs() override {
     StatFs stat;
@@ -106,7 +107,6 @@ class ProcInode : public Inode {
   // Names come and go with processes.
   NameCaching name_caching() const override { return NameCaching::kNone; }
 
- protected:
   const Subject& subject() const { return subject_; }
   uint64_t ino() const { return ino_; }
 
