@@ -139,8 +139,10 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     pass_on_signals(tree, self, process.shared_pending().with([](PendingSignals& pending) {
       return pending.set();
     }));
-    links.ended_threads.add(thread_usage(self));
-    tree.ended_cpu_time += self.cpu_time();
+    const ResourceUsage usage = thread_usage(self);
+    links.ended_threads.add(usage);
+    tree.ended.whole += usage.user_time + usage.system_time;
+    tree.ended.system += usage.system_time;
     links.ended_threads.max_resident = std::max(links.ended_threads.max_resident, resident);
     links.ended_io.add(self);
     links.last_credentials = self.share_credentials();
