@@ -24,6 +24,7 @@ struct Areas {
   uint64_t break_start = 0;
   uint64_t break_now = 0;     // exact; the heap area ends at the page behind it
   uint64_t mapped_bytes = 0;  // of visible areas
+  PageLock future_lock = PageLock::kNone;  // of new areas: mlockall(2)
 
   RefPtr<ConflictGroup> group;  // null: alone
   bool resident = true;         // false: nothing may be done with pages of private areas

@@ -11,6 +11,7 @@
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
 #include "libos/mm/memory_object.h"
+#include "libos/mm/page_lock.h"
 
 namespace occlum {
 
@@ -37,6 +38,7 @@ struct AreaData {
   bool grows_down = false;
   bool is_stack = false;  // faults bring few pages
   Kind kind = Kind::kOrdinary;
+  PageLock lock = PageLock::kNone;
   uint32_t uses = 1;  // how many mappings of a shared object coincide here
   // Where a fault that goes on with the last one would be, and how many pages that one brought. Changed with the lock
   // held (not alone): readers do not look.

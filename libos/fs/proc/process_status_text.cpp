@@ -89,7 +89,7 @@ void add_memory(ProcText& out, const Subject& subject) {
   };
   line("VmPeak:", use.mapped);
   line("VmSize:", use.mapped);
-  line("VmLck:", 0);
+  line("VmLck:", memory->locked_bytes());
   line("VmPin:", 0);
   line("VmHWM:", peak);
   line("VmRSS:", use.resident);

@@ -8,6 +8,7 @@
 #include "libos/fs/proc/cpu_text.h"
 #include "libos/fs/proc/load.h"
 #include "libos/fs/proc/proc_nodes.h"
+#include "libos/fs/proc/process_text.h"
 #include "libos/mm/stats.h"
 #include "libos/process/process_table.h"
 #include "libos/process/uts.h"
@@ -211,6 +212,7 @@ constexpr std::array kSystemEntries = {proc_file("cmdline", cmdline_text),
                                        proc_file("iomem", empty_text),
                                        proc_file("ioports", empty_text),
                                        proc_file("loadavg", loadavg_text),
+                                       proc_file("locks", locks_text),
                                        proc_file("meminfo", meminfo_text),
                                        proc_file("misc", empty_text),
                                        proc_file("modules", empty_text),
