@@ -24,6 +24,14 @@ bool is_secure(const UserCredentials& user) {
   return user.uid != user.euid || user.gid != user.egid;
 }
 
+// A tracer without CAP_SYS_PTRACE must not get at what the program may do and he may not.
+bool has_lesser_tracer(Thread& self) {
+  const Pid tracer = ptrace::tracer_of(self);
+  const RefPtr<Thread> thread = tracer != 0 ? find_thread(tracer) : nullptr;
+  const RefPtr<SharedCredentials> theirs = thread ? thread->share_credentials() : nullptr;
+  return tracer != 0 && (!theirs || !theirs->value.has(kCapSysPtrace));
+}
+
 struct Transition {
   UserCredentials credentials;
   bool is_secure = false;  // AT_SECURE
@@ -53,7 +61,14 @@ Result<Transition> credentials_after(Thread& self, const Executable& executable)
     if (next.euid == 0) effective = true;
   }
   const bool is_set_id = next.euid != old.euid || next.egid != old.egid;
-  if (self.no_new_privileges) next.permitted &= old.permitted;
+  const bool gains = is_set_id || (next.permitted & ~old.permitted) != 0;
+  if (gains && (self.no_new_privileges || has_lesser_tracer(self))) {
+    if (self.no_new_privileges || !old.has(kCapSetUid)) {
+      next.euid = next.uid;
+      next.egid = next.gid;
+    }
+    next.permitted &= old.permitted;
+  }
   next.suid = next.files.fsuid = next.euid;
   next.sgid = next.files.fsgid = next.egid;
   if (is_set_id || executable.capabilities) next.ambient = 0;

@@ -76,7 +76,7 @@ Result<Attribute> read_attribute(Thread& self, UserString name, UserAddress valu
 
 Result<long> set(Thread& self, const Path& path, const Attribute& given, uint32_t flags) {
   if (given.name == kCapabilityAttribute) {
-    TRY(check_capability_attribute(given.value.span()));
+    if (!given.value.is_empty()) TRY(check_capability_attribute(given.value.span()));
     note_file_capabilities();
   }
   TRY(check_xattr(self, path, given.name.view(), Use::kWrite));
