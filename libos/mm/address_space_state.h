@@ -22,8 +22,8 @@ struct Areas {
   AreaSet set;
   const void* space = nullptr;  // who we are, for the objects that we map
   uint64_t break_start = 0;
-  uint64_t break_now = 0;     // exact; the heap area ends at the page behind it
-  uint64_t mapped_bytes = 0;  // of visible areas
+  uint64_t break_now = 0;                  // exact; the heap area ends at the page behind it
+  uint64_t mapped_bytes = 0;               // of visible areas
   PageLock future_lock = PageLock::kNone;  // of new areas: mlockall(2)
 
   RefPtr<ConflictGroup> group;  // null: alone

@@ -112,8 +112,7 @@ Result<NewMemory> make_memory(Thread& self, const Executable& executable,
   const bool replaces_itself = image.type == ElfType::kExecutable &&
                                has_area_in(self.memory(), image) &&
                                !shares_memory_with_others(self);
-  if (!replaces_itself)
-    made.loaded = TRY(load_program(*made.memory, executable, next, secure));
+  if (!replaces_itself) made.loaded = TRY(load_program(*made.memory, executable, next, secure));
   return made;
 }
 

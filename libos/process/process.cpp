@@ -210,8 +210,7 @@ ResourceUsage Process::Links::usage() {
 }
 
 ResourceUsage Process::usage() {
-  ResourceUsage usage =
-      process_tree().with([&](ProcessTree& tree) { return links(tree).usage(); });
+  ResourceUsage usage = process_tree().with([&](ProcessTree& tree) { return links(tree).usage(); });
   if (const RefPtr<AddressSpace> memory = this->memory()) {
     usage.max_resident = std::max(usage.max_resident, memory->committed_bytes());
   }

@@ -5,11 +5,11 @@
 #include <string_view>
 
 #include "libos/fs/fs_context.h"
+#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
 #include "libos/process/arguments.h"
-#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/process/credentials.h"
 #include "libos/process/elf.h"
 

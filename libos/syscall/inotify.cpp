@@ -22,8 +22,8 @@ Result<RefPtr<InotifyFile>> inotify_of(const RefPtr<File>& file) {
 
 Result<long> sys_inotify_init1(Thread& self, Flags flags) {
   if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0) return Errno::kInval;
-  RefPtr<File> file = TRY(
-      InotifyFile::create(self.user().uid, kOpenReadOnly | (bits(flags) & kOpenNonblock)));
+  RefPtr<File> file =
+      TRY(InotifyFile::create(self.user().uid, kOpenReadOnly | (bits(flags) & kOpenNonblock)));
   const CloseOnExec cloexec =
       (bits(flags) & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
   return static_cast<long>(TRY(self.files().install(std::move(file), cloexec)));
@@ -36,8 +36,7 @@ Result<long> sys_inotify_add_watch(Thread& self, Fd fd, UserString path, uint32_
   const RefPtr<File> file = TRY(io_file(self, fd));
   if ((mask & kNotifyMaskAdd) != 0 && (mask & kNotifyMaskCreate) != 0) return Errno::kInval;
   const RefPtr<InotifyFile> inotify = TRY(inotify_of(file));
-  const FollowLast follow =
-      (mask & kNotifyDontFollow) != 0 ? FollowLast::kNo : FollowLast::kYes;
+  const FollowLast follow = (mask & kNotifyDontFollow) != 0 ? FollowLast::kNo : FollowLast::kYes;
   const uint32_t walk = (mask & kNotifyOnlyDirectory) != 0 ? kWalkDirectory : 0;
   const String text = TRY(read_name(path));
   const WalkContext context = TRY(walk_at(self, kAtCwd, text.view()));

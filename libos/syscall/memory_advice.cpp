@@ -15,7 +15,8 @@ constexpr int kAdvisePopulateRead = 22;
 
 // mlock(2) and mlockall(2) by who may not lock anything.
 Result<void> check_may_lock(Thread& self) {
-  const bool may = self.process().limit(Resource::kMemLock).soft != 0 || self.user().has(kCapIpcLock);
+  const bool may =
+      self.process().limit(Resource::kMemLock).soft != 0 || self.user().has(kCapIpcLock);
   return may ? Result<void>() : Errno::kPerm;
 }
 
@@ -28,8 +29,7 @@ Result<long> lock_range(Thread& self, uint64_t address, size_t length, PageLock 
   if (lock != PageLock::kNone) {
     TRY(check_may_lock(self));
     // What is locked already does not count again.
-    const uint64_t more =
-        page_end ? size - memory.locked_bytes(start, *page_end) : UINT64_MAX;
+    const uint64_t more = page_end ? size - memory.locked_bytes(start, *page_end) : UINT64_MAX;
     if (check_lock_limit(self, more).is_error()) return Errno::kNoMem;
   }
   if (!page_end) return Errno::kInval;

@@ -86,8 +86,8 @@ Result<long> sys_process_madvise(Thread& self, Fd pidfd, UserAddress iov, size_t
 Result<long> sys_process_mrelease(Thread& self, Fd pidfd, Flags flags) {
   if (bits(flags) != 0) return Errno::kInval;
   const RefPtr<Process> process = TRY(PidFile::process_of(TRY(self.files().get(number(pidfd)))));
-  const bool is_ending = process_tree().with(
-      [&](ProcessTree& tree) { return process->links(tree).is_exiting; });
+  const bool is_ending =
+      process_tree().with([&](ProcessTree& tree) { return process->links(tree).is_exiting; });
   if (!process->memory()) return Errno::kSrch;
   return is_ending ? 0 : Result<long>(Errno::kInval);
 }

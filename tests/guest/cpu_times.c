@@ -38,11 +38,11 @@ static void call(int64_t us) {
 }
 // Long calls: bytes from a device that has to make them.
 static void read_much(int64_t us) {
-  static char buffer[1 << 16];
+  static char buffer[1 << 20];
   int zero = open("/dev/zero", O_RDONLY), null = open("/dev/null", O_WRONLY);
   int64_t end = cpu_us(CLOCK_THREAD_CPUTIME_ID) + us;
   while (cpu_us(CLOCK_THREAD_CPUTIME_ID) < end)
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < 4; i++)
       if (read(zero, buffer, sizeof buffer) != sizeof buffer) abort();
   close(zero);
   close(null);

@@ -35,10 +35,10 @@ static void tell(void) {
   // Which of the rarer ones root has here is the host's business.
   const unsigned shown = 0xffff;
   struct sets sets = own_sets();
-  printf("    effective %x permitted %x inheritable %x ambient %x, secure %lu dumpable %d uid %d %d\n",
-         sets.effective & shown, sets.permitted & shown, sets.inheritable & shown,
-         sets.ambient & shown, getauxval(AT_SECURE),
-         prctl(PR_GET_DUMPABLE), getuid(), geteuid());
+  printf(
+      "    effective %x permitted %x inheritable %x ambient %x, secure %lu dumpable %d uid %d %d\n",
+      sets.effective & shown, sets.permitted & shown, sets.inheritable & shown,
+      sets.ambient & shown, getauxval(AT_SECURE), prctl(PR_GET_DUMPABLE), getuid(), geteuid());
   fflush(stdout);
 }
 

@@ -117,7 +117,8 @@ CASE(files_in_a_directory) {
   CHECK_OK(chmod(at("a"), 0644));
   CHECK_OK(chown(at("a"), getuid(), getgid()));
   struct timespec both[2] = {{1, 0}, {2, 0}}, one[2] = {{1, 0}, {0, UTIME_OMIT}},
-                  other[2] = {{0, UTIME_OMIT}, {1, 0}}, none[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
+                  other[2] = {{0, UTIME_OMIT}, {1, 0}},
+                  none[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}};
   CHECK_OK(utimensat(AT_FDCWD, at("a"), both, 0));
   CHECK_OK(utimensat(AT_FDCWD, at("a"), one, 0));
   CHECK_OK(utimensat(AT_FDCWD, at("a"), other, 0));

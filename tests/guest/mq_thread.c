@@ -72,9 +72,8 @@ CASE(cookies) {
   REQUIRE(socket_fd >= 0);
   char cookie[32], back[64];
   memset(cookie, 'c', sizeof cookie);
-  struct sigevent event = {.sigev_notify = SIGEV_THREAD,
-                           .sigev_signo = socket_fd,
-                           .sigev_value.sival_ptr = cookie};
+  struct sigevent event = {
+      .sigev_notify = SIGEV_THREAD, .sigev_signo = socket_fd, .sigev_value.sival_ptr = cookie};
   CHECK_OK(syscall(SYS_mq_notify, queue, &event));
   CHECK_ERRNO(recv(socket_fd, back, sizeof back, MSG_DONTWAIT), EAGAIN);
   CHECK_OK(mq_send(queue, "x", 1, 0));

@@ -154,8 +154,9 @@ Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
   }
   if (file->kind() == FileKind::kInotify) {
     for (const WatchInfo& watch : TRY(watches_of(static_cast<InotifyFile&>(*file).queue()))) {
-      out.add("inotify wd:{:x} ino:{:x} sdev:{:x} mask:{:x} ignored_mask:0 \n", static_cast<uint32_t>(watch.number),
-              watch.inode, kernel_device(watch.device), watch.mask);
+      out.add("inotify wd:{:x} ino:{:x} sdev:{:x} mask:{:x} ignored_mask:0 \n",
+              static_cast<uint32_t>(watch.number), watch.inode, kernel_device(watch.device),
+              watch.mask);
     }
   }
   if (file->kind() == FileKind::kEpoll) {

@@ -194,8 +194,8 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
           session != nullptr ? session->terminal_device() : 0, foreground_of(session));
   out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults,
           children.major_faults);
-  out.add("{} {} {} {} ", times.user_time / kTick, times.system_time / kTick, children.user_time / kTick,
-          children.system_time / kTick);
+  out.add("{} {} {} {} ", times.user_time / kTick, times.system_time / kTick,
+          children.user_time / kTick, children.system_time / kTick);
   out.add("{} {} {} 0 {} ", priority.priority, priority.nice, std::max(process.thread_count(), 1u),
           start / kTick);
   out.add("{} {} {} ", memory != nullptr ? memory->mapped_bytes() : 0,

@@ -12,7 +12,7 @@ class FileLockTable : public RefCounted<FileLockTable> {
   FileLockTable(uint64_t device, uint64_t inode) : device(device), inode(inode) {}
   struct Waiter {
     ListNode node;
-    RecordLock record;    // or
+    RecordLock record;   // or
     FlockHolder holder;  // `file` says which
   };
   struct State {
@@ -261,10 +261,9 @@ Result<LockSnapshot> snapshot_of(const FileLockTable& table) {
   all.device = table.device;
   all.inode = table.inode;
   while (true) {
-    const auto [records, holders, waiters] =
-        table.state.with([](const LockState& state) {
-          return std::array{state.records.size(), state.holders.size(), state.waiters.size()};
-        });
+    const auto [records, holders, waiters] = table.state.with([](const LockState& state) {
+      return std::array{state.records.size(), state.holders.size(), state.waiters.size()};
+    });
     TRY(all.records.reserve(records));
     TRY(all.holders.reserve(holders));
     TRY(all.waiting_records.reserve(waiters));

@@ -164,18 +164,19 @@ Result<void> remove_file(const WalkContext& context, std::string_view path) {
   if (where.is_special()) return Errno::kIsDir;
   TRY(check_writable(where.parent));
   return finish_removal(where, TRY([&]() -> Result<RefPtr<Dentry>> {
-    InodeGuard guard(where.parent.inode().mutex());
-    RefPtr<Dentry> child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
-    if (child->is_negative()) return Errno::kNoEnt;
-    if (where.trailing_slash)
-      return child->inode()->is_directory() ? Errno::kIsDir : Errno::kNotDir;
-    TRY(check_may_remove(where.parent, *child, *context.credentials));
-    if (child->inode()->is_directory()) return Errno::kIsDir;
-    TRY(where.parent.inode().unlink(where.name.view(), *child->inode()));
-    dentry_cache().remove(*child);
-    notify_inode(*child->inode(), kNotifyAttributes);
-    return child;
-  }()));
+                          InodeGuard guard(where.parent.inode().mutex());
+                          RefPtr<Dentry> child =
+                              TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
+                          if (child->is_negative()) return Errno::kNoEnt;
+                          if (where.trailing_slash)
+                            return child->inode()->is_directory() ? Errno::kIsDir : Errno::kNotDir;
+                          TRY(check_may_remove(where.parent, *child, *context.credentials));
+                          if (child->inode()->is_directory()) return Errno::kIsDir;
+                          TRY(where.parent.inode().unlink(where.name.view(), *child->inode()));
+                          dentry_cache().remove(*child);
+                          notify_inode(*child->inode(), kNotifyAttributes);
+                          return child;
+                        }()));
 }
 
 Result<void> remove_directory(const WalkContext& context, std::string_view path) {
@@ -185,15 +186,16 @@ Result<void> remove_directory(const WalkContext& context, std::string_view path)
   if (where.is_special()) return Errno::kBusy;
   TRY(check_writable(where.parent));
   return finish_removal(where, TRY([&]() -> Result<RefPtr<Dentry>> {
-    InodeGuard guard(where.parent.inode().mutex());
-    RefPtr<Dentry> child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
-    if (child->is_negative()) return Errno::kNoEnt;
-    TRY(check_may_remove(where.parent, *child, *context.credentials));
-    if (!child->inode()->is_directory()) return Errno::kNotDir;
-    TRY(where.parent.inode().rmdir(where.name.view(), *child->inode()));
-    dentry_cache().remove(*child);
-    return child;
-  }()));
+                          InodeGuard guard(where.parent.inode().mutex());
+                          RefPtr<Dentry> child =
+                              TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
+                          if (child->is_negative()) return Errno::kNoEnt;
+                          TRY(check_may_remove(where.parent, *child, *context.credentials));
+                          if (!child->inode()->is_directory()) return Errno::kNotDir;
+                          TRY(where.parent.inode().rmdir(where.name.view(), *child->inode()));
+                          dentry_cache().remove(*child);
+                          return child;
+                        }()));
 }
 
 namespace {

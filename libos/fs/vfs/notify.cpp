@@ -103,9 +103,7 @@ bool is_watched(const FileSystem& file_system) {
   });
 }
 
-uint32_t directory_bit(const Inode& inode) {
-  return inode.is_directory() ? kNotifyIsDirectory : 0;
-}
+uint32_t directory_bit(const Inode& inode) { return inode.is_directory() ? kNotifyIsDirectory : 0; }
 
 void tell(Inode& inode, uint32_t mask, uint32_t cookie, std::string_view name, bool is_unlinked) {
   const Result<Stat> stat = inode.stat();
@@ -148,7 +146,8 @@ void tell_gone(Inode& inode) {
   if (!is_watched(inode.file_system())) return;
   const Result<Stat> stat = inode.stat();
   if (stat.is_error() || (stat.value().nlink != 0 && !inode.is_directory())) return;
-  deliver({.file_system = inode.file_system(), .file = stat.value().ino, .mask = kNotifyDeleteSelf});
+  deliver(
+      {.file_system = inode.file_system(), .file = stat.value().ino, .mask = kNotifyDeleteSelf});
   // Nothing more can happen to it.
   Removed removed;
   registry.with([&](Registry& all) {
