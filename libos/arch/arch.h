@@ -34,6 +34,9 @@ struct FaultInfo {
 uint64_t machine_monotonic_ns();
 uint64_t machine_boot_realtime_ns();  // realtime minus monotonic, the host's word at start
 
+// What the current task does in the LibOS is not short: its time is measured from here on (system_time.h).
+void note_long_work();
+
 // A bounded region in which LibOS code may use vector registers (crypto): the program's state is saved first.
 class XstateScope {
  public:

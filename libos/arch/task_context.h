@@ -10,6 +10,7 @@
 #include <span>
 
 #include "libos/arch/registers.h"
+#include "libos/arch/system_time.h"
 #include "libos/lib/result.h"
 
 namespace occlum {
@@ -45,6 +46,7 @@ class TaskContext {
   uint64_t kernel_stack_top() const { return stack_top_; }
   uint64_t saved_stack_pointer = 0;  // of a task that is switched out
   bool xstate_live = false;          // the CPU of the current vCPU holds it, memory is stale
+  SystemTime system_time;
   uint64_t xstate_address() const { return xstate_; }
 
  private:

@@ -30,7 +30,13 @@ static void insert_by_priority(IntrusiveList<QueuedMessage, &QueuedMessage::node
   }
 }
 
+void NotificationCookie::send(News news) {
+  message_->data[kSize - 1] = static_cast<std::byte>(news);
+  socket_->deliver(std::move(message_));
+}
+
 static void notify(const QueueNotification& notification) {
+  if (notification.cookie) notification.cookie->send(NotificationCookie::News::kMessage);
   if (notification.process == 0 || !notification.by_signal || notification.signal == 0) return;
   const RefPtr<Process> process = find_process(notification.process);
   if (process == nullptr) return;
@@ -119,9 +125,11 @@ Result<void> MessageQueue::set_notification(const QueueNotification& notificatio
 }
 
 void MessageQueue::forget_notification(Pid process) {
+  QueueNotification gone;
   state_.with([&](State& state) {
-    if (state.notification.process == process) state.notification = {};
+    if (state.notification.process == process) std::swap(gone, state.notification);
   });
+  if (gone.cookie) gone.cookie->send(NotificationCookie::News::kRemoved);
 }
 
 QueueNotification MessageQueue::notification() const {

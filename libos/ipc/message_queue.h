@@ -6,6 +6,7 @@
 #include "libos/fs/vfs/mount.h"
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
+#include "libos/net/host_socket.h"
 #include "libos/process/pid.h"
 #include "libos/sched/wait_queue.h"
 
@@ -33,12 +34,28 @@ struct QueuedMessage {
   const Vec<std::byte> data;
 };
 
+// What SIGEV_THREAD sends to the C library's thread, which waits at a netlink socket: a cookie of the library's, with what
+// happened in its last byte. Sent once.
+class NotificationCookie : public RefCounted<NotificationCookie> {
+ public:
+  static constexpr size_t kSize = 32;  // NOTIFY_COOKIE_LEN
+  enum class News : uint8_t { kMessage = 1, kRemoved = 2 };
+  NotificationCookie(RefPtr<HostSocket> socket, OwnPtr<LocalMessage> message)
+      : socket_(std::move(socket)), message_(std::move(message)) {}
+  void send(News news);
+
+ private:
+  const RefPtr<HostSocket> socket_;
+  OwnPtr<LocalMessage> message_;
+};
+
 // How a process wants to be told of a message in an empty queue, once.
 struct QueueNotification {
   Pid process = 0;  // 0: nobody
   bool by_signal = false;
   int signal = 0;
   uint64_t value = 0;
+  RefPtr<NotificationCookie> cookie;  // SIGEV_THREAD
 };
 
 class MessageQueue : public RefCounted<MessageQueue> {

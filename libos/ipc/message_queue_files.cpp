@@ -295,7 +295,11 @@ Result<size_t> MessageQueueFile::read(DataSink& sink) {
     return {};
   };
   TRY(add("QSIZE:", queue_->queued_bytes(), 10));
-  TRY(add(" NOTIFY:", notification.process != 0 && !notification.by_signal ? 1 : 0, 5));
+  TRY(add(" NOTIFY:",
+          notification.process == 0 || notification.by_signal ? 0u
+          : notification.cookie                               ? 2u
+                                                              : 1u,
+          5));
   TRY(add(" SIGNO:", notification.by_signal ? static_cast<uint64_t>(notification.signal) : 0, 5));
   TRY(add(" NOTIFY_PID:", static_cast<uint64_t>(notification.process), 6));
   TRY(text.append('\n'));

@@ -17,6 +17,7 @@ struct Segment final : IpcObject {
   const uint64_t size;  // bytes, as asked for
   int64_t attach_time = 0, detach_time = 0, change_time = 0;
   Pid creator = 0, last = 0;
+  uint32_t locked_by = 0;  // the user, when the mode says kLocked
 };
 
 struct Segments {
@@ -26,6 +27,18 @@ struct Segments {
 [[clang::no_destroy]] constinit SpinLocked<Segments> all_segments{LockRank::kPipe};
 
 uint64_t pages_of(const Segment& segment) { return align_up(segment.size, kPageSize) / kPageSize; }
+
+uint64_t locked_pages(Segments& segments, uint32_t user) {
+  uint64_t pages = 0;
+  for (size_t i = 0; i < segments.table.size(); ++i) {
+    auto* const segment = static_cast<Segment*>(segments.table.slot(i));
+    if (segment != nullptr && (segment->permission.mode & kLocked) != 0 &&
+        segment->locked_by == user) {
+      pages += pages_of(*segment);
+    }
+  }
+  return pages;
+}
 
 uint64_t count_mappings(const MemoryObject& object) {
   uint64_t count = 0;
@@ -223,13 +236,19 @@ Result<void> remove(int id, const UserCredentials& who) {
 Result<void> set_locked(int id, bool locked, Thread& self) {
   sweep();
   const RefPtr<Segment> segment = TRY(find_segment(id));
-  const bool no_limit = self.process().limit(Resource::kMemLock).soft == 0;
-  return all_segments.with([&](Segments&) -> Result<void> {
+  const uint64_t limit = self.process().limit(Resource::kMemLock).soft;
+  return all_segments.with([&](Segments& segments) -> Result<void> {
     const UserCredentials& who = self.user();
     IpcPermission& permission = segment->permission;
     if (!who.has(kCapIpcLock)) {
       if (who.euid != permission.uid && who.euid != permission.cuid) return Errno::kPerm;
-      if (locked && no_limit) return Errno::kPerm;
+      if (locked && limit == 0) return Errno::kPerm;
+    }
+    if (locked && (permission.mode & kLocked) == 0) {
+      const uint64_t pages = locked_pages(segments, who.uid) + pages_of(*segment);
+      if (pages > limit / kPageSize && limit != kRlimInfinity && !who.has(kCapIpcLock))
+        return Errno::kNoMem;
+      segment->locked_by = who.uid;
     }
     permission.mode = locked ? permission.mode | kLocked : permission.mode & ~kLocked;
     return {};

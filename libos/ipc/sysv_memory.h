@@ -36,7 +36,7 @@ Result<uint64_t> attach(Thread& self, int id, uint64_t address, uint32_t flags);
 Result<void> detach(Thread& self, uint64_t address);
 Result<void> change(int id, uint32_t uid, uint32_t gid, uint32_t mode, const UserCredentials& who);
 Result<void> remove(int id, const UserCredentials& who);
-// SHM_LOCK and SHM_UNLOCK: the mark only; pages never leave the enclave.
+// SHM_LOCK and SHM_UNLOCK: what users have locked counts against their RLIMIT_MEMLOCK (kNoMem), and no more happens.
 Result<void> set_locked(int id, bool locked, Thread& self);
 enum class Lookup { kById, kByIndex, kByIndexUnchecked };
 Result<SegmentStatus> status(int id, Lookup lookup, const UserCredentials& who);

@@ -34,7 +34,8 @@ Area without_name(AreaSet::ConstIterator it) {
               .offset = data.object() != nullptr ? data.offset : 0,
               .name = String(),
               .device = data.source ? data.source->device : 0,
-              .inode = data.source ? data.source->inode : 0};
+              .inode = data.source ? data.source->inode : 0,
+              .lock = data.lock};
 }
 
 }  // namespace

@@ -27,6 +27,7 @@
 #include "libos/lib/tree.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/memory_object.h"
+#include "libos/mm/page_lock.h"
 
 namespace occlum {
 
@@ -53,6 +54,7 @@ struct MapRequest {
   bool grows_down = false;  // a stack: below it stays a guard
   bool is_stack = false;    // MAP_STACK: faults bring few pages at a time
   bool populate = false;
+  PageLock lock = PageLock::kNone;
   MapSource source;
 };
 
@@ -64,6 +66,7 @@ struct Area {
   uint64_t offset;
   String name;
   uint64_t device, inode;
+  PageLock lock;
 };
 
 // A fault, judged: what the caller must do.
@@ -99,6 +102,14 @@ class AddressSpace : public RefCounted<AddressSpace> {
   Result<void> check_mapped(uint64_t address, uint64_t length);     // kNoMem when there is a hole
   // mincore(2): one bool per page.
   Result<void> residency(uint64_t address, uint64_t length, FunctionRef<void(bool)> page);
+
+  // mlock(2), munlock(2): marks what is mapped there, up to the first hole (kNoMem). Fills nothing.
+  Result<void> set_lock(uint64_t address, uint64_t length, PageLock lock);
+  // mlockall(2): of all there is, where `now` says so, and of what is mapped from now on.
+  void set_all_locks(std::optional<PageLock> now, PageLock future);
+  PageLock future_lock() const;
+  // How much of the range is locked. An object that is mapped twice counts once.
+  uint64_t locked_bytes(uint64_t start = 0, uint64_t end = UINT64_MAX) const;
 
   // brk(2): sets the program break when it can; returns the break that holds now.
   uint64_t set_break(uint64_t address);

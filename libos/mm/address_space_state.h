@@ -27,6 +27,7 @@ struct Areas {
   // Others may execute here while a page is filled: it must not be accessible before it is complete.
   bool has_threads = false;
   bool has_aliases = false;  // or had
+  PageLock future_lock = PageLock::kNone;  // of new areas: mlockall(2)
 
   RefPtr<ConflictGroup> group;  // null: alone
   bool resident = true;         // false: nothing may be done with pages of private areas

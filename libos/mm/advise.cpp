@@ -16,6 +16,12 @@ constexpr int kDontNeed = 4, kFree = 8, kRemove = 9, kPopulateRead = 22, kPopula
 
 // What needs nothing done: NORMAL RANDOM SEQUENTIAL WILLNEED DONTFORK DOFORK MERGEABLE UNMERGEABLE HUGEPAGE NOHUGEPAGE
 // DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT.
+// These would take pages away from under mlock(2).
+constexpr bool is_for_unlocked(int advice) {
+  constexpr int kCold = 20, kPageOut = 21;
+  return advice == kDontNeed || advice == kFree || advice == kCold || advice == kPageOut;
+}
+
 constexpr bool is_hint(int advice) {
   return (advice >= 0 && advice <= 3) || (advice >= 10 && advice <= 21);
 }
@@ -73,6 +79,7 @@ Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice)
   const auto size = checked_align_up(length, kPageSize);
   if (!size || !checked_add(address, *size)) return Errno::kInval;
   const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
+  if (is_for_unlocked(advice) && locked_bytes(range.start, range.end) != 0) return Errno::kInval;
   if (drops) {
     return state_->areas.change([&](Areas& areas) { return drop(areas, range); });
   }
@@ -98,10 +105,11 @@ Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice)
 }
 
 Result<void> AddressSpace::sync(uint64_t address, uint64_t length, int flags) {
-  constexpr int kSync = 4;
+  constexpr int kInvalidate = 2, kSync = 4;
   if (!is_aligned(address, kPageSize)) return Errno::kInval;
   if (length == 0) return {};
   const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
+  if ((flags & kInvalidate) != 0 && locked_bytes(range.start, range.end) != 0) return Errno::kBusy;
   Vec<ObjectPart> parts =
       TRY(state_->areas.hold([&](Areas& areas) { return shared_parts(areas, range); }));
   if ((flags & kSync) == 0) return {};

@@ -11,6 +11,7 @@
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
 #include "libos/mm/memory_object.h"
+#include "libos/mm/page_lock.h"
 
 namespace occlum {
 
@@ -38,6 +39,7 @@ struct AreaData {
   bool is_stack = false;  // faults bring few pages
   Kind kind = Kind::kOrdinary;
   bool is_alias = false;  // shared, but not at the object's home: the addresses are ours
+  PageLock lock = PageLock::kNone;
   // Where a fault that goes on with the last one would be, and how many pages that one brought. Changed with the lock
   // held (not alone): readers do not look.
   uint32_t cluster = 0;

@@ -68,6 +68,7 @@ Result<void> copy_areas(Areas& parent, Areas& child) {
   for (auto it = parent.set.begin(); it; ++it) {
     AreaData data = it->value;
     data.cluster = 0;
+    data.lock = PageLock::kNone;
     data.next_up = data.next_down = 0;
     const AddressRange range = area_ops::range_of(it);
     auto node = TRY(AreaSet::prepare(range.start, std::move(data)));

@@ -24,10 +24,12 @@ Result<void> grow(Areas& areas, uint64_t from, uint64_t to) {
   TRY(areas.set.split(range));
   AreaData& data = areas.set.first_after(from)->value;
   data.kind = AreaData::Kind::kHeap;
+  data.lock = areas.future_lock;
   data.prot = kProtReadWrite;
   if (Result<void> settled = area_ops::settle_kept_pages(areas, range, data); settled.is_error()) {
     page_map::release(range, page_map::Rights::kRevoke);
     data.kind = AreaData::Kind::kReserve;
+    data.lock = PageLock::kNone;
     data.prot = Prot::kNone;
     areas.set.merge(from, to);
     return settled;
@@ -46,6 +48,7 @@ Result<void> shrink(Areas& areas, uint64_t from, uint64_t to) {
     if (it->value.kind != AreaData::Kind::kHeap) continue;
     page_map::release(area_ops::range_of(it), page_map::Rights::kRevoke);
     it->value.kind = AreaData::Kind::kReserve;
+    it->value.lock = PageLock::kNone;
     it->value.prot = Prot::kNone;
     areas.mapped_bytes -= area_ops::range_of(it).size();
   }

@@ -304,6 +304,7 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
   data.shared = request.source.shared;
   data.may_write = request.source.may_write;
   data.grows_down = request.grows_down;
+  data.lock = request.lock;
   data.is_stack = request.is_stack || request.grows_down;
 
   const bool fixed =

@@ -80,7 +80,21 @@ Result<void> HostSocket::adopt(HostFd fd) {
   return {};
 }
 
-HostSocket::~HostSocket() { watch_.clear(); }
+HostSocket::~HostSocket() {
+  watch_.clear();
+  while (take_local()) continue;
+}
+
+void HostSocket::deliver(OwnPtr<LocalMessage> message) {
+  local_.with([&](LocalMessages& messages) { messages.push_back(*message.leak()); });
+  watch_->queue().wake_all(kPollIn | kPollRdNorm);
+}
+
+OwnPtr<LocalMessage> HostSocket::take_local() {
+  LocalMessage* const first =
+      local_.with([](LocalMessages& messages) { return messages.pop_front(); });
+  return first == nullptr ? OwnPtr<LocalMessage>() : OwnPtr<LocalMessage>::adopt(*first);
+}
 
 bool HostSocket::must_not_block(uint32_t message_flags) const {
   return is_nonblocking() || (message_flags & kMsgDontWait) != 0;
@@ -247,6 +261,13 @@ Result<size_t> HostSocket::send(OutgoingMessage& message) {
 }
 
 Result<size_t> HostSocket::try_receive(std::span<std::byte> buffer, IncomingMessage& message) {
+  if (domain() == kAfNetlink) {
+    if (const OwnPtr<LocalMessage> local = take_local()) {
+      const size_t size = std::min(buffer.size(), local->data.size());
+      copy_bytes(buffer, local->data.span().first(size));
+      return size;
+    }
+  }
   std::array<std::byte, SocketAddress::kMaxSize> name = {};
   const size_t control_room = std::min(message.control_room, kMaxControl);
   host::SharedBuffer shared;
@@ -329,7 +350,9 @@ Result<long> HostSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
 
 PollEvents HostSocket::poll(Poller* poller) {
   if (poller != nullptr) (void)poller->watch(watch_->queue());
-  return watch_->current_events();
+  const bool has_local =
+      local_.with([](const LocalMessages& messages) { return !messages.is_empty(); });
+  return watch_->current_events() | (has_local ? kPollIn | kPollRdNorm : 0);
 }
 
 }  // namespace occlum

@@ -8,10 +8,19 @@
 #pragma once
 
 #include "libos/host/calls.h"
+#include "libos/lib/list.h"
+#include "libos/lib/lock.h"
 #include "libos/net/socket.h"
 #include "libos/sched/host_events.h"
 
 namespace occlum {
+
+// What the LibOS itself sends to a netlink socket.
+struct LocalMessage {
+  explicit LocalMessage(Vec<std::byte> data) : data(std::move(data)) {}
+  ListNode node;
+  Vec<std::byte> data;
+};
 
 class HostSocket : public Socket {
  public:
@@ -36,7 +45,12 @@ class HostSocket : public Socket {
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
   PollEvents poll(Poller* poller) override;
 
+  // Comes before what the host has. For mq_notify(2), which tells the C library's thread in this way.
+  void deliver(OwnPtr<LocalMessage> message);
+
  private:
+  using LocalMessages = IntrusiveList<LocalMessage, &LocalMessage::node>;
+  OwnPtr<LocalMessage> take_local();
   Result<void> adopt(HostFd fd);
   uint64_t fd() const { return static_cast<uint64_t>(fd_.number()); }
   bool must_not_block(uint32_t message_flags) const;
@@ -55,6 +69,7 @@ class HostSocket : public Socket {
 
   HostFd fd_;
   OwnPtr<HostWatch> watch_;
+  SpinLocked<LocalMessages> local_{LockRank::kSocket};
 };
 
 // Checks an address that the host gave for a socket of `domain`; empty when it gave none. kIo.

@@ -20,29 +20,64 @@ namespace {
 
 constexpr uint64_t kInitialFlags = 0x202;  // IF and the bit that is always one
 
-// capabilities(7), "Transformation of capabilities during execve()": set-id files, and root's privileges.
-Result<UserCredentials> credentials_after(Thread& self, const Executable& executable) {
-  UserCredentials next = TRY(self.user().clone());
+bool is_secure(const UserCredentials& user) {
+  return user.uid != user.euid || user.gid != user.egid;
+}
+
+// A tracer without CAP_SYS_PTRACE must not get at what the program may do and he may not.
+bool has_lesser_tracer(Thread& self) {
+  const Pid tracer = ptrace::tracer_of(self);
+  const RefPtr<Thread> thread = tracer != 0 ? find_thread(tracer) : nullptr;
+  const RefPtr<SharedCredentials> theirs = thread ? thread->share_credentials() : nullptr;
+  return tracer != 0 && (!theirs || !theirs->value.has(kCapSysPtrace));
+}
+
+struct Transition {
+  UserCredentials credentials;
+  bool is_secure = false;  // AT_SECURE
+};
+
+// capabilities(7), "Transformation of capabilities during execve()": set-id files, file capabilities, and root's
+// privileges, in the order of the kernel's cap_bprm_creds_from_file(). kPerm: the file cannot work without what the
+// bounding set withholds.
+Result<Transition> credentials_after(Thread& self, const Executable& executable) {
+  const UserCredentials& old = self.user();
+  UserCredentials next = TRY(old.clone());
   if (!self.no_new_privileges) {
     if (executable.set_uid) next.euid = *executable.set_uid;
     if (executable.set_gid) next.egid = *executable.set_gid;
   }
-  const bool is_set_id = next.euid != self.user().euid || next.egid != self.user().egid;
+  bool effective = false;
+  next.permitted = 0;
+  if (const auto& file = executable.capabilities) {
+    effective = file->effective;
+    next.permitted = (next.bounding & file->permitted) | (next.inheritable & file->inheritable);
+    if (effective && (file->permitted & ~next.permitted) != 0) return Errno::kPerm;
+  }
+  // A set-user-id-root file with capabilities of its own gets those, unless root runs it.
+  const bool is_own_business = executable.capabilities && next.uid != 0 && next.euid == 0;
+  if ((next.secure_bits & kSecureNoRoot) == 0 && !is_own_business) {
+    if (next.uid == 0 || next.euid == 0) next.permitted = next.bounding | next.inheritable;
+    if (next.euid == 0) effective = true;
+  }
+  const bool is_set_id = next.euid != old.euid || next.egid != old.egid;
+  const bool gains = is_set_id || (next.permitted & ~old.permitted) != 0;
+  if (gains && (self.no_new_privileges || has_lesser_tracer(self))) {
+    if (self.no_new_privileges || !old.has(kCapSetUid)) {
+      next.euid = next.uid;
+      next.egid = next.gid;
+    }
+    next.permitted &= old.permitted;
+  }
   next.suid = next.files.fsuid = next.euid;
   next.sgid = next.files.fsgid = next.egid;
-  if (is_set_id) next.ambient = 0;
-  if ((next.secure_bits & kSecureNoRoot) == 0 && (next.euid == 0 || next.uid == 0)) {
-    next.permitted = next.bounding | next.inheritable;
-    next.effective = next.euid == 0 ? next.permitted : next.ambient;
-  } else {
-    next.permitted = next.effective = next.ambient;
-  }
+  if (is_set_id || executable.capabilities) next.ambient = 0;
+  next.permitted |= next.ambient;
+  next.effective = effective ? next.permitted : next.ambient;
   next.secure_bits &= ~kSecureKeepCaps;
-  return next;
-}
-
-bool is_secure(const UserCredentials& user) {
-  return user.uid != user.euid || user.gid != user.egid;
+  const bool has_more = (next.permitted & ~next.ambient) != 0;
+  const bool secure = is_set_id || is_secure(next) || (next.uid != 0 && (effective || has_more));
+  return Transition{.credentials = std::move(next), .is_secure = secure};
 }
 
 bool has_area_in(AddressSpace& memory, const ElfImage& image) {
@@ -71,14 +106,13 @@ struct NewMemory {
 };
 
 Result<NewMemory> make_memory(Thread& self, const Executable& executable,
-                              const UserCredentials& next) {
+                              const UserCredentials& next, bool secure) {
   NewMemory made{.memory = TRY(AddressSpace::create()), .loaded = std::nullopt};
   const ElfImage& image = executable.program.image;
   const bool replaces_itself = image.type == ElfType::kExecutable &&
                                has_area_in(self.memory(), image) &&
                                !shares_memory_with_others(self);
-  if (!replaces_itself)
-    made.loaded = TRY(load_program(*made.memory, executable, next, is_secure(next)));
+  if (!replaces_itself) made.loaded = TRY(load_program(*made.memory, executable, next, secure));
   return made;
 }
 
@@ -175,9 +209,10 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   Executable executable = TRY(open_executable(self.fs(), self.credentials(), std::move(path),
                                               file_name, std::move(argv), std::move(env)));
   executable.stack_limit = process.limit(Resource::kStack).soft;
-  UserCredentials next = TRY(credentials_after(self, executable));
-  NewMemory made = TRY(make_memory(self, executable, next));
-  const bool secure = is_secure(next);
+  Transition transition = TRY(credentials_after(self, executable));
+  UserCredentials& next = transition.credentials;
+  const bool secure = transition.is_secure;
+  NewMemory made = TRY(make_memory(self, executable, next, secure));
   RefPtr<File> program_file = executable.program.file;
   const Pid former_tid = self.tid();
   TRY(become_only_thread(self));
@@ -198,7 +233,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
     made.loaded = loaded.value();
   }
   reset_thread(self);
-  process.set_dumpable(!secure);
+  process.set_dumpable(!is_secure(next) && !makes_undumpable(self.user(), next));
   if (secure) self.parent_death_signal = 0;
   self.set_name(base_name(executable.file_name.view()));
   process.set_program(

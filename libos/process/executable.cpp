@@ -84,11 +84,13 @@ Result<void> apply_script_line(Executable& executable, const ScriptLine& line,
 }
 
 // prctl(2) PR_SET_NO_NEW_PRIVS and nosuid mounts are the caller's and the mount's to say.
-void note_set_id(Executable& executable, const Path& path, const Stat& stat) {
-  if ((path.mount->flags() & kMountNoSuid) != 0) return;
+Result<void> note_set_id(Executable& executable, const Path& path, const Stat& stat) {
+  if ((path.mount->flags() & kMountNoSuid) != 0) return {};
   if ((stat.mode & kModeSetUid) != 0) executable.set_uid = stat.uid;
   if ((stat.mode & kModeSetGid) != 0 && (stat.mode & kModeGroupExecute) != 0)
     executable.set_gid = stat.gid;
+  executable.capabilities = TRY(file_capabilities(path.inode()));
+  return {};
 }
 
 }  // namespace
@@ -113,7 +115,7 @@ Result<Executable> open_executable(FsContext& fs, const Credentials& credentials
       ElfImage image = TRY(read_elf(*file, head.span(), stat.size));
       executable.program =
           ElfFile{.file = std::move(file), .path = path, .image = std::move(image)};
-      note_set_id(executable, path, stat);
+      TRY(note_set_id(executable, path, stat));
       break;
     }
     const ScriptLine line = TRY(parse_script_line(head.text()));

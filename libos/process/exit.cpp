@@ -117,6 +117,11 @@ void hand_over_children(ProcessTree& tree, Process& process, RefPtr<Process>& go
   }
 }
 
+// Nobody will take them, and they count against the user's limit.
+void discard_signals(SpinLocked<PendingSignals>& signals) {
+  signals.with([](PendingSignals& pending) { pending.discard(SignalSet::all()); });
+}
+
 // The last thread is gone.
 void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Process>& gone) {
   Process::Links& links = process.links(tree);
@@ -124,6 +129,7 @@ void become_zombie(ProcessTree& tree, Process& process, int exit_code, RefPtr<Pr
   links.is_exiting = true;
   links.is_zombie = true;
   links.is_stopped = false;
+  discard_signals(process.shared_pending());
   hand_over_children(tree, process, gone);
   if (keeps_group(tree, *links.parent, process)) wake_orphaned_group(tree, links.group, &process);
   if (!ptrace::holds_back(tree, process)) announce_end(tree, process, gone);
@@ -139,8 +145,10 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     pass_on_signals(tree, self, process.shared_pending().with([](PendingSignals& pending) {
       return pending.set();
     }));
-    links.ended_threads.add(thread_usage(self));
-    tree.ended_cpu_time += self.cpu_time();
+    const ResourceUsage usage = thread_usage(self);
+    links.ended_threads.add(usage);
+    tree.ended.whole += usage.user_time + usage.system_time;
+    tree.ended.system += usage.system_time;
     links.ended_threads.max_resident = std::max(links.ended_threads.max_resident, resident);
     links.ended_io.add(self);
     links.last_credentials = self.share_credentials();
@@ -148,6 +156,7 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     links.threads.remove(self);
     --links.live_threads;
     self.set_ended();
+    discard_signals(self.own_pending());
     if (std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid()))
       entry = std::move(*taken);
     ptrace::note_exit(tree, self, exit_code);

@@ -17,24 +17,6 @@ void IoTotals::add(const Thread& thread) {
   writes += thread.io.writes.load(std::memory_order_relaxed);
 }
 
-void ResourceUsage::add(const ResourceUsage& other) {
-  user_time += other.user_time;
-  system_time += other.system_time;
-  minor_faults += other.minor_faults;
-  major_faults += other.major_faults;
-  voluntary_switches += other.voluntary_switches;
-  involuntary_switches += other.involuntary_switches;
-  max_resident = std::max(max_resident, other.max_resident);
-}
-
-ResourceUsage thread_usage(const Thread& thread) {
-  ResourceUsage usage;
-  usage.user_time = thread.cpu_time();
-  usage.voluntary_switches = thread.voluntary_switches();
-  usage.involuntary_switches = thread.involuntary_switches();
-  return usage;
-}
-
 Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
     : pid_(pid),
       start_time_(monotonic_now()),
@@ -220,14 +202,15 @@ void Process::raise_cpu_limit(uint64_t seconds) {
   });
 }
 
-// The time inside the LibOS is not told apart: all of it counts as the program's.
-ResourceUsage Process::usage() const {
-  ResourceUsage usage = process_tree().with([&](ProcessTree& tree) {
-    const Links& links = this->links(tree);
-    ResourceUsage sum = links.ended_threads;
-    for (const Thread& thread : links.threads) sum.add(thread_usage(thread));
-    return sum;
-  });
+ResourceUsage Process::Links::usage() {
+  ResourceUsage sum = ended_threads;
+  for (const Thread& thread : threads) sum.add(thread_usage(thread));
+  told_times.apply(sum);
+  return sum;
+}
+
+ResourceUsage Process::usage() {
+  ResourceUsage usage = process_tree().with([&](ProcessTree& tree) { return links(tree).usage(); });
   if (const RefPtr<AddressSpace> memory = this->memory()) {
     usage.max_resident = std::max(usage.max_resident, memory->committed_bytes());
   }
@@ -247,12 +230,16 @@ IoTotals Process::io_totals() const {
   });
 }
 
+uint64_t Process::user_time() {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).usage().user_time; });
+}
+
 uint64_t Process::cpu_time() const {
   return process_tree().with([&](ProcessTree& tree) { return links(tree).cpu_time(); });
 }
 
 uint64_t Process::Links::cpu_time() const {
-  uint64_t sum = ended_threads.user_time;
+  uint64_t sum = ended_threads.user_time + ended_threads.system_time;
   for (const Thread& thread : threads) sum += thread.cpu_time();
   return sum;
 }

@@ -21,28 +21,18 @@
 #include "libos/process/signals/pending.h"
 #include "libos/process/thread.h"
 #include "libos/process/timers.h"
+#include "libos/process/usage.h"
 #include "libos/sched/wait_queue.h"
 
 namespace occlum {
 
 struct ProcessTree;
 
-// CPU time in ns, and the counts of getrusage(2).
-struct ResourceUsage {
-  uint64_t user_time = 0, system_time = 0;
-  uint64_t minor_faults = 0, major_faults = 0;
-  uint64_t voluntary_switches = 0, involuntary_switches = 0;
-  uint64_t max_resident = 0;  // bytes
-  void add(const ResourceUsage& other);
-};
-
 // What /proc/<pid>/io tells.
 struct IoTotals {
   uint64_t bytes_read = 0, bytes_written = 0, reads = 0, writes = 0;
   void add(const Thread& thread);
 };
-ResourceUsage thread_usage(const Thread& thread);
-
 // How the process stands, as /proc/<pid>/stat says it.
 enum class ProcessState : char {
   kRunning = 'R',
@@ -105,10 +95,11 @@ class Process : public RefCounted<Process> {
   ResourceLimit set_limit(Resource resource, ResourceLimit limit);  // returns the old one
   void set_limits(const ResourceLimits& limits);
   void raise_cpu_limit(uint64_t seconds);  // the soft one, when it was reached
-  ResourceUsage usage() const;             // of all its threads, ended ones too
+  ResourceUsage usage();                   // of all its threads, ended ones too
   ResourceUsage children_usage() const;    // of the children that were waited for
   IoTotals io_totals() const;              // of all its threads, ended ones too
   uint64_t cpu_time() const;               // ns
+  uint64_t user_time();                    // of these
   Nanoseconds start_time() const { return start_time_; }
 
   // --- signals: sending is in signals/send.h ---
@@ -161,7 +152,10 @@ class Process : public RefCounted<Process> {
     RefPtr<SharedCredentials> last_credentials;
     Thread::Name last_name;
 
+    ToldTimes told_times;
+
     uint64_t cpu_time() const;  // ns, of all threads
+    ResourceUsage usage();      // of all threads, ended ones too
   };
   Links& links(ProcessTree&) { return links_; }
   const Links& links(const ProcessTree&) const { return links_; }

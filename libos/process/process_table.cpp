@@ -79,10 +79,23 @@ Pid last_pid() {
 }
 uint64_t processes_created() { return created.load(std::memory_order_relaxed); }
 
-uint64_t total_cpu_time() {
+ResourceUsage told_thread_usage(ProcessTree&, Thread& thread) {
+  ResourceUsage usage = thread_usage(thread);
+  thread.told_times.apply(usage);
+  return usage;
+}
+
+ResourceUsage told_usage(Thread& thread) {
+  return the_tree.with([&](ProcessTree& tree) { return told_thread_usage(tree, thread); });
+}
+
+CpuTimes total_cpu_times() {
   return the_tree.with([](ProcessTree& tree) {
-    uint64_t sum = tree.ended_cpu_time;
-    for (auto& [tid, thread] : tree.threads) sum += thread->cpu_time();
+    CpuTimes sum = tree.ended;
+    for (auto& [tid, thread] : tree.threads) {
+      sum.system += thread->system_time();
+      sum.whole += thread->cpu_time();
+    }
     return sum;
   });
 }

@@ -14,11 +14,16 @@
 
 namespace occlum {
 
+// ns
+struct CpuTimes {
+  uint64_t whole = 0, system = 0;
+};
+
 struct ProcessTree {
   Tree<Pid, RefPtr<Process>> processes;  // until they are reaped
   Tree<Pid, RefPtr<Thread>> threads;     // until they have ended
   Pid last_pid = kReaperPid;
-  uint64_t ended_cpu_time = 0;  // ns, of threads that are gone
+  CpuTimes ended;  // of threads that are gone
 
   // A number that nobody uses as pid, tid, group or session. kAgain when there is none.
   Result<Pid> allocate_pid();
@@ -28,6 +33,10 @@ struct ProcessTree {
 };
 
 SpinLocked<ProcessTree>& process_tree();
+
+// thread_usage(), as it is told (ToldTimes).
+ResourceUsage told_thread_usage(ProcessTree& tree, Thread& thread);
+ResourceUsage told_usage(Thread& thread);
 
 RefPtr<Process> find_process(Pid pid);  // zombies too
 RefPtr<Thread> find_thread(Pid tid);    // any thread that has not ended
@@ -39,8 +48,8 @@ size_t thread_count();
 // For /proc/loadavg and /proc/sys/kernel: the number that was given last, and how many were ever made.
 Pid last_pid();
 uint64_t processes_created();
-// ns of all threads that there are and were; and how many run or wait for a vCPU now.
-uint64_t total_cpu_time();
+// Of all threads that there are and were; and how many run or wait for a vCPU now.
+CpuTimes total_cpu_times();
 size_t runnable_threads();
 
 // getpgid(2) and friends look these up for a terminal: the session that a group is in, 0 when there is no such group;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "libos/fs/fs_context.h"
+#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
@@ -31,6 +32,7 @@ struct Executable {
   uint64_t stack_limit = 0;
   // Of set-id files: who the program will be.
   std::optional<uint32_t> set_uid, set_gid;
+  std::optional<FileCapabilities> capabilities;
 };
 
 // Resolves #! lines, reads and checks the headers of the program and of its interpreter. `file_name` is what scripts get

@@ -21,6 +21,7 @@
 #include "libos/process/ptrace/tracing.h"
 #include "libos/process/signals/pending.h"
 #include "libos/process/signals/signal.h"
+#include "libos/process/usage.h"
 #include "libos/sched/task.h"
 #include "libos/sched/wait_queue.h"
 
@@ -193,6 +194,7 @@ class Thread final : public Task {
   void set_tid(Pid tid) { tid_.store(tid, std::memory_order_relaxed); }  // exec: becomes the leader
   Nanoseconds start_time() const { return start_time_; }
   uint64_t system_calls = 0;  // how many it made
+  ToldTimes told_times;       // under the process table's lock
   Tracing tracing;            // ptrace(2)
 
   // /proc/<pid>/io: bytes and calls of read(2), write(2) and their relatives. Only the thread itself counts.

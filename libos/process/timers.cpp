@@ -26,6 +26,8 @@ Nanoseconds IntervalTimer::clock_now() const {
       const RefPtr<Process> process = find_process(whose_);
       return process ? process->cpu_time() : 0;
     }
+    case TimeSource::kProcessUser:
+      return process_.user_time();
     case TimeSource::kThreadCpu: {
       const RefPtr<Thread> thread = find_thread(whose_);
       return thread ? thread->cpu_time() : 0;
@@ -44,6 +46,7 @@ Nanoseconds IntervalTimer::alarm_time(Nanoseconds when) const {
     case TimeSource::kRealtime:
       return add_time(monotonic_now(), left);
     case TimeSource::kProcessCpu:
+    case TimeSource::kProcessUser:
     case TimeSource::kThreadCpu:
       if (left == 0) return monotonic_now();
       return add_time(monotonic_now(), std::max(left / vcpu_count(), kShortestCpuWait));
@@ -153,7 +156,7 @@ void PosixTimer::discard_signal() {
 ProcessTimers::ProcessTimers(Process& process)
     : process_(process),
       real_(process, TimeSource::kMonotonic, 0, kSigAlrm),
-      virtual_(process, TimeSource::kProcessCpu, process.pid(), kSigVtAlrm),
+      virtual_(process, TimeSource::kProcessUser, process.pid(), kSigVtAlrm),
       profile_(process, TimeSource::kProcessCpu, process.pid(), kSigProf) {}
 
 IntervalTimer& ProcessTimers::itimer(uint32_t which) {

@@ -21,7 +21,7 @@ namespace occlum {
 class Process;
 
 // What a timer or clock measures.
-enum class TimeSource : uint8_t { kMonotonic, kRealtime, kProcessCpu, kThreadCpu };
+enum class TimeSource : uint8_t { kMonotonic, kRealtime, kProcessCpu, kProcessUser, kThreadCpu };
 
 // Time left until the next expiry and the period; ns, 0: disarmed / once.
 struct TimerSetting {

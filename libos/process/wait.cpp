@@ -34,9 +34,8 @@ bool is_meant(const ProcessTree& tree, const Process& child, const WaitRequest& 
   return false;
 }
 
-ResourceUsage usage_of(const Process::Links& links) {
-  ResourceUsage usage = links.ended_threads;
-  for (const Thread& thread : links.threads) usage.add(thread_usage(thread));
+ResourceUsage usage_of(Process::Links& links) {
+  ResourceUsage usage = links.usage();
   usage.add(links.waited_children);
   return usage;
 }

@@ -210,6 +210,7 @@ class Scheduler {
     vcpu.last_ns = std::max(vcpu.last_ns, task.last_seen_ns_);
     task.charged_until_ = machine_monotonic_ns();
     task.slice_start_.store(task.charged_until_, std::memory_order_relaxed);
+    task.context_.system_time.resume(task.charged_until_);
     vcpu.current = &task;
     vcpu.context = &task.context_;
     vcpu.task_lock_ranks = &task.lock_ranks;
@@ -227,9 +228,11 @@ class Scheduler {
     VcpuState& state = this_state();
     count(after == After::kPark ? task.voluntary_switches_ : task.involuntary_switches_);
     stash_xstate(task.context_);
-    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + machine_monotonic_ns() -
+    const Nanoseconds now = machine_monotonic_ns();
+    task.cpu_time_.store(task.cpu_time_.load(std::memory_order_relaxed) + now -
                              task.slice_start_.load(std::memory_order_relaxed),
                          std::memory_order_relaxed);
+    task.context_.system_time.pause(now);
     task.last_seen_ns_ = vcpu.last_ns;
     state.left = &task;
     state.after = after;
@@ -443,6 +446,12 @@ uint64_t Task::cpu_time() const {
   return finished + (now > start ? now - start : 0);
 }
 
+// What is measured by samples can be off: it is never more than the whole.
+uint64_t Task::system_time() const {
+  const uint64_t whole = cpu_time();
+  return std::min(context_.system_time.read(machine_monotonic_ns()), whole);
+}
+
 void Task::unpark() { Scheduler::unpark(*this); }
 void Task::interrupt() { Scheduler::interrupt(*this); }
 
@@ -496,6 +505,7 @@ void exit_task() {
 void preemption_point() {
   VcpuBlock& vcpu = this_vcpu();
   if (vcpu.current == nullptr) return;
+  note_long_work();
   if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) == 0) return;
   vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
   reschedule();

@@ -48,7 +48,9 @@ class Task : public RefCounted<Task> {
   virtual void on_runnable() {}
 
   TaskContext& context() { return context_; }
-  uint64_t cpu_time() const;  // ns that it ran, in user mode and in the LibOS
+  // ns that it ran, in user mode and in the LibOS; and in the LibOS alone, as samples tell (arch/system_time.h).
+  uint64_t cpu_time() const;
+  uint64_t system_time() const;
 
   // --- who runs when (run_queue.h) ---
   Scheduling scheduling() const;

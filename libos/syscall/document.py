@@ -42,7 +42,8 @@ NOTES = {
     "adjtimex": "read only",
     "futex": "no WAIT_REQUEUE_PI; PI without priorities to inherit",
     "ptrace": "no hardware breakpoints, SYSEMU or seccomp requests (EIO); steps by decoding, REP is one step",
-    "getrusage": "all time counts as user time",
+    "getrusage": "user and system time are told apart by samples of short calls (libos/arch/system_time.h)",
+    "inotify_add_watch": "regular files and directories; not what the host does to hostfs, and not what execve opens",
 }
 
 

@@ -285,11 +285,11 @@ Result<long> sys_flock(Thread& self, Fd fd, int operation) {
   FileLocks* locks = TRY(file->inode()->locks());
   switch (kind) {
     case kShared:
-      return done(locks->flock(*file, LockType::kRead, wait));
+      return done(locks->flock(*file, LockType::kRead, wait, self.pid()));
     case kExclusive:
-      return done(locks->flock(*file, LockType::kWrite, wait));
+      return done(locks->flock(*file, LockType::kWrite, wait, self.pid()));
     case kUnlock:
-      return done(locks->flock(*file, LockType::kUnlock, wait));
+      return done(locks->flock(*file, LockType::kUnlock, wait, self.pid()));
     default:
       return Errno::kInval;
   }

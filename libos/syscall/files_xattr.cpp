@@ -1,6 +1,8 @@
 // Extended attributes (xattr(7)): setxattr(2), getxattr(2), listxattr(2), removexattr(2), each by path, by link, by
 // descriptor. Namespaces: user.* by the file's permissions, trusted.* for CAP_SYS_ADMIN, security.* readable by all.
+#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/fs/vfs/name_checks.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/lib/memory.h"
 #include "libos/syscall/files_common.h"
 
@@ -41,6 +43,10 @@ Result<void> check_xattr(Thread& self, const Path& path, std::string_view name, 
     if (name.size() == 8) return Errno::kInval;
     return {};
   }
+  if (name == kCapabilityAttribute) {
+    if (use == Use::kRead || who.has(kCapSetFcap)) return {};
+    return Errno::kPerm;
+  }
   if (name.starts_with("security.") && name.size() > 9) {
     if (use == Use::kRead || who.has(kCapSysAdmin)) return {};
     return Errno::kPerm;
@@ -69,9 +75,15 @@ Result<Attribute> read_attribute(Thread& self, UserString name, UserAddress valu
 }
 
 Result<long> set(Thread& self, const Path& path, const Attribute& given, uint32_t flags) {
+  if (given.name == kCapabilityAttribute) {
+    if (!given.value.is_empty()) TRY(check_capability_attribute(given.value.span()));
+    note_file_capabilities();
+  }
   TRY(check_xattr(self, path, given.name.view(), Use::kWrite));
   InodeGuard guard(path.inode().mutex());
-  return done(path.inode().set_xattr(given.name.view(), given.value.span(), flags));
+  TRY(path.inode().set_xattr(given.name.view(), given.value.span(), flags));
+  notify_file(*path.dentry, kNotifyAttributes);
+  return 0L;
 }
 
 Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddress out,
@@ -84,7 +96,8 @@ Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddres
 
 Result<long> get(Thread& self, const Path& path, const String& key, UserAddress out, size_t size) {
   TRY(check_xattr(self, path, key.view(), Use::kRead));
-  const Vec<std::byte> value = TRY(path.inode().get_xattr(key.view()));
+  Vec<std::byte> value = TRY(path.inode().get_xattr(key.view()));
+  if (key == kCapabilityAttribute) value = TRY(shown_capability_attribute(std::move(value)));
   return copy_out(self, value.span(), out, size);
 }
 
@@ -104,7 +117,9 @@ Result<long> list(Thread& self, const Path& path, UserAddress out, size_t size) 
 Result<long> remove(Thread& self, const Path& path, const String& key) {
   TRY(check_xattr(self, path, key.view(), Use::kWrite));
   InodeGuard guard(path.inode().mutex());
-  return done(path.inode().remove_xattr(key.view()));
+  TRY(path.inode().remove_xattr(key.view()));
+  notify_file(*path.dentry, kNotifyAttributes);
+  return 0L;
 }
 
 Result<Path> followed(Thread& self, UserString path) {

@@ -62,6 +62,18 @@ Result<void> check_limits(Thread& self, const Growth& growth) {
   return {};
 }
 
+// MAP_LOCKED or mlockall(MCL_FUTURE).
+Result<PageLock> lock_of(Thread& self, uint32_t flags, uint64_t size) {
+  PageLock lock = self.memory().future_lock();
+  if ((flags & kMapLocked) != 0) {
+    if (self.process().limit(Resource::kMemLock).soft == 0 && !self.user().has(kCapIpcLock))
+      return Errno::kPerm;
+    if (lock == PageLock::kNone) lock = PageLock::kLocked;
+  }
+  if (lock != PageLock::kNone) TRY(check_lock_limit(self, size));
+  return lock;
+}
+
 Placement placement_of(uint32_t flags, UserAddress address) {
   if ((flags & kMapFixedNoReplace) != 0) return Placement::kFixedNoReplace;
   if ((flags & kMapFixed) != 0) return Placement::kFixed;
@@ -103,6 +115,7 @@ Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
     request.prot = wanted.prot;
     request.placement = Placement::kFixedNoReplace;
     request.populate = wanted.populate;
+    request.lock = wanted.lock;
     request.source.object = wanted.source.object;
     request.source.offset = wanted.source.offset;
     request.source.shared = wanted.source.shared;
@@ -115,6 +128,13 @@ Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
 }
 
 }  // namespace
+
+Result<void> check_lock_limit(Thread& self, uint64_t more) {
+  if (self.user().has(kCapIpcLock)) return {};
+  const uint64_t limit = align_down(self.process().limit(Resource::kMemLock).soft, kPageSize);
+  const uint64_t locked = self.memory().locked_bytes();
+  return more > limit || locked > limit - more ? Errno::kAgain : Result<void>();
+}
 
 Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot, int flag_word,
                       Fd fd, uint64_t offset) {
@@ -132,6 +152,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   if (!size) return Errno::kNoMem;
 
   MapRequest request;
+  request.lock = TRY(lock_of(self, flags, *size));
   request.source = TRY(source_of(self, flags, prot, fd, offset, length));
   const bool adds_data =
       !request.source.shared && has(prot_of(prot), Prot::kWrite) && (flags & kMapGrowsDown) == 0;
@@ -146,7 +167,8 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   request.placement = placement_of(flags, address);
   request.grows_down = (flags & kMapGrowsDown) != 0 && (flags & kMapAnonymous) != 0;
   request.is_stack = (flags & kMapStack) != 0;
-  request.populate = (flags & (kMapPopulate | kMapLocked)) != 0 && (flags & kMapNonBlock) == 0;
+  request.populate = ((flags & kMapPopulate) != 0 && (flags & kMapNonBlock) == 0) ||
+                     request.lock == PageLock::kLocked;
   if ((flags & kMap32Bit) != 0 && request.placement == Placement::kAnywhere) {
     return map_low(self.memory(), request);
   }
@@ -201,6 +223,7 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   if (new_size > old_size) {
     const uint64_t more = align_up(new_size, kPageSize) - align_down(old_size, kPageSize);
     const auto area = self.memory().find_area(old_address.value());
+    if (area && area->lock != PageLock::kNone) TRY(check_lock_limit(self, more));
     TRY(check_limits(self, {.more = more, .more_data = area && is_data(*area) ? more : 0}));
   }
   const auto how = fixed      ? AddressSpace::Remap::kFixed
@@ -223,6 +246,9 @@ Result<long> sys_brk(Thread& self, UserAddress address) {
         check_limits(self, {.more = more, .more_data = more}).is_error()) {
       return static_cast<long>(now);
     }
+    const uint64_t pages = align_up(address.value(), kPageSize) - align_up(now, kPageSize);
+    if (memory.future_lock() != PageLock::kNone && check_lock_limit(self, pages).is_error())
+      return static_cast<long>(now);
   }
   return static_cast<long>(memory.set_break(address.value()));
 }

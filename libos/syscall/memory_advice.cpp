@@ -1,5 +1,4 @@
-// madvise(2), msync(2), mincore(2), and the mlock(2) family, which has nothing to do: the host decides what it pages
-// out, encrypted, and no program can tell.
+// madvise(2), msync(2), mincore(2), and the mlock(2) family (mm/page_lock.h).
 #include "libos/lib/bits.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space.h"
@@ -14,29 +13,30 @@ namespace {
 
 constexpr int kAdvisePopulateRead = 22;
 
-// RLIMIT_MEMLOCK. What is locked already is not counted: nothing is really locked.
-Result<void> check_lock_limit(Thread& self, uint64_t bytes) {
-  if (self.user().has(kCapIpcLock)) return {};
-  const uint64_t limit = self.process().limit(Resource::kMemLock).soft;
-  if (limit == 0) return Errno::kPerm;
-  if (align_down(limit, kPageSize) < bytes) return Errno::kNoMem;
-  return {};
+// mlock(2) and mlockall(2) by who may not lock anything.
+Result<void> check_may_lock(Thread& self) {
+  const bool may =
+      self.process().limit(Resource::kMemLock).soft != 0 || self.user().has(kCapIpcLock);
+  return may ? Result<void>() : Errno::kPerm;
 }
 
-uint64_t locked_bytes(UserAddress address, size_t length) {
-  const auto end = checked_add(address.value() & kPageMask, uint64_t{length});
-  const auto pages = end ? checked_align_up(*end, kPageSize) : std::nullopt;
-  return pages.value_or(UINT64_MAX);
-}
-
-Result<long> lock_range(AddressSpace& memory, uint64_t address, size_t length, bool populate) {
-  if (length == 0) return 0L;
+Result<long> lock_range(Thread& self, uint64_t address, size_t length, PageLock lock) {
+  AddressSpace& memory = self.memory();
   const uint64_t start = align_down(address, kPageSize);
-  const auto end = checked_add(address, uint64_t{length});
-  if (!end) return Errno::kInval;
-  TRY(memory.check_mapped(start, *end - start));
+  const auto end = checked_add(start, (address - start) + uint64_t{length});
+  const auto page_end = end ? checked_align_up(*end, kPageSize) : std::nullopt;
+  const uint64_t size = page_end.value_or(0) - (page_end ? start : 0);
+  if (lock != PageLock::kNone) {
+    TRY(check_may_lock(self));
+    // What is locked already does not count again.
+    const uint64_t more = page_end ? size - memory.locked_bytes(start, *page_end) : UINT64_MAX;
+    if (check_lock_limit(self, more).is_error()) return Errno::kNoMem;
+  }
+  if (!page_end) return Errno::kInval;
+  if (size == 0) return 0L;
+  TRY(memory.set_lock(start, size, lock));
   // Pages that cannot be read stay as they are: mlock(2) on PROT_NONE memory is what ENOMEM is for.
-  if (populate && memory.advise(start, *end - start, kAdvisePopulateRead).is_error())
+  if (lock == PageLock::kLocked && memory.advise(start, size, kAdvisePopulateRead).is_error())
     return Errno::kNoMem;
   return 0L;
 }
@@ -75,28 +75,42 @@ Result<long> sys_mincore(Thread& self, UserAddress address, size_t length, UserA
 }
 
 Result<long> sys_mlock(Thread& self, UserAddress address, size_t length) {
-  TRY(check_lock_limit(self, locked_bytes(address, length)));
-  return lock_range(self.memory(), address.value(), length, true);
+  return lock_range(self, address.value(), length, PageLock::kLocked);
 }
 
 Result<long> sys_mlock2(Thread& self, UserAddress address, size_t length, int flags) {
   if ((static_cast<uint32_t>(flags) & ~kMlockOnFault) != 0) return Errno::kInval;
-  TRY(check_lock_limit(self, locked_bytes(address, length)));
-  return lock_range(self.memory(), address.value(), length, flags == 0);
+  return lock_range(self, address.value(), length,
+                    flags == 0 ? PageLock::kLocked : PageLock::kOnFault);
 }
 
 Result<long> sys_munlock(Thread& self, UserAddress address, size_t length) {
-  return lock_range(self.memory(), address.value(), length, false);
+  return lock_range(self, address.value(), length, PageLock::kNone);
 }
 
+// Here all that is mapped counts, and what it fills may fail unseen.
 Result<long> sys_mlockall(Thread& self, int flag_word) {
   const auto flags = static_cast<uint32_t>(flag_word);
   if (flags == 0 || flags == kMclOnFault) return Errno::kInval;
   if ((flags & ~(kMclCurrent | kMclFuture | kMclOnFault)) != 0) return Errno::kInval;
-  TRY(check_lock_limit(self, (flags & kMclCurrent) != 0 ? self.memory().mapped_bytes() : 0));
+  TRY(check_may_lock(self));
+  AddressSpace& memory = self.memory();
+  const bool all = (flags & kMclCurrent) != 0, future = (flags & kMclFuture) != 0;
+  const uint64_t limit = self.process().limit(Resource::kMemLock).soft;
+  if (all && memory.mapped_bytes() > limit && !self.user().has(kCapIpcLock)) return Errno::kNoMem;
+  const PageLock lock = (flags & kMclOnFault) != 0 ? PageLock::kOnFault : PageLock::kLocked;
+  memory.set_all_locks(all ? std::optional(lock) : std::nullopt, future ? lock : PageLock::kNone);
+  if (!all || lock != PageLock::kLocked) return 0L;
+  for (const Area& area : TRY(memory.areas())) {
+    if (area.prot == Prot::kNone) continue;
+    (void)memory.advise(area.start, area.end - area.start, kAdvisePopulateRead);
+  }
   return 0L;
 }
 
-Result<long> sys_munlockall(Thread&) { return 0L; }
+Result<long> sys_munlockall(Thread& self) {
+  self.memory().set_all_locks(PageLock::kNone, PageLock::kNone);
+  return 0L;
+}
 
 }  // namespace occlum

@@ -140,7 +140,21 @@ Result<long> sys_mq_timedreceive(Thread& self, Fd fd, UserAddress message, size_
   return static_cast<long>(received->data.size());
 }
 
-// SIGEV_THREAD would need a netlink socket, which there is not: ENOSYS.
+namespace {
+
+// SIGEV_THREAD: the event's value is the address of the cookie, its signal a netlink socket.
+Result<RefPtr<NotificationCookie>> read_cookie(Thread& self, const SignalEvent& event) {
+  auto data = TRY(Vec<std::byte>::create(NotificationCookie::kSize));
+  TRY(copy_from_user(self.memory(), data.span(), UserAddress(event.value)));
+  RefPtr<File> file = TRY(self.files().get(event.signal));
+  if (file->kind() != FileKind::kSocket) return Errno::kNotSock;
+  if (static_cast<Socket&>(*file).domain() != kAfNetlink) return Errno::kInval;
+  return make_ref<NotificationCookie>(static_ptr_cast<HostSocket>(std::move(file)),
+                                      TRY(make_own<LocalMessage>(std::move(data))));
+}
+
+}  // namespace
+
 Result<long> sys_mq_notify(Thread& self, Fd fd, UserIn<SignalEvent> event) {
   constexpr int kSignal = 0, kNone = 1, kThread = 2;
   QueueNotification notification{.process = self.pid()};
@@ -148,7 +162,7 @@ Result<long> sys_mq_notify(Thread& self, Fd fd, UserIn<SignalEvent> event) {
     const SignalEvent wanted = TRY(event.read());
     if (wanted.notify != kSignal && wanted.notify != kNone && wanted.notify != kThread)
       return Errno::kInval;
-    if (wanted.notify == kThread) return Errno::kNoSys;
+    if (wanted.notify == kThread) notification.cookie = TRY(read_cookie(self, wanted));
     if (wanted.notify == kSignal && (wanted.signal < 0 || wanted.signal > kSigMax))
       return Errno::kInval;
     notification.by_signal = wanted.notify == kSignal;

@@ -138,7 +138,7 @@ Result<long> sys_getrusage(Thread& self, int who, UserOut<Rusage> usage) {
       TRY(usage.write(to_rusage(self.process().children_usage())));
       return 0;
     case kThread: {
-      TRY(usage.write(to_rusage(thread_usage(self))));
+      TRY(usage.write(to_rusage(told_usage(self))));
       return 0;
     }
     default:

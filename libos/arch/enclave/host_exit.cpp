@@ -95,7 +95,10 @@ int64_t make_host_call(abi::HostCallNumber number, uint64_t a0, uint64_t a1, uin
                        uint64_t a3, uint64_t a4, uint64_t a5, uint64_t a6) {
   VcpuBlock& vcpu = this_vcpu();
   // Nothing of the program may be left in the vector registers.
-  if (vcpu.context != nullptr) (void)vcpu.context->xstate();
+  if (vcpu.context != nullptr) {
+    (void)vcpu.context->xstate();
+    note_long_work();
+  }
   const std::array<uint64_t, kFrameWords> frame = {
       static_cast<uint64_t>(number), a0, a1, a2, a3, a4, a5, a6};
   uint64_t fault = 0;

@@ -75,6 +75,12 @@ uint64_t machine_monotonic_ns() {
   return vcpu.last_ns;
 }
 
+void note_long_work() {
+  TaskContext* context = this_vcpu().context;
+  if (context != nullptr && !context->system_time.is_exact())
+    context->system_time.begin_exact(machine_monotonic_ns());
+}
+
 uint64_t machine_boot_realtime_ns() {
   return boot_parameters().realtime_now - boot_parameters().monotonic_now;
 }

@@ -3,6 +3,8 @@
 // return_to_user() is the one way back. It loops until there is no work, then loads the vector state and restores. A
 // tick or another vCPU may set work at any moment up to the last jump: the assembly looks at the block's work word
 // inside the restartable sequence, so none is lost.
+#include <algorithm>
+
 #include "libos/arch/arch.h"
 #include "libos/arch/enclave/image_symbols_raw.h"
 #include "libos/arch/enclave/vcpu.h"
@@ -55,6 +57,43 @@ void wait_for_pause_end() {
   }
 }
 
+// system_time.h. The gaps between samples are 1 to 2 * kSampled - 1 calls: each call is equally likely to be measured.
+[[gnu::noinline]] void sample_system_call(VcpuBlock& vcpu) {
+  constexpr uint64_t kMultiplier = 6364136223846793005, kIncrement = 1442695040888963407;
+  uint64_t product = 0;
+  (void)__builtin_mul_overflow(vcpu.sampling_state, kMultiplier, &product);
+  (void)__builtin_add_overflow(product, kIncrement, &vcpu.sampling_state);
+  const uint64_t gap = 1 + (vcpu.sampling_state >> 33) % (2 * SystemTime::kSampled - 1);
+  vcpu.sampled_syscall = vcpu.stub_syscalls.load(std::memory_order_relaxed) + gap;
+  vcpu.context->system_time.begin_sample(machine_monotonic_ns());
+}
+
+constinit std::atomic<uint64_t> interruption_cost{0};  // ns
+
+// What an exception costs: address 0 is never mapped.
+[[gnu::noinline]] uint64_t measure_exception() {
+  uint64_t least = UINT64_MAX;
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t start = machine_monotonic_ns();
+    uint64_t word = 0, fault = 0;
+    (void)guarded_copy(address_of(&word), 0, sizeof(word), fault);
+    least = std::min(least, machine_monotonic_ns() - start);
+  }
+  return std::max<uint64_t>(least, 1);
+}
+
+// An asynchronous exit, and all that the host does for it, belongs to the system's time. In here its beginning cannot be
+// seen: one of the LibOS's own has been measured instead.
+void measure_interruption() {
+  uint64_t cost = interruption_cost.load(std::memory_order_relaxed);
+  if (cost == 0) [[unlikely]] {
+    cost = measure_exception();
+    interruption_cost.store(cost, std::memory_order_relaxed);
+  }
+  const uint64_t now = machine_monotonic_ns();
+  this_vcpu().context->system_time.begin_exact(now - std::min(cost, now));
+}
+
 void left_program() { this_vcpu().program.store(0, std::memory_order_relaxed); }
 
 }  // namespace
@@ -86,6 +125,8 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
     vcpu.program.store(program_of(task), std::memory_order_relaxed);
     const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
     if (work == 0 && !has_return_work(task)) {
+      if (vcpu.context->system_time.is_open()) [[unlikely]]
+        vcpu.context->system_time.end(machine_monotonic_ns());
       load_xstate(*vcpu.context);
       if (vcpu.work.load(std::memory_order_acquire) == 0) restore_user_registers(&registers);
       continue;
@@ -99,19 +140,24 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
 
 extern "C" [[noreturn]] void tick_entered(UserRegisters& registers) {
   left_program();
+  measure_interruption();
   (void)leave_stub(registers);
   return_to_user(registers);
 }
 
 extern "C" [[noreturn]] void syscall_entered(UserRegisters& registers) {
   left_program();
-  count(this_vcpu().stub_syscalls);
+  VcpuBlock& vcpu = this_vcpu();
+  count(vcpu.stub_syscalls);
+  if (vcpu.stub_syscalls.load(std::memory_order_relaxed) >= vcpu.sampled_syscall) [[unlikely]]
+    sample_system_call(vcpu);
   on_syscall(registers);
   return_to_user(registers);
 }
 
 extern "C" [[noreturn]] void exception_entered(UserRegisters& registers) {
   left_program();
+  measure_interruption();
   const FaultInfo fault = this_vcpu().fault;
   if (fault.vector == sgx::vector::kUd && is_system_call(registers.rip)) {
     trapped_system_call(registers);

@@ -48,6 +48,8 @@ struct VcpuBlock {
       barriers;  // how many full barriers on the way to a program (sched/vcpu_barrier.cpp)
   // Written by this vCPU only.
   std::atomic<uint64_t> stub_syscalls, trapped_syscalls;
+  // Which of stub_syscalls is measured next (arch/system_time.h), and where the random gaps come from.
+  uint64_t sampled_syscall, sampling_state;
   // The memory whose program it may execute (program_of()); 0: it will look at `work` before it executes any.
   std::atomic<uint64_t> program;
   // The last fault of the LibOS on its own memory, and how often it came in a row (phase 1).

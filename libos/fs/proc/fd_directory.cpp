@@ -4,9 +4,11 @@
 
 #include "libos/fs/file_table.h"
 #include "libos/fs/proc/proc_nodes.h"
+#include "libos/fs/proc/process_text.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/epoll.h"
 #include "libos/ipc/event_file.h"
+#include "libos/ipc/inotify_file.h"
 #include "libos/ipc/signal_file.h"
 #include "libos/ipc/timer_file.h"
 #include "libos/lib/text.h"
@@ -113,6 +115,11 @@ class FdDirectory final : public FdDirectoryBase {
   FileType entry_type() const override { return FileType::kSymlink; }
 };
 
+// How the kernel writes a device's number: minor numbers in the lower 20 bits.
+uint64_t kernel_device(uint64_t device) {
+  return (uint64_t{device_major(device)} << 20) | device_minor(device);
+}
+
 void add_timer(ProcText& out, TimerFile& timer) {
   constexpr uint64_t kSecond = 1'000'000'000;
   const TimerFile::Setting now = timer.get();
@@ -133,6 +140,7 @@ Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
   const Path* path = file->path();
   out.add("\nmnt_id:\t{}\nino:\t{}\n", path != nullptr ? path->mount->id() : 0,
           stat.is_error() ? 0 : stat.value().ino);
+  TRY(add_descriptor_locks(out, table, *file));
   if (file->kind() == FileKind::kEvent) {
     out.text("eventfd-count: ").hex(static_cast<EventFile&>(*file).count(), 16, ' ').text("\n");
   }
@@ -143,6 +151,13 @@ Result<void> describe_fd(FileTable& table, int fd, ProcText& out) {
     const RefPtr<Process> process = TRY(PidFile::process_of(file));
     const Pid shown = process->is_reaped() ? -1 : process->pid();
     out.add("Pid:\t{}\nNSpid:\t{}\n", shown, shown);
+  }
+  if (file->kind() == FileKind::kInotify) {
+    for (const WatchInfo& watch : TRY(watches_of(static_cast<InotifyFile&>(*file).queue()))) {
+      out.add("inotify wd:{:x} ino:{:x} sdev:{:x} mask:{:x} ignored_mask:0 \n",
+              static_cast<uint32_t>(watch.number), watch.inode, kernel_device(watch.device),
+              watch.mask);
+    }
   }
   if (file->kind() == FileKind::kEpoll) {
     for (const EpollFile::Watched& watched : TRY(static_cast<EpollFile&>(*file).watched())) {

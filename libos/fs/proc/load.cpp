@@ -42,7 +42,7 @@ void advance(State& state, Nanoseconds now, uint64_t cpu_time) {
 }  // namespace
 
 LoadAverages load_averages() {
-  const uint64_t cpu_time = total_cpu_time();
+  const uint64_t cpu_time = total_cpu_times().whole;
   const RefPtr<Process> first = find_process(kReaperPid);
   const Nanoseconds begin = first ? first->start_time() : 0, now = monotonic_now();
   return the_state.with([&](State& state) {

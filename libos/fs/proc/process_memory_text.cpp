@@ -38,7 +38,7 @@ uint64_t resident(AddressSpace& memory, const Area& area) {
 }
 
 struct Sums {
-  uint64_t size = 0, resident = 0, anonymous = 0, shared = 0, dirty = 0;
+  uint64_t size = 0, resident = 0, anonymous = 0, shared = 0, dirty = 0, locked = 0;
 };
 
 void add_sums(ProcText& out, const Sums& sums) {
@@ -61,13 +61,14 @@ void add_sums(ProcText& out, const Sums& sums) {
   line("Private_Hugetlb:", 0);
   line("Swap:", 0);
   line("SwapPss:", 0);
-  line("Locked:", 0);
+  line("Locked:", sums.locked);
 }
 
 Sums sums_of(AddressSpace& memory, const Area& area) {
   Sums sums;
   sums.size = area.end - area.start;
   sums.resident = resident(memory, area);
+  if (area.lock != PageLock::kNone) sums.locked = sums.resident;
   if (area.shared) {
     sums.shared = sums.resident;
     if (has(area.prot, Prot::kWrite)) sums.dirty = sums.resident;
@@ -84,6 +85,7 @@ void add_flags(ProcText& out, const Area& area) {
       .text(has(area.prot, Prot::kExec) ? " ex" : "");
   out.text(area.shared ? " sh" : "").text(" mr").text(may_write ? " mw" : "").text(" me");
   out.text(area.shared ? " ms" : "").text(area.grows_down ? " gd" : "");
+  out.text(area.lock != PageLock::kNone ? " lo" : "");
   out.text(!area.shared && has(area.prot, Prot::kWrite) ? " ac" : "").text(" \n");
 }
 
@@ -122,6 +124,7 @@ Result<void> smaps_rollup_text(const Subject& subject, ProcText& out) {
     all.anonymous += sums.anonymous;
     all.shared += sums.shared;
     all.dirty += sums.dirty;
+    all.locked += sums.locked;
     start = std::min(start, area.start);
     end = std::max(end, area.end);
   }

@@ -89,7 +89,7 @@ void add_memory(ProcText& out, const Subject& subject) {
   };
   line("VmPeak:", use.mapped);
   line("VmSize:", use.mapped);
-  line("VmLck:", 0);
+  line("VmLck:", memory->locked_bytes());
   line("VmPin:", 0);
   line("VmHWM:", peak);
   line("VmRSS:", use.resident);
@@ -182,9 +182,7 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   const RefPtr<AddressSpace> memory = subject.memory();
   const RefPtr<Session> session = process.session();
   const ResourceUsage usage = process.usage(), children = process.children_usage();
-  const uint64_t cpu =
-      subject.thread ? subject.thread->cpu_time() : usage.user_time + usage.system_time;
-  const uint64_t system = subject.thread ? 0 : usage.system_time;
+  const ResourceUsage times = subject.thread ? told_usage(*subject.thread) : usage;
   const AddressSpace::Layout layout =
       memory != nullptr && may_look ? memory->layout : AddressSpace::Layout();
   const uint64_t hidden = memory != nullptr && !may_look ? 1 : 0;
@@ -196,8 +194,8 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
           session != nullptr ? session->terminal_device() : 0, foreground_of(session));
   out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults,
           children.major_faults);
-  out.add("{} {} {} {} ", (cpu - system) / kTick, system / kTick, children.user_time / kTick,
-          children.system_time / kTick);
+  out.add("{} {} {} {} ", times.user_time / kTick, times.system_time / kTick,
+          children.user_time / kTick, children.system_time / kTick);
   out.add("{} {} {} 0 {} ", priority.priority, priority.nice, std::max(process.thread_count(), 1u),
           start / kTick);
   out.add("{} {} {} ", memory != nullptr ? memory->mapped_bytes() : 0,

@@ -15,6 +15,9 @@ MemoryUse memory_use(AddressSpace& memory);
 
 // stat, statm, status: what ps and top read.
 Result<void> process_stat_text(const Subject& subject, ProcText& out);
+// /proc/locks, and the locks of one descriptor in fdinfo (locks_text.cpp).
+Result<void> locks_text(const Subject& subject, ProcText& out);
+Result<void> add_descriptor_locks(ProcText& out, const FileTable& table, File& file);
 Result<void> statm_text(const Subject& subject, ProcText& out);
 Result<void> status_text(const Subject& subject, ProcText& out);
 // sched, schedstat, io, oom_*, personality, timerslack_ns: accounts and settings.

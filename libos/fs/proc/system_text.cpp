@@ -8,6 +8,7 @@
 #include "libos/fs/proc/cpu_text.h"
 #include "libos/fs/proc/load.h"
 #include "libos/fs/proc/proc_nodes.h"
+#include "libos/fs/proc/process_text.h"
 #include "libos/mm/stats.h"
 #include "libos/process/process_table.h"
 #include "libos/process/uts.h"
@@ -23,7 +24,7 @@ constexpr uint64_t kPage = 4096;
 // --- time and load ---
 
 uint64_t idle_time() {
-  const uint64_t all = monotonic_now() * vcpu_count(), busy = total_cpu_time();
+  const uint64_t all = monotonic_now() * vcpu_count(), busy = total_cpu_times().whole;
   return all > busy ? all - busy : 0;
 }
 
@@ -51,10 +52,12 @@ Result<void> loadavg_text(const Subject&, ProcText& out) {
 }
 
 Result<void> stat_text(const Subject&, ProcText& out) {
-  const uint64_t cpus = vcpu_count(), busy = total_cpu_time() / kTick, idle = idle_time() / kTick;
-  out.add("cpu  {} 0 0 {} 0 0 0 0 0 0\n", busy, idle);
+  const CpuTimes busy = total_cpu_times();
+  const uint64_t cpus = vcpu_count(), idle = idle_time() / kTick, system = busy.system / kTick;
+  const uint64_t user = (busy.whole - std::min(busy.system, busy.whole)) / kTick;
+  out.add("cpu  {} 0 {} {} 0 0 0 0 0 0\n", user, system, idle);
   for (uint64_t cpu = 0; cpu < cpus; ++cpu) {
-    out.add("cpu{} {} 0 0 {} 0 0 0 0 0 0\n", cpu, busy / cpus, idle / cpus);
+    out.add("cpu{} {} 0 {} {} 0 0 0 0 0 0\n", cpu, user / cpus, system / cpus, idle / cpus);
   }
   out.add("intr 0\nctxt 0\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
           (realtime_now() - monotonic_now()) / kSecond, processes_created(), runnable_threads());
@@ -209,6 +212,7 @@ constexpr std::array kSystemEntries = {proc_file("cmdline", cmdline_text),
                                        proc_file("iomem", empty_text),
                                        proc_file("ioports", empty_text),
                                        proc_file("loadavg", loadavg_text),
+                                       proc_file("locks", locks_text),
                                        proc_file("meminfo", meminfo_text),
                                        proc_file("misc", empty_text),
                                        proc_file("modules", empty_text),

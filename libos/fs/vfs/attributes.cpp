@@ -1,6 +1,8 @@
 // Attributes of files and file systems: chmod(2), chown(2), truncate(2), utimensat(2), access(2), statfs(2). See
 // operations.h.
+#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/fs/vfs/name_checks.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 
 namespace occlum {
@@ -33,7 +35,9 @@ Result<void> change_mode(const Path& path, const Credentials& credentials, uint3
   if (!is_owner(before, credentials)) return Errno::kPerm;
   mode &= kModePermissions;
   if (!may_set_group_id(before.gid, credentials)) mode &= ~kModeSetGid;
-  return inode.set_attributes({.permissions = mode});
+  TRY(inode.set_attributes({.permissions = mode}));
+  notify_file(*path.dentry, kNotifyAttributes);
+  return {};
 }
 
 Result<void> change_owner(const Path& path, const Credentials& credentials, uint32_t uid,
@@ -57,6 +61,7 @@ Result<void> change_owner(const Path& path, const Credentials& credentials, uint
     change.gid = gid;
   }
   if (!inode.is_directory()) {
+    drop_file_capabilities(inode);
     const uint32_t mode = mode_without_set_id(before, credentials);
     if (mode != (before.mode & kModePermissions)) {
       // Somebody else who changes nothing would still take the bit away.
@@ -64,7 +69,9 @@ Result<void> change_owner(const Path& path, const Credentials& credentials, uint
       change.permissions = mode;
     }
   }
-  return inode.set_attributes(change);
+  TRY(inode.set_attributes(change));
+  notify_file(*path.dentry, kNotifyAttributes);
+  return {};
 }
 
 Result<void> truncate_path(const Path& path, const Credentials& credentials, uint64_t size) {
@@ -74,8 +81,11 @@ Result<void> truncate_path(const Path& path, const Credentials& credentials, uin
   TRY(check_access(path, credentials, kMayWrite));
   if (size > kMaxFileSize) return Errno::kFBig;
   InodeGuard guard(inode.mutex());
-  return inode.set_attributes(
-      {.permissions = TRY(mode_after_write(inode, credentials)), .size = size});
+  drop_file_capabilities(inode);
+  TRY(inode.set_attributes(
+      {.permissions = TRY(mode_after_write(inode, credentials)), .size = size}));
+  notify_file(*path.dentry, kNotifyModify);
+  return {};
 }
 
 Result<std::optional<uint32_t>> mode_after_write(Inode& inode, const Credentials& who) {
@@ -106,7 +116,13 @@ Result<void> change_times(const Path& path, const Credentials& credentials,
     if (permission == TimesPermission::kOwner) return Errno::kPerm;
     TRY(check_permission(before, credentials, kMayWrite));
   }
-  return inode.set_attributes({.atime = atime, .mtime = mtime});
+  TRY(inode.set_attributes({.atime = atime, .mtime = mtime}));
+  // One time alone looks like what sets it.
+  notify_file(*path.dentry, atime && mtime ? kNotifyAttributes
+                            : atime        ? kNotifyAccess
+                            : mtime        ? kNotifyModify
+                                           : 0);
+  return {};
 }
 
 Result<StatFs> stat_file_system(const Path& path) {

@@ -1,6 +1,8 @@
 // See dentry_cache.h.
 #include "libos/fs/vfs/dentry_cache.h"
 
+#include "libos/fs/vfs/notify.h"
+
 #include <array>
 
 namespace occlum {
@@ -16,6 +18,7 @@ Dentry::Dentry(RefPtr<Dentry> parent, String name, RefPtr<Inode> inode)
 
 // A deep chain of directories whose last user goes must not unwind on the kernel stack.
 Dentry::~Dentry() {
+  if (is_deleted() && inode_ != nullptr) notify_name_unused(*inode_);
   RefPtr<Dentry> parent = std::move(parent_);
   while (parent != nullptr && parent->reference_count() == 1) {
     RefPtr<Dentry> next = std::move(parent->parent_);

@@ -2,6 +2,7 @@
 #include "libos/fs/vfs/directory_file.h"
 
 #include "libos/fs/vfs/file_locks.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/regular_file.h"
 
@@ -38,7 +39,7 @@ Result<void> DirectoryFile::read_entries(FunctionRef<bool(const DirectoryEntry&)
   const uint64_t parent_number = TRY(parent.inode().stat()).ino;
   // A removed directory is empty.
   const bool is_deleted = path_.dentry->is_deleted();
-  return position_.with([&](uint64_t& position) -> Result<void> {
+  TRY(position_.with([&](uint64_t& position) -> Result<void> {
     if (is_deleted) return {};
     if (position == 0) {
       if (!emit({".", own_number, FileType::kDirectory, 1})) return {};
@@ -54,11 +55,14 @@ Result<void> DirectoryFile::read_entries(FunctionRef<bool(const DirectoryEntry&)
       position = next;
       return true;
     });
-  });
+  }));
+  notify_file(*path_.dentry, kNotifyAccess);
+  return {};
 }
 
 void DirectoryFile::last_close() {
   if (FileLocks* locks = inode()->existing_locks()) locks->release_description(*this);
+  notify_file(*path_.dentry, kNotifyCloseNoWrite);
 }
 
 PathFile::PathFile(Path path, uint32_t flags)

@@ -53,7 +53,9 @@ enum class FileKind : uint8_t {
   kSocket,
   kMemory,
   kTerminal,
-  kProcess
+  kProcess,
+  kInotify,
+  kNetlink
 };
 
 enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };

@@ -6,7 +6,51 @@
 
 namespace occlum {
 
+// In a list of all, which has a reference to it until its file goes.
+class FileLockTable : public RefCounted<FileLockTable> {
+ public:
+  FileLockTable(uint64_t device, uint64_t inode) : device(device), inode(inode) {}
+  struct Waiter {
+    ListNode node;
+    RecordLock record;   // or
+    FlockHolder holder;  // `file` says which
+  };
+  struct State {
+    Vec<RecordLock> records;
+    Vec<FlockHolder> holders;
+    IntrusiveList<Waiter, &Waiter::node> waiters;
+  };
+  const uint64_t device, inode;
+  ListNode node;
+  mutable SpinLocked<State> state{LockRank::kAttributes};
+};
+
 namespace {
+
+using LockState = FileLockTable::State;
+using Waiter = FileLockTable::Waiter;
+using LockTables = IntrusiveList<FileLockTable, &FileLockTable::node>;
+[[clang::no_destroy]] constinit SpinLocked<LockTables> all_tables{LockRank::kReady};
+
+// Shown in /proc while it waits.
+class WaitEntry {
+ public:
+  WaitEntry(FileLockTable& table, const RecordLock& record, const FlockHolder& holder)
+      : table_(table) {
+    waiter_.record = record;
+    waiter_.holder = holder;
+    table_.state.with([&](LockState& state) { state.waiters.push_back(waiter_); });
+  }
+  ~WaitEntry() {
+    table_.state.with([&](LockState& state) { state.waiters.remove(waiter_); });
+  }
+  WaitEntry(const WaitEntry&) = delete;
+  WaitEntry& operator=(const WaitEntry&) = delete;
+
+ private:
+  FileLockTable& table_;
+  Waiter waiter_;
+};
 
 // Who waits for whom, for EDEADLK among POSIX locks. Waits beyond the table's size are not checked.
 struct Waits {
@@ -43,20 +87,14 @@ void end_wait(const void* waiter) {
 
 bool excludes(LockType a, LockType b) { return a == LockType::kWrite || b == LockType::kWrite; }
 
-}  // namespace
-
-const RecordLock* FileLocks::conflict(const State& state, const RecordLock& lock) {
-  for (const RecordLock& held : state.records) {
-    if (held.owner != lock.owner && held.overlaps(lock.start, lock.end) &&
-        excludes(held.type, lock.type)) {
-      return &held;
-    }
-  }
-  return nullptr;
+const RecordLock* conflict(const LockState& state, const RecordLock& lock) {
+  const auto found = std::ranges::find_if(
+      state.records, [&](const RecordLock& held) { return excludes(held, lock); });
+  return found == state.records.end() ? nullptr : &*found;
 }
 
 // Takes the range out of the owner's locks, which may split one, then puts the new one in and joins neighbours.
-Result<void> FileLocks::apply(State& state, const RecordLock& lock) {
+Result<void> apply(LockState& state, const RecordLock& lock) {
   // At most one split and one new lock: room first, so that nothing is lost half-way.
   TRY(state.records.reserve(state.records.size() + 2));
   RecordLock joined = lock;
@@ -95,10 +133,33 @@ Result<void> FileLocks::apply(State& state, const RecordLock& lock) {
   return {};
 }
 
+}  // namespace
+
+bool excludes(const RecordLock& held, const RecordLock& wanted) {
+  return held.owner != wanted.owner && held.overlaps(wanted.start, wanted.end) &&
+         excludes(held.type, wanted.type);
+}
+
+bool excludes(const FlockHolder& held, const FlockHolder& wanted) {
+  return held.file != wanted.file && excludes(held.type, wanted.type);
+}
+
+Result<OwnPtr<FileLocks>> FileLocks::create(uint64_t device, uint64_t inode) {
+  return make_own<FileLocks>(TRY(make_ref<FileLockTable>(device, inode)));
+}
+
+FileLocks::FileLocks(RefPtr<FileLockTable> table) : table_(std::move(table)) {
+  all_tables.with([&](LockTables& tables) { tables.push_front(*table_); });
+}
+
+FileLocks::~FileLocks() {
+  all_tables.with([&](LockTables& tables) { tables.remove(*table_); });
+}
+
 Result<void> FileLocks::set(RecordLock lock, LockWait wait) {
   while (true) {
     const void* holder = nullptr;
-    const Result<void> result = state_.with([&](State& state) -> Result<void> {
+    const Result<void> result = table_->state.with([&](LockState& state) -> Result<void> {
       if (lock.type != LockType::kUnlock) {
         if (const RecordLock* other = conflict(state, lock)) {
           holder = other->owner;
@@ -114,8 +175,9 @@ Result<void> FileLocks::set(RecordLock lock, LockWait wait) {
     if (holder == nullptr || wait == LockWait::kNo) return result.error();
     const bool is_posix = lock.pid != -1;
     if (is_posix && !begin_wait(lock.owner, holder)) return Errno::kDeadLk;
+    const WaitEntry entry(*table_, lock, {});
     const Result<void> waited = wait_until(changed_, kNever, Interruptible::kYes, [&] {
-      return state_.with([&](State& state) { return conflict(state, lock) == nullptr; });
+      return table_->state.with([&](LockState& state) { return conflict(state, lock) == nullptr; });
     });
     if (is_posix) end_wait(lock.owner);
     if (waited.is_error()) return waited.error();
@@ -123,7 +185,7 @@ Result<void> FileLocks::set(RecordLock lock, LockWait wait) {
 }
 
 RecordLock FileLocks::test(const RecordLock& lock) const {
-  return state_.with([&](const State& state) {
+  return table_->state.with([&](const LockState& state) {
     if (const RecordLock* other = conflict(state, lock)) return *other;
     RecordLock none = lock;
     none.type = LockType::kUnlock;
@@ -131,10 +193,10 @@ RecordLock FileLocks::test(const RecordLock& lock) const {
   });
 }
 
-Result<void> FileLocks::try_flock(const File& file, LockType type) {
-  return state_.with([&](State& state) -> Result<void> {
-    Holder* own = nullptr;
-    for (Holder& holder : state.holders) {
+Result<void> FileLocks::try_flock(const File& file, LockType type, int pid) {
+  return table_->state.with([&](LockState& state) -> Result<void> {
+    FlockHolder* own = nullptr;
+    for (FlockHolder& holder : state.holders) {
       if (holder.file == &file) {
         own = &holder;
       } else if (type != LockType::kUnlock && excludes(holder.type, type)) {
@@ -142,31 +204,33 @@ Result<void> FileLocks::try_flock(const File& file, LockType type) {
       }
     }
     if (type == LockType::kUnlock) {
-      state.holders.remove_if([&](const Holder& holder) { return holder.file == &file; });
+      state.holders.remove_if([&](const FlockHolder& holder) { return holder.file == &file; });
       return {};
     }
     if (own != nullptr) {
       own->type = type;
+      own->pid = pid;
       return {};
     }
-    return state.holders.push({&file, type});
+    return state.holders.push({.file = &file, .pid = pid, .type = type});
   });
 }
 
-Result<void> FileLocks::flock(const File& file, LockType type, LockWait wait) {
+Result<void> FileLocks::flock(const File& file, LockType type, LockWait wait, int pid) {
   while (true) {
-    const Result<void> result = try_flock(file, type);
+    const Result<void> result = try_flock(file, type, pid);
     if (!result.is_error()) {
       changed_.wake_all();
       return {};
     }
     if (result.error() != Errno::kAgain || wait == LockWait::kNo) return result.error();
     // A conversion is not atomic: the old lock is given up first (flock(2)).
-    TRY(try_flock(file, LockType::kUnlock));
+    TRY(try_flock(file, LockType::kUnlock, pid));
     changed_.wake_all();
+    const WaitEntry entry(*table_, {}, {.file = &file, .pid = pid, .type = type});
     TRY(wait_until(changed_, kNever, Interruptible::kYes, [&] {
-      return state_.with([&](State& state) {
-        return std::ranges::none_of(state.holders, [&](const Holder& h) {
+      return table_->state.with([&](LockState& state) {
+        return std::ranges::none_of(state.holders, [&](const FlockHolder& h) {
           return h.file != &file && excludes(h.type, type);
         });
       });
@@ -175,7 +239,7 @@ Result<void> FileLocks::flock(const File& file, LockType type, LockWait wait) {
 }
 
 void FileLocks::release_owner(const void* owner) {
-  const size_t removed = state_.with([&](State& state) {
+  const size_t removed = table_->state.with([&](LockState& state) {
     return state.records.remove_if([&](const RecordLock& lock) { return lock.owner == owner; });
   });
   if (removed != 0) changed_.wake_all();
@@ -183,14 +247,72 @@ void FileLocks::release_owner(const void* owner) {
 
 void FileLocks::release_description(const File& file) {
   release_owner(&file);
-  const size_t removed = state_.with([&](State& state) {
-    return state.holders.remove_if([&](const Holder& holder) { return holder.file == &file; });
+  const size_t removed = table_->state.with([&](LockState& state) {
+    return state.holders.remove_if([&](const FlockHolder& holder) { return holder.file == &file; });
   });
   if (removed != 0) changed_.wake_all();
 }
 
-Result<Vec<RecordLock>> FileLocks::records() const {
-  return state_.with([](const State& state) { return state.records.clone(); });
+namespace {
+
+// Vectors grow outside of the lock.
+Result<LockSnapshot> snapshot_of(const FileLockTable& table) {
+  LockSnapshot all;
+  all.device = table.device;
+  all.inode = table.inode;
+  while (true) {
+    const auto [records, holders, waiters] = table.state.with([](const LockState& state) {
+      return std::array{state.records.size(), state.holders.size(), state.waiters.size()};
+    });
+    TRY(all.records.reserve(records));
+    TRY(all.holders.reserve(holders));
+    TRY(all.waiting_records.reserve(waiters));
+    TRY(all.waiting_holders.reserve(waiters));
+    const bool complete = table.state.with([&](LockState& state) {
+      if (state.records.size() > all.records.capacity() ||
+          state.holders.size() > all.holders.capacity() ||
+          state.waiters.size() > all.waiting_records.capacity() ||
+          state.waiters.size() > all.waiting_holders.capacity()) {
+        return false;
+      }
+      for (const RecordLock& lock : state.records) all.records.push_reserved(lock);
+      for (const FlockHolder& holder : state.holders) all.holders.push_reserved(holder);
+      for (const Waiter& waiter : state.waiters) {
+        if (waiter.holder.file == nullptr) {
+          all.waiting_records.push_reserved(waiter.record);
+        } else {
+          all.waiting_holders.push_reserved(waiter.holder);
+        }
+      }
+      return true;
+    });
+    if (complete) break;
+  }
+  std::ranges::sort(all.records, {}, &RecordLock::start);
+  return all;
+}
+
+}  // namespace
+
+Result<LockSnapshot> FileLocks::snapshot() const { return snapshot_of(*table_); }
+
+Result<Vec<LockSnapshot>> all_file_locks() {
+  Vec<RefPtr<FileLockTable>> tables;
+  for (bool complete = false; !complete;) {
+    TRY(tables.reserve(all_tables.with([](LockTables& all) { return all.size(); }) + 8));
+    complete = all_tables.with([&](LockTables& all) {
+      if (all.size() > tables.capacity()) return false;
+      for (FileLockTable& table : all) tables.push_reserved(ref_to(table));
+      return true;
+    });
+  }
+  Vec<LockSnapshot> result;
+  for (const RefPtr<FileLockTable>& table : tables) {
+    LockSnapshot snapshot = TRY(snapshot_of(*table));
+    if (!snapshot.records.is_empty() || !snapshot.holders.is_empty())
+      TRY(result.push(std::move(snapshot)));
+  }
+  return result;
 }
 
 }  // namespace occlum

@@ -89,7 +89,8 @@ Result<String> Inode::list_xattr() { return String(); }
 
 Result<FileLocks*> Inode::locks() {
   if (FileLocks* existing = existing_locks()) return existing;
-  auto fresh = TRY(make_own<FileLocks>());
+  const Stat now = TRY(stat());
+  auto fresh = TRY(FileLocks::create(now.dev, now.ino));
   FileLocks* expected = nullptr;
   FileLocks* const made = fresh.get();
   if (!locks_.compare_exchange_strong(expected, made, std::memory_order_acq_rel)) return expected;

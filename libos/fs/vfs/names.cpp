@@ -3,6 +3,7 @@
 // The order of the checks is Linux's (fs/namei.c), because programs look at which error they get.
 #include "libos/fs/vfs/dentry_cache.h"
 #include "libos/fs/vfs/name_checks.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 
 namespace occlum {
@@ -55,6 +56,7 @@ Result<RefPtr<Dentry>> place_for(const ParentPath& where, const Credentials& who
 }
 
 Result<void> note_created(const ParentPath& where, RefPtr<Inode> inode) {
+  notify_name(where.parent.inode(), where.name.view(), *inode, kNotifyCreate);
   if (where.parent.inode().name_caching() == Inode::NameCaching::kNone) return {};
   TRY(dentry_cache().insert(where.parent.dentry, where.name.view(), std::move(inode),
                             DentryCache::Keep::kYes));
@@ -140,23 +142,41 @@ Result<void> make_link(const Path& target, const WalkContext& context, std::stri
   TRY(check_may_link(target.inode(), *context.credentials));
   if (target.inode().is_directory()) return Errno::kPerm;
   TRY(where.parent.inode().link(where.name.view(), target.inode()));
+  notify_inode(target.inode(), kNotifyAttributes);
   return note_created(where, ref_to(target.inode()));
 }
+
+namespace {
+
+// Without the mutex: the last reference frees the file. Who watches the file hears of its end before who watches the
+// directory.
+Result<void> finish_removal(const ParentPath& where, RefPtr<Dentry> child) {
+  const RefPtr<Inode> inode = ref_to(*child->inode());
+  child = nullptr;
+  notify_name(where.parent.inode(), where.name.view(), *inode, kNotifyDelete);
+  return {};
+}
+
+}  // namespace
 
 Result<void> remove_file(const WalkContext& context, std::string_view path) {
   const ParentPath where = TRY(lookup_parent(context, path));
   if (where.is_special()) return Errno::kIsDir;
   TRY(check_writable(where.parent));
-  RefPtr<Dentry> child;  // dropped after the mutex: the last reference frees the file
-  InodeGuard guard(where.parent.inode().mutex());
-  child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
-  if (child->is_negative()) return Errno::kNoEnt;
-  if (where.trailing_slash) return child->inode()->is_directory() ? Errno::kIsDir : Errno::kNotDir;
-  TRY(check_may_remove(where.parent, *child, *context.credentials));
-  if (child->inode()->is_directory()) return Errno::kIsDir;
-  TRY(where.parent.inode().unlink(where.name.view(), *child->inode()));
-  dentry_cache().remove(*child);
-  return {};
+  return finish_removal(where, TRY([&]() -> Result<RefPtr<Dentry>> {
+                          InodeGuard guard(where.parent.inode().mutex());
+                          RefPtr<Dentry> child =
+                              TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
+                          if (child->is_negative()) return Errno::kNoEnt;
+                          if (where.trailing_slash)
+                            return child->inode()->is_directory() ? Errno::kIsDir : Errno::kNotDir;
+                          TRY(check_may_remove(where.parent, *child, *context.credentials));
+                          if (child->inode()->is_directory()) return Errno::kIsDir;
+                          TRY(where.parent.inode().unlink(where.name.view(), *child->inode()));
+                          dentry_cache().remove(*child);
+                          notify_inode(*child->inode(), kNotifyAttributes);
+                          return child;
+                        }()));
 }
 
 Result<void> remove_directory(const WalkContext& context, std::string_view path) {
@@ -165,15 +185,17 @@ Result<void> remove_directory(const WalkContext& context, std::string_view path)
   if (where.name == "..") return Errno::kNotEmpty;
   if (where.is_special()) return Errno::kBusy;
   TRY(check_writable(where.parent));
-  RefPtr<Dentry> child;
-  InodeGuard guard(where.parent.inode().mutex());
-  child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
-  if (child->is_negative()) return Errno::kNoEnt;
-  TRY(check_may_remove(where.parent, *child, *context.credentials));
-  if (!child->inode()->is_directory()) return Errno::kNotDir;
-  TRY(where.parent.inode().rmdir(where.name.view(), *child->inode()));
-  dentry_cache().remove(*child);
-  return {};
+  return finish_removal(where, TRY([&]() -> Result<RefPtr<Dentry>> {
+                          InodeGuard guard(where.parent.inode().mutex());
+                          RefPtr<Dentry> child =
+                              TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
+                          if (child->is_negative()) return Errno::kNoEnt;
+                          TRY(check_may_remove(where.parent, *child, *context.credentials));
+                          if (!child->inode()->is_directory()) return Errno::kNotDir;
+                          TRY(where.parent.inode().rmdir(where.name.view(), *child->inode()));
+                          dentry_cache().remove(*child);
+                          return child;
+                        }()));
 }
 
 namespace {
@@ -223,6 +245,12 @@ Result<void> rename_locked(const ParentPath& from, const ParentPath& to, const C
   } else {
     if (!target->is_negative()) dentry_cache().remove(*target);
     dentry_cache().move(*moved, to.parent.dentry, std::move(prepared));
+  }
+  notify_renamed(from.parent.inode(), from.name.view(), to.parent.inode(), to.name.view(),
+                 *moved->inode(), exchange ? nullptr : target->inode());
+  if (exchange) {
+    notify_renamed(to.parent.inode(), to.name.view(), from.parent.inode(), from.name.view(),
+                   *target->inode(), nullptr);
   }
   return {};
 }

@@ -4,7 +4,9 @@
 #include "libos/fs/vfs/anonymous.h"
 #include "libos/fs/vfs/dentry_cache.h"
 #include "libos/fs/vfs/directory_file.h"
+#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/fs/vfs/name_checks.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/walker.h"
 #include "libos/lib/log.h"
@@ -44,10 +46,13 @@ Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credential
       return Errno::kPerm;
   }
   RefPtr<File> file = TRY(inode.open(path, flags));
+  if (inode.is_regular() || inode.is_directory()) notify_file(*path.dentry, kNotifyOpen);
   if ((flags & kOpenTruncate) != 0 && inode.is_regular() && origin == Origin::kExisting) {
     InodeGuard guard(inode.mutex());
+    drop_file_capabilities(inode);
     TRY(inode.set_attributes(
         {.permissions = TRY(mode_after_write(inode, credentials)), .size = 0}));
+    notify_file(*path.dentry, kNotifyModify);
   }
   return file;
 }
@@ -69,6 +74,7 @@ Result<Created> create_last(const Path& directory, std::string_view name,
   const NewInode attributes = TRY(owned_by(
       directory, credentials, {.mode = type_bits(FileType::kRegular) | (mode & kModePermissions)}));
   RefPtr<Inode> inode = TRY(directory.inode().create(name, attributes));
+  notify_name(directory.inode(), name, *inode, kNotifyCreate);
   const DentryCache::Keep keep = directory.inode().name_caching() == Inode::NameCaching::kNone
                                      ? DentryCache::Keep::kNo
                                      : DentryCache::Keep::kYes;

@@ -1,7 +1,9 @@
 // See regular_file.h.
 #include "libos/fs/vfs/regular_file.h"
 
+#include "libos/fs/vfs/file_capabilities.h"
 #include "libos/fs/vfs/file_locks.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 
 namespace occlum {
@@ -33,6 +35,7 @@ Result<size_t> RegularFile::read_at(uint64_t offset, DataSink& sink) {
   const size_t count = TRY(inode()->read_at(offset, sink));
   if ((flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0)
     inode()->note_access();
+  if (count != 0) notify_file(*path_.dentry, kNotifyAccess);
   return count;
 }
 
@@ -59,9 +62,11 @@ Result<RegularFile::Written> RegularFile::write_from(uint64_t offset, DataSource
     if ((flags() & kOpenAppend) != 0) offset = TRY(inode()->stat()).size;
     if (offset >= kMaxFileSize) return Errno::kFBig;
     if (source.remaining() > kMaxFileSize - offset) source.truncate(kMaxFileSize - offset);
+    drop_file_capabilities(*inode());
     const size_t count = TRY(inode()->write_at(offset, source));
     return Written{count, offset + count};
   }());
+  if (written.count != 0) notify_file(*path_.dentry, kNotifyModify);
   if ((flags() & kOpenDsync) != 0) TRY(inode()->sync((flags() & kOpenSync) != kOpenSync));
   return written;
 }
@@ -102,7 +107,10 @@ Result<void> RegularFile::truncate(uint64_t size) {
   if (!can_write()) return Errno::kInval;
   if (size > kMaxFileSize) return Errno::kFBig;
   InodeGuard guard(inode()->mutex());
-  return inode()->set_attributes({.size = size});
+  drop_file_capabilities(*inode());
+  TRY(inode()->set_attributes({.size = size}));
+  notify_file(*path_.dentry, kNotifyModify);
+  return {};
 }
 
 Result<void> RegularFile::allocate(int mode, uint64_t offset, uint64_t length) {
@@ -110,7 +118,9 @@ Result<void> RegularFile::allocate(int mode, uint64_t offset, uint64_t length) {
   if (length == 0 || offset > kMaxFileSize) return Errno::kInval;
   if (length > kMaxFileSize - offset) return Errno::kFBig;
   InodeGuard guard(inode()->mutex());
-  return inode()->allocate(static_cast<uint32_t>(mode), offset, length);
+  TRY(inode()->allocate(static_cast<uint32_t>(mode), offset, length));
+  notify_file(*path_.dentry, kNotifyModify);
+  return {};
 }
 
 Result<void> RegularFile::sync(bool data_only) { return inode()->sync(data_only); }
@@ -133,6 +143,7 @@ Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared
 
 void RegularFile::last_close() {
   if (FileLocks* locks = inode()->existing_locks()) locks->release_description(*this);
+  notify_file(*path_.dentry, can_write() ? kNotifyCloseWrite : kNotifyCloseNoWrite);
 }
 
 }  // namespace occlum

@@ -29,7 +29,7 @@ void look_at_stop(ProcessTree& tree, Thread& tracee, const WaitRequest& request,
                     .info = child_info(tree, tracee.process(), kSigChld, kCldTrapped, tracing.code),
                     .usage = {}};
   result.info.child.pid = tracee.tid();
-  result.usage.user_time = tracee.cpu_time();
+  result.usage = told_thread_usage(tree, tracee);
   look.found = result;
   if (!request.keep) tracing.code = 0;
 }
