@@ -14,6 +14,7 @@
 #include "cli/settings.h"
 #include "host/runtime.h"
 #include "image/enclave_file.h"
+#include "image/schema.h"
 
 namespace cli {
 namespace {
@@ -29,6 +30,17 @@ std::vector<std::string> whole_environment() {
   return variables;
 }
 
+// With less, no program starts.
+constexpr uint64_t kLeastMemory = 16 << 20;
+
+Result<uint64_t> memory_limit(const std::string& text) {
+  if (text.empty()) return 0;
+  const std::optional<uint64_t> size = image::json::parse_size(text);
+  if (!size) return image::fail("--memory {}: it is not a size such as 512MB", text);
+  if (*size < kLeastMemory) return image::fail("--memory {}: at least 16MB are needed", text);
+  return *size;
+}
+
 Result<host::RunOptions> run_options(const StartOptions& options) {
   host::RunOptions run;
   run.argv = options.argv;
@@ -37,6 +49,7 @@ Result<host::RunOptions> run_options(const StartOptions& options) {
   run.log_level = IMAGE_TRY(log_level_from_environment());
   run.file_io = IMAGE_TRY(file_io_from_environment());
   run.vcpus = options.cpus;
+  run.memory_limit = IMAGE_TRY(memory_limit(options.memory));
   run.cost_model = options.cost_model;
   run.strict = options.strict;
   run.strict_seed = options.strict_seed;

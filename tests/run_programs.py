@@ -13,6 +13,7 @@ sys.path.insert(0, str(harness.ROOT / "tests" / "programs"))
 import do_tests  # noqa: E402
 import debuggers  # noqa: E402
 import families  # noqa: E402
+import hard_times  # noqa: E402
 import table  # noqa: E402
 
 
@@ -87,7 +88,8 @@ def main() -> int:
     options = harness.arguments(__doc__).parse_args()
     options.build_dir = options.build_dir.absolute()
     tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in table.all_specs() + families.specs() + debuggers.specs()]
-    tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE) for n, f in do_tests.TESTS.items()]
+    tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE | hard_times.ALONE)
+              for n, f in (do_tests.TESTS | hard_times.TESTS).items()]
     return harness.run_all("programs", tests, options)
 
 

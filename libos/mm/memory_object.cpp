@@ -6,6 +6,7 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/wait_word.h"
+#include "libos/mm/cached_pages.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/memory_object_guards.h"
 #include "libos/mm/page_allocator.h"
@@ -27,10 +28,13 @@ MemoryObject::MemoryObject(PageSource* source, uint64_t size)
 
 Result<RefPtr<MemoryObject>> MemoryObject::create(PageSource* source, uint64_t size) {
   if (size > kLargestObject) return Errno::kFBig;
-  return make_ref<MemoryObject>(source, size);
+  RefPtr<MemoryObject> object = TRY(make_ref<MemoryObject>(source, size));
+  if (source != nullptr && source->has_store()) CachedObjects::add(*object);
+  return object;
 }
 
 MemoryObject::~MemoryObject() {
+  CachedObjects::remove(*this);
   state_.with([](State& state) {
     drop_pages(state, 0, UINT64_MAX);
     if (state.has_home()) free_range(state.window);
@@ -100,12 +104,7 @@ Result<uint64_t> MemoryObject::make_page(State& state, uint64_t index) {
     TRY(page_map::open_for_kernel(page_range(address), kProtReadWrite));
     page_map::update(address, PageState::kDirty, 0);
   } else {
-    Result<uint64_t> fresh = allocate_pages(1);
-    if (fresh.is_error()) {
-      reclaim_kept_pages(1);
-      fresh = allocate_pages(1);
-    }
-    address = TRY(std::move(fresh));
+    address = TRY(allocate_program_page());
   }
   zero_bytes(page_at(address));
   return address;
@@ -272,19 +271,27 @@ Result<uint64_t> MemoryObject::next_hole(uint64_t offset) {
   });
 }
 
+void MemoryObject::drop_clean(State& state) {
+  if (state.source == nullptr || !state.source->has_store()) return;
+  for (auto it = state.pages.begin(); it;) {
+    if (it->value.dirty || (state.at_home(it->key) && is_mapped(state, it->key))) {
+      ++it;
+      continue;
+    }
+    free_page(state, it->key, it->value);
+    it = state.pages.remove(it);
+  }
+}
+
 void MemoryObject::invalidate() {
   ObjectChange change(*this);
-  state_.with([&](State& state) {
-    if (state.source == nullptr || !state.source->has_store()) return;
-    for (auto it = state.pages.begin(); it;) {
-      if (it->value.dirty || (state.at_home(it->key) && is_mapped(state, it->key))) {
-        ++it;
-        continue;
-      }
-      free_page(state, it->key, it->value);
-      it = state.pages.remove(it);
-    }
-  });
+  state_.with(drop_clean);
+}
+
+void MemoryObject::drop_clean_pages() {
+  if (!try_begin_change()) return;
+  state_.with(drop_clean);
+  end_change();
 }
 
 void MemoryObject::detach_source() {

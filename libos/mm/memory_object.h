@@ -20,7 +20,9 @@
 
 #include "libos/arch/memory.h"
 #include "libos/arch/prot.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/function_ref.h"
+#include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
@@ -45,7 +47,7 @@ class PageSource {
   ~PageSource() = default;
 };
 
-class MemoryObject : public RefCounted<MemoryObject> {
+class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
  public:
   // `source` may be null: zero-filled, memory only (tmpfs, shared anonymous memory, memfd). It must outlive the object
   // or be detached by detach_source() first.
@@ -75,6 +77,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
   Result<void> write_back();
   // Drops clean pages that nobody maps; forgets the source.
   void invalidate();
+  // The same when memory is short: not if that meant to wait for copies, some of which may wait for memory.
+  void drop_clean_pages();
   void detach_source();
 
   // --- for mm/ only ---
@@ -136,6 +140,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
     uint64_t home_of(uint64_t index) const { return home_base + index * 4096; }
     bool at_home(uint64_t index) const { return has_home() && window.contains(home_of(index)); }
   };
+  friend class CachedObjects;
+  ListNode cached_node_;  // in the list of all that have a store below
   mutable MutexLocked<State> state_;
   std::atomic<bool> shared_writable_{false};
 
@@ -155,6 +161,7 @@ class MemoryObject : public RefCounted<MemoryObject> {
   static Result<uint64_t> make_page(State& state, uint64_t index);
   static void free_page(State& state, uint64_t index, const Page& page);
   static void drop_pages(State& state, uint64_t first, uint64_t last);
+  static void drop_clean(State& state);
   static Result<void> zero_part(State& state, uint64_t start, uint64_t end);
   static bool is_mapped(const State& state, uint64_t index);
   static Prot home_rights(const State& state, uint64_t index);

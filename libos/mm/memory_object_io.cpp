@@ -9,6 +9,7 @@
 #include "libos/mm/memory_object_guards.h"
 #include "libos/mm/page_allocator.h"
 #include "libos/mm/page_map.h"
+#include "libos/mm/shortage.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -75,12 +76,14 @@ Result<size_t> MemoryObject::read_chunk(uint64_t offset, DataSink& sink) {
 Result<size_t> MemoryObject::read(uint64_t offset, DataSink& sink) {
   const size_t before = sink.transferred();
   ObjectCopy copy(*this);
+  RoomRequest room;
   int retries = 0;
   for (uint64_t count = 1; sink.remaining() != 0; ++count) {
     const uint64_t at = offset + (sink.transferred() - before);
     const Result<size_t> moved = read_chunk(at, sink);
     if (moved.is_error()) {
       if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
+      if (moved.error() == Errno::kNoMem && room.ask()) continue;
       if (sink.transferred() == before) return final_error(moved.error());
       break;
     }
@@ -131,12 +134,14 @@ Result<size_t> MemoryObject::write(uint64_t offset, DataSource& source) {
   constexpr uint64_t kLargest = uint64_t{1} << 62;
   if (offset >= kLargest || source.remaining() > kLargest - offset) return Errno::kFBig;
   ObjectCopy copy(*this);
+  RoomRequest room;
   int retries = 0;
   for (uint64_t count = 1; source.remaining() != 0; ++count) {
     const uint64_t at = offset + (source.transferred() - before);
     const Result<size_t> moved = write_chunk(at, source);
     if (moved.is_error()) {
       if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
+      if (moved.error() == Errno::kNoMem && room.ask()) continue;
       if (source.transferred() == before) return final_error(moved.error());
       break;
     }

@@ -42,6 +42,7 @@ Result<RefPtr<Process>> make_process(Thread& self, Pid pid, const CloneRequest& 
   child->set_limits(parent.limits());
   child->set_program(TRY(parent.program()));
   child->set_dumpable(parent.dumpable());
+  child->oom_adjustment = parent.oom_adjustment.load();
   return child;
 }
 
