@@ -14,6 +14,7 @@ struct Requests {
   Task* keeper = nullptr;  // lives as long as the enclave
   bool wanted = false;
   bool insists = false;
+  bool may_kill = false;
   uint64_t answers = 0;
   bool has_made_room = false;
 };
@@ -22,13 +23,15 @@ constinit SpinLocked<Requests> requests(LockRank::kTurns);
 
 }  // namespace
 
-bool RoomRequest::ask() {
+bool RoomRequest::ask(How how) {
   if (++times_ > kMostTimes) return false;
   uint64_t before = 0;
   Task* const keeper = requests.with([&](Requests& state) {
-    if (state.keeper == nullptr || state.keeper == &current_task()) return static_cast<Task*>(nullptr);
+    if (state.keeper == nullptr || state.keeper == &current_task())
+      return static_cast<Task*>(nullptr);
     state.wanted = true;
-    state.insists |= times_ > kPatientTimes;
+    state.may_kill |= how == How::kFirmly;
+    state.insists |= how == How::kFirmly && times_ > kPatientTimes;
     before = state.answers;
     return state.keeper;
   });
@@ -50,19 +53,19 @@ void become_keeper() {
 
 Demand await_demand() {
   for (;;) {
-    bool insists = false;
-    const bool is_wanted = requests.with([&](Requests& state) {
-      insists = state.insists;
+    Demand demand{};
+    const bool is_wanted = requests.with([&](const Requests& state) {
+      demand = {state.insists, state.may_kill};
       return state.wanted;
     });
-    if (is_wanted) return {insists};
+    if (is_wanted) return demand;
     (void)park(kNever, Interruptible::kNo);
   }
 }
 
 void answer(bool has_made_room) {
   requests.with([&](Requests& state) {
-    state.wanted = state.insists = false;
+    state.wanted = state.insists = state.may_kill = false;
     ++state.answers;
     state.has_made_room = has_made_room;
   });

@@ -15,7 +15,9 @@ class RoomRequest {
  public:
   // Waits until the keeper has made room. May sleep; locks of ranks before kConflicts may be held. True: try again.
   // False: there is no keeper, or it does not help.
-  bool ask();
+  // kGently: nobody is killed for it.
+  enum class How { kGently, kFirmly };
+  bool ask(How how = How::kFirmly);
 
  private:
   unsigned times_ = 0;
@@ -26,9 +28,11 @@ namespace shortage {
 // The current task is the keeper from now on.
 void become_keeper();
 
-// Waits for requests. `insists`: some were told before that there is room, and did not find it.
+// Waits for requests. `insists`: some were told before that there is room, and did not find it. `may_kill`: not all of
+// them ask gently.
 struct Demand {
   bool insists;
+  bool may_kill;
 };
 Demand await_demand();
 void answer(bool has_made_room);

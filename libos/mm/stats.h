@@ -54,6 +54,8 @@ void uncharge(uint64_t pages);
 bool has_room(uint64_t pages);
 // Whether what is in use leaves programs a page of the limit, committed or not.
 bool has_program_room();
+// Whether so little of the limit is left that caches should go.
+bool is_low();
 }  // namespace page_map
 
 }  // namespace occlum

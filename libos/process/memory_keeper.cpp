@@ -82,15 +82,14 @@ bool kill_one() {
   return true;
 }
 
-bool has_room() { return memory_limit() != 0 && page_map::has_room(kWantedPages); }
-
-bool make_room(bool insists) {
+// Without a limit it is the host who refuses, and only trying tells whether it does so still.
+bool make_room(const shortage::Demand& demand) {
   reclaim_kept_pages(kWantedPages);
-  if (!insists && has_room()) return true;
-  const uint64_t dropped = drop_cached_pages();
+  if (!demand.insists && memory_limit() != 0 && page_map::has_room(kWantedPages)) return true;
+  (void)drop_cached_pages();
   reclaim_kept_pages(kWantedPages);
-  if (!insists && (has_room() || dropped >= kWantedPages)) return true;
-  return kill_one();
+  if (!demand.insists && page_map::has_room(kWantedPages)) return true;
+  return demand.may_kill && kill_one();
 }
 
 }  // namespace
@@ -114,7 +113,7 @@ void keep_memory() {
   shortage::become_keeper();
   for (;;) {
     const shortage::Demand demand = shortage::await_demand();
-    shortage::answer(make_room(demand.insists));
+    shortage::answer(make_room(demand));
   }
 }
 
