@@ -26,7 +26,7 @@ static long counts_of(const struct counts* counts, const char* name) {
 }
 
 // All `objects.*`, and the pages that are held aside. Names of files and their inodes are a cache and not counted.
-__attribute__((unused)) static void counts_read(struct counts* counts) {
+static void counts_look(struct counts* counts) {
   counts->number = 0;
   FILE* file = fopen("/proc/occlum/stats", "r");
   if (file == NULL) return;
@@ -52,10 +52,22 @@ static int counts_differ(const struct counts* before, const struct counts* now) 
 // What an ended process leaves goes a little later than its parent hears of the end: so it is awaited, for so long.
 #define COUNTS_PATIENCE_MS 10000
 
+// Before: when nothing goes any more.
+__attribute__((unused)) static void counts_read(struct counts* counts) {
+  static struct counts earlier;
+  counts_look(counts);
+  for (int waited = 0, same = 0; counts->number != 0 && same < 5 && waited < COUNTS_PATIENCE_MS; waited += 10) {
+    earlier = *counts;
+    check_sleep_ms(10);
+    counts_look(counts);
+    same = counts_differ(&earlier, counts) ? 0 : same + 1;
+  }
+}
+
 __attribute__((unused)) static void counts_check(const struct counts* before, int line) {
   static struct counts now;
   for (int waited = 0;; waited += 10) {
-    counts_read(&now);
+    counts_look(&now);
     if (!counts_differ(before, &now) || waited >= COUNTS_PATIENCE_MS) break;
     check_sleep_ms(10);
   }

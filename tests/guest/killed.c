@@ -20,7 +20,7 @@ static void spin(uint64_t rounds) {
   }
 }
 
-// A child does `work` until it is killed; the moment is as random as the time that a loop takes.
+// A child does `work` until it is killed, at a random moment within `longest` ns.
 static void kill_while(void (*work)(void), int rounds, uint64_t longest) {
   for (int i = 0; i < rounds; i++) {
     pid_t pid = fork();
@@ -31,8 +31,10 @@ static void kill_while(void (*work)(void), int rounds, uint64_t longest) {
       _exit(0);
     }
     setpgid(pid, pid);
-    spin(next_random() % longest);
-    if (next_random() % 4 == 0) sched_yield();
+    // It gets on only while this process waits, where both have the same addresses and take turns.
+    struct timespec moment = {0, (long)(next_random() % longest)};
+    if (next_random() % 4 != 0) nanosleep(&moment, NULL);
+    if (next_random() % 4 == 0) spin(next_random() % 10000);
     kill(-pid, SIGKILL);
     kill(pid, SIGKILL);
     int status = 0;
@@ -120,14 +122,14 @@ static void killed(void (*work)(void), int rounds, uint64_t longest) {
   CHECK_COUNTS(before);
 }
 
-CASE(in_fork) { killed(forks, 300, 400000); }
-CASE(in_vfork) { killed(vforks, 300, 400000); }
-CASE(in_exec) { killed(executes, 300, 2000000); }
-CASE(in_spawn) { killed(spawns, 200, 2000000); }
-CASE(in_clone) { killed(threads, 300, 400000); }
-CASE(in_mmap) { killed(memory, 300, 400000); }
-CASE(in_pipe) { killed(pipes, 300, 400000); }
-CASE(in_exit) { killed(ends, 500, 100000); }
+CASE(in_fork) { killed(forks, 600, 2000000); }
+CASE(in_vfork) { killed(vforks, 600, 2000000); }
+CASE(in_exec) { killed(executes, 400, 4000000); }
+CASE(in_spawn) { killed(spawns, 400, 4000000); }
+CASE(in_clone) { killed(threads, 500, 2000000); }
+CASE(in_mmap) { killed(memory, 400, 1000000); }
+CASE(in_pipe) { killed(pipes, 400, 1000000); }
+CASE(in_exit) { killed(ends, 500, 300000); }
 
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "again") == 0) {
