@@ -9,11 +9,13 @@ namespace occlum {
 
 namespace {
 constinit std::atomic<bool> is_allowed = false;
+constinit std::atomic<uint64_t> requests = 0;
 }
 
 bool heap_must_fail() {
   if (!is_allowed.load(std::memory_order_relaxed)) [[likely]]
     return false;
+  requests.fetch_add(1, std::memory_order_relaxed);
   if (!runs_task()) return false;
   std::atomic<uint32_t>& left = current_task().fail_nth;
   const uint32_t before = left.load(std::memory_order_relaxed);
@@ -21,6 +23,8 @@ bool heap_must_fail() {
   left.store(before - 1, std::memory_order_relaxed);
   return before == 1;
 }
+
+uint64_t heap_requests() { return requests.load(std::memory_order_relaxed); }
 
 void allow_heap_failures() { is_allowed.store(true, std::memory_order_relaxed); }
 

@@ -5,11 +5,14 @@
 // Others pay a load for it. So it is there in every image, and what is tested is what is shipped.
 #pragma once
 
+#include <cstdint>
+
 namespace occlum {
 
 // Whether this allocation of the current task is to fail.
 bool heap_must_fail();
-// From now on Task::fail_nth counts.
+// From now on Task::fail_nth counts; and so are all allocations.
 void allow_heap_failures();
+uint64_t heap_requests();
 
 }  // namespace occlum

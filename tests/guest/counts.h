@@ -50,13 +50,13 @@ static int counts_differ(const struct counts* before, const struct counts* now) 
 }
 
 // What an ended process leaves goes a little later than its parent hears of the end: so it is awaited, for so long.
-#define COUNTS_PATIENCE_MS 10000
+static int counts_patience_ms = 10000;
 
 // Before: when nothing goes any more.
 __attribute__((unused)) static void counts_read(struct counts* counts) {
   static struct counts earlier;
   counts_look(counts);
-  for (int waited = 0, same = 0; counts->number != 0 && same < 5 && waited < COUNTS_PATIENCE_MS; waited += 10) {
+  for (int waited = 0, same = 0; counts->number != 0 && same < 5 && waited < counts_patience_ms; waited += 10) {
     earlier = *counts;
     check_sleep_ms(10);
     counts_look(counts);
@@ -68,7 +68,7 @@ __attribute__((unused)) static void counts_check(const struct counts* before, in
   static struct counts now;
   for (int waited = 0;; waited += 10) {
     counts_look(&now);
-    if (!counts_differ(before, &now) || waited >= COUNTS_PATIENCE_MS) break;
+    if (!counts_differ(before, &now) || waited >= counts_patience_ms) break;
     check_sleep_ms(10);
   }
   for (int i = 0; i < before->number; i++) {
