@@ -50,6 +50,17 @@ def limited_memory(w):
             fail(f"--memory {wrong}: {run.ended()}: {run.stderr[:300]!r}")
 
 
+def limited_threads(w):
+    """No more threads than /proc/sys/kernel/threads-max, for root as well; then they can be had again."""
+    script = ("echo 40 > /proc/sys/kernel/threads-max && /usr/bin/perl -e 'my $n = 0; while (defined(my $pid = fork)) {"
+              " if (!$pid) { sleep 60; exit } push @all, $pid; $n++ } print $n, \" \", $!{EAGAIN} ? 1 : 0, \"\\n\";"
+              " kill 9, @all; wait for @all; exit !defined fork' && cat /proc/sys/kernel/threads-max")
+    run = w.do("/bin/sh", "-c", script, seconds=60)
+    words = run.stdout.split()
+    if run.status != 0 or len(words) < 3 or not 30 <= int(words[0]) <= 39 or words[1] != b"1" or words[-1] != b"40":
+        fail(f"{run.ended()}: {run.stdout[:300]!r} {run.stderr[:300]!r}")
+
+
 def out_of_memory(w):
     large = w.dir / "large"
     with open(large, "wb") as file:
@@ -127,6 +138,6 @@ def idle(w):
             fail(f"{name}: a sleeping enclave used {ticks} ticks of 10 ms in 2 s")
 
 
-TESTS = {"hard.memory_option": limited_memory, "hard.out_of_memory": out_of_memory,
+TESTS = {"hard.memory_option": limited_memory, "hard.threads_max": limited_threads, "hard.out_of_memory": out_of_memory,
          "hard.short_processes": short_processes, "hard.failing_allocations": failing_allocations, "hard.idle": idle}
 ALONE = {"hard.idle"}
