@@ -35,7 +35,8 @@ Result<uint64_t> memory_limit(const std::string& text) {
   if (text.empty()) return 0;
   const std::optional<uint64_t> size = image::json::parse_size(text);
   if (!size) return image::fail("--memory {}: it is not a size such as 512MB", text);
-  if (*size < image::kLeastMemoryLimit) return image::fail("--memory {}: at least 16MB are needed", text);
+  if (*size < image::kLeastMemoryLimit)
+    return image::fail("--memory {}: at least 16MB are needed", text);
   return *size;
 }
 

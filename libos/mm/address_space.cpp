@@ -122,8 +122,7 @@ uint64_t AddressSpace::committed_bytes() const {
 }
 
 uint64_t AddressSpace::footprint() const {
-  const size_t held =
-      state_->areas.peek_long([](const Areas& areas) { return areas.held.size(); });
+  const size_t held = state_->areas.peek_long([](const Areas& areas) { return areas.held.size(); });
   return committed_bytes() + held * kPageSize;
 }
 

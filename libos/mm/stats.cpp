@@ -58,7 +58,8 @@ void uncharge(uint64_t pages) {
 
 bool has_room(uint64_t pages) {
   const uint64_t limit = limit_pages.load(std::memory_order_relaxed);
-  return limit == 0 || memory_counters.committed_pages.load(std::memory_order_relaxed) + pages <= limit;
+  return limit == 0 ||
+         memory_counters.committed_pages.load(std::memory_order_relaxed) + pages <= limit;
 }
 
 namespace {

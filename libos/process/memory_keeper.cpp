@@ -69,9 +69,10 @@ bool kill_one() {
     return false;
   }
   if (victim.badness != INT64_MAX) {
-    log_error("out of memory: process {} ({}) is killed: it holds {} KiB of {} KiB, oom_score_adj {}",
-              victim.process->pid(), victim.process->name().view(), victim.bytes / 1024,
-              total_pages() * (kPageSize / 1024), victim.process->oom_adjustment.load());
+    log_error(
+        "out of memory: process {} ({}) is killed: it holds {} KiB of {} KiB, oom_score_adj {}",
+        victim.process->pid(), victim.process->name().view(), victim.bytes / 1024,
+        total_pages() * (kPageSize / 1024), victim.process->oom_adjustment.load());
   }
   // All who share the memory go, or nothing would be had (CLONE_VM, vfork).
   for_each_with_memory([&](const RefPtr<Process>& process, const RefPtr<AddressSpace>& memory) {

@@ -10,7 +10,7 @@ namespace occlum {
 namespace {
 constinit std::atomic<bool> is_allowed = false;
 constinit std::atomic<uint64_t> requests = 0;
-}
+}  // namespace
 
 bool heap_must_fail() {
   if (!is_allowed.load(std::memory_order_relaxed)) [[likely]]

@@ -68,13 +68,14 @@ CASE(short_processes) {
   CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
   CHECK_EQ(counts_descriptors(), descriptors);
   CHECK_COUNTS(before);
-  // Caches may have grown a little; a leak of 64 bytes a process would be seen.
+  // Stacks and slabs are kept for the next ones, as many as there were at a time. A leak of a byte a process would be
+  // seen, or of a page in a hundred processes.
   long grown = stat_of("memory.heap_bytes") - heap;
   fprintf(stderr, "short_processes: heap %+ld bytes, LibOS pages in use %+ld, of programs %+ld, committed %+ld\n", grown,
           stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel,
           stat_of("memory.user_present_pages") - present, stat_of("memory.committed_pages") - committed);
   CHECK(grown < 65536);
-  CHECK(stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel < 256);
+  CHECK(stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel < 1024);
   CHECK(stat_of("memory.user_present_pages") - present < 256);
   CHECK(stat_of("memory.committed_pages") - committed < 8192);
 }
