@@ -56,7 +56,8 @@ static int counts_patience_ms = 10000;
 __attribute__((unused)) static void counts_read(struct counts* counts) {
   static struct counts earlier;
   counts_look(counts);
-  for (int waited = 0, same = 0; counts->number != 0 && same < 5 && waited < counts_patience_ms; waited += 10) {
+  for (int waited = 0, same = 0; counts->number != 0 && same < 5 && waited < counts_patience_ms;
+       waited += 10) {
     earlier = *counts;
     check_sleep_ms(10);
     counts_look(counts);
@@ -73,7 +74,8 @@ __attribute__((unused)) static void counts_check(const struct counts* before, in
   }
   for (int i = 0; i < before->number; i++) {
     long value = counts_of(&now, before->of[i].name);
-    if (value != before->of[i].value) check_fail("counts", line, before->of[i].name, value, before->of[i].value);
+    if (value != before->of[i].value)
+      check_fail("counts", line, before->of[i].name, value, before->of[i].value);
   }
 }
 #define CHECK_COUNTS(before) counts_check(&(before), __LINE__)

@@ -111,7 +111,8 @@ static int passed(void) {
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1) return 2;
   char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 'x';
   struct iovec part = {&byte, 1};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   struct cmsghdr* header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
@@ -145,7 +146,8 @@ static void* deep_thread(void* unused) {
 static int address_space(void) {
   set_limit(RLIMIT_AS, 64 << 20);
   int count = 0;
-  while (mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+  while (mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+         MAP_FAILED)
     if (++count > 64) return 2;
   if (errno != ENOMEM || count < 20) return 3;
   // Much is refused, and little is to be had still; brk says no by not moving.
@@ -163,7 +165,8 @@ static int huge(void) {
       mmap(NULL, 1UL << 46, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
     return 2;
   if (errno != ENOMEM) return 3;
-  if (mmap(NULL, SIZE_MAX & ~4095UL, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED || errno != ENOMEM)
+  if (mmap(NULL, SIZE_MAX & ~4095UL, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ||
+      errno != ENOMEM)
     return 4;
   if (malloc(SIZE_MAX / 2) != NULL) return 5;
   return errno == ENOMEM ? 0 : 6;
@@ -173,7 +176,8 @@ CASE(more_than_there_is) { twice(huge, 0); }
 static int data(void) {
   set_limit(RLIMIT_DATA, 16 << 20);
   if (sbrk(32 << 20) != (void*)-1 || errno != ENOMEM) return 2;
-  return mmap(NULL, 32 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED &&
+  return mmap(NULL, 32 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+                     MAP_FAILED &&
                  errno == ENOMEM
              ? 0
              : 3;
@@ -181,7 +185,6 @@ static int data(void) {
 CASE(data_limit) { twice(data, 0); }
 
 // --- stacks ---
-
 
 static int overflow(void) { return recurse(0); }
 CASE(stack_overflow) { twice(overflow, 1000 + SIGSEGV); }
@@ -229,7 +232,6 @@ static int frames(int depth) {
   return depth == 0 ? 0 : frames(depth - 1) + frame[0];
 }
 CASE(stack_limit) { twice(small_stack, 1000 + SIGSEGV); }
-
 
 int main(int argc, char** argv) {
   // 400 KiB deep: more than the stack may have.

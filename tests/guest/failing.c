@@ -106,7 +106,8 @@ int main(int argc, char** argv) {
   if (all) rounds = (int)most;
   for (int i = 0; i < rounds; i++) {
     // Beginnings are tried more often: of a long run most is the same.
-    unsigned number = all ? (unsigned)i + 1 : 1 + (unsigned)(next_random() % (next_random() % 4 == 0 ? 200 : most));
+    unsigned number = all ? (unsigned)i + 1
+                          : 1 + (unsigned)(next_random() % (next_random() % 4 == 0 ? 200 : most));
     int earlier = check_failures;
     fprintf(stderr, "failing: %s with %u\n", arguments[0], number);
     int status = run(arguments, number);
@@ -123,7 +124,7 @@ int main(int argc, char** argv) {
       counts_read(&before);
     }
   }
-  printf("%u allocations; %d rounds: %d ended, %d killed (%d waited in vain), %d failures\n", most, rounds, ended, killed, timed_out,
-         check_failures);
+  printf("%u allocations; %d rounds: %d ended, %d killed (%d waited in vain), %d failures\n", most,
+         rounds, ended, killed, timed_out, check_failures);
   return check_failures != 0;
 }

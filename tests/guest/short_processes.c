@@ -60,10 +60,13 @@ CASE(short_processes) {
   run_for(1);
   counts_read(&before);
   int descriptors = counts_descriptors();
-  long heap = stat_of("memory.heap_bytes"), kernel = stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages");
-  long present = stat_of("memory.user_present_pages"), committed = stat_of("memory.committed_pages");
+  long heap = stat_of("memory.heap_bytes"),
+       kernel = stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages");
+  long present = stat_of("memory.user_present_pages"),
+       committed = stat_of("memory.committed_pages");
   long count = run_for(seconds);
-  fprintf(stderr, "short_processes: %ld in %.0f s, %.0f a second\n", count, seconds, (double)count / seconds);
+  fprintf(stderr, "short_processes: %ld in %.0f s, %.0f a second\n", count, seconds,
+          (double)count / seconds);
   CHECK(count > 0);
   CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
   CHECK_EQ(counts_descriptors(), descriptors);
@@ -71,9 +74,12 @@ CASE(short_processes) {
   // Stacks and slabs are kept for the next ones, as many as there were at a time. A leak of a byte a process would be
   // seen, or of a page in a hundred processes.
   long grown = stat_of("memory.heap_bytes") - heap;
-  fprintf(stderr, "short_processes: heap %+ld bytes, LibOS pages in use %+ld, of programs %+ld, committed %+ld\n", grown,
-          stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel,
-          stat_of("memory.user_present_pages") - present, stat_of("memory.committed_pages") - committed);
+  fprintf(stderr,
+          "short_processes: heap %+ld bytes, LibOS pages in use %+ld, of programs %+ld, committed "
+          "%+ld\n",
+          grown, stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel,
+          stat_of("memory.user_present_pages") - present,
+          stat_of("memory.committed_pages") - committed);
   CHECK(grown < 65536);
   CHECK(stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel < 1024);
   CHECK(stat_of("memory.user_present_pages") - present < 256);
