@@ -85,6 +85,14 @@ image::EnclaveSpec enclave_spec(const image::InstanceConfig& config, std::string
           .ext_product_id = config.ext_prod_id};
 }
 
+Result<void> write_memory_limit(uint64_t limit) {
+  const std::string path(kMemoryLimit);
+  if (limit != 0) return image::write_file(path, fmt::format("{}B\n", limit));
+  if (unlink(path.c_str()) != 0 && errno != ENOENT)
+    return image::fail_errno(errno, "cannot remove {}", path);
+  return {};
+}
+
 Result<void> check_image_directory() {
   struct stat status{};
   std::string path(kImageDirectory);
@@ -117,6 +125,7 @@ Result<int> command_build(const BuildOptions& options) {
        .rebuild = options.force ? image::Rebuild::kAlways : image::Rebuild::kIfChanged}));
   image::EnclaveImage enclave = IMAGE_TRY(image::build_enclave(
       enclave_spec(config, libos, root.verity()), key.key, std::string(kEnclaveImage)));
+  IMAGE_TRY(write_memory_limit(config.memory_limit));
   bool kept = root.kept();
   IMAGE_TRY(root.commit());
   IMAGE_TRY(enclave.commit());

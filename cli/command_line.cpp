@@ -166,6 +166,8 @@ class CommandLine {
     sub.add_option("--cpus", start_.cpus, "Use N virtual CPUs (default: as many as there are)")
         ->type_name("N")
         ->check(CLI::Range(1u, 1024u).description(""));
+    sub.add_option("--memory", start_.memory, "Use at most SIZE of enclave memory, such as 512MB")
+        ->type_name("SIZE");
     constexpr const char* kEmulator = "Software SGX";
     sub.add_option("--cost-model", start_.cost_model, "Add the costs of hardware: off or sgx2")
         ->type_name("NAME")

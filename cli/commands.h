@@ -34,6 +34,7 @@ struct StartOptions {
   std::vector<std::string> argv;
   bool quiet = false;
   unsigned cpus = 0;
+  std::string memory;  // a size; empty: no limit
   std::string cost_model = "off";
   bool strict = false;
   uint64_t strict_seed = 1;

@@ -28,6 +28,8 @@ inline constexpr std::string_view kBuildDirectory = "build";
 inline constexpr std::string_view kRunDirectory = "run";
 inline constexpr std::string_view kRootImage = "build/root.erofs";
 inline constexpr std::string_view kEnclaveImage = "build/instance.enclave";
+// resource_limits.user_space_max_size, in bytes; absent without one. Limits are the host's to choose: not measured.
+inline constexpr std::string_view kMemoryLimit = "build/memory_limit";
 
 enum class InstanceState { kInitialized, kBuilt };
 

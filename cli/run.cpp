@@ -14,6 +14,8 @@
 #include "cli/settings.h"
 #include "host/runtime.h"
 #include "image/enclave_file.h"
+#include "image/occlum_json.h"
+#include "image/schema.h"
 
 namespace cli {
 namespace {
@@ -29,6 +31,15 @@ std::vector<std::string> whole_environment() {
   return variables;
 }
 
+Result<uint64_t> memory_limit(const std::string& text) {
+  if (text.empty()) return 0;
+  const std::optional<uint64_t> size = image::json::parse_size(text);
+  if (!size) return image::fail("--memory {}: it is not a size such as 512MB", text);
+  if (*size < image::kLeastMemoryLimit)
+    return image::fail("--memory {}: at least 16MB are needed", text);
+  return *size;
+}
+
 Result<host::RunOptions> run_options(const StartOptions& options) {
   host::RunOptions run;
   run.argv = options.argv;
@@ -37,10 +48,19 @@ Result<host::RunOptions> run_options(const StartOptions& options) {
   run.log_level = IMAGE_TRY(log_level_from_environment());
   run.file_io = IMAGE_TRY(file_io_from_environment());
   run.vcpus = options.cpus;
+  run.memory_limit = IMAGE_TRY(memory_limit(options.memory));
   run.cost_model = options.cost_model;
   run.strict = options.strict;
   run.strict_seed = options.strict_seed;
   return run;
+}
+
+Result<uint64_t> instance_memory_limit() {
+  const std::string path(kMemoryLimit);
+  if (access(path.c_str(), F_OK) != 0) return 0;
+  std::string text = IMAGE_TRY(image::read_file(path, 64));
+  while (text.ends_with('\n')) text.pop_back();
+  return memory_limit(text);
 }
 
 // What the user must know about the protection of this start; empty if there is nothing to say.
@@ -74,6 +94,7 @@ Result<int> command_run(const StartOptions& options) {
     return image::fail("this instance is not built yet: run 'occlum build'");
   }
   host::RunOptions run = IMAGE_TRY(run_options(options));
+  if (options.memory.empty()) run.memory_limit = IMAGE_TRY(instance_memory_limit());
   run.enclave_image = kEnclaveImage;
   run.root_image = std::string(kRootImage);
   image::EnclaveFile enclave = IMAGE_TRY(image::inspect_enclave_file(run.enclave_image));

@@ -160,6 +160,7 @@ std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options,
   boot->size = sizeof(abi::BootParameters);
   boot->shared = reinterpret_cast<uint64_t>(*memory);
   boot->vcpus = vcpus;
+  boot->memory_limit = options.memory_limit;
   boot->file_io = reinterpret_cast<uint64_t>(file_buffers);
   boot->log_level = level_number(options.log_level);
   for (int fd = 0; fd < 3; ++fd) boot->terminal_mask |= isatty(fd) != 0 ? 1u << fd : 0u;

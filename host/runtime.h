@@ -39,6 +39,7 @@ struct RunOptions {
   unsigned vcpus = 0;                      // 0: as many as the CPUs that this process may use
   std::vector<std::string> writable_dirs;  // `occlum do --rw DIR`: absolute host paths
   FileIoOptions file_io;
+  uint64_t memory_limit = 0;       // bytes of enclave memory, 0: none
   std::string cost_model = "off";  // software SGX only: off, sgx2
   bool strict = false;             // software SGX only: injections and strict checks
   uint64_t strict_seed = 1;

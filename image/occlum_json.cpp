@@ -65,7 +65,7 @@ class Reader : json::SchemaReader {
                    {"kernel_space_heap_max_size", idle_size()},
                    {"kernel_space_stack_size", idle_size()},
                    {"user_space_size", idle_size()},
-                   {"user_space_max_size", idle_size()},
+                   {"user_space_max_size", [this](auto& n, auto& p) { return memory_limit(n, p); }},
                    {"max_num_of_threads", idle_number(std::numeric_limits<uint32_t>::max())},
                    {"init_num_of_threads", idle_number(std::numeric_limits<uint32_t>::max())},
                    {"marshal_buffer_size", no_effect([this](auto& n, auto& p) -> Check {
@@ -79,6 +79,13 @@ class Reader : json::SchemaReader {
                   {{"default_stack_size", [this](auto& n, auto& p) { return stack_size(n, p); }},
                    {"default_heap_size", idle_size()},
                    {"default_mmap_size", idle_size()}});
+  }
+
+  Check memory_limit(const Node& node, const std::string& path) {
+    IMAGE_TRY(size(config_.memory_limit)(node, path));
+    if (config_.memory_limit < kLeastMemoryLimit)
+      return complain(node, "'{}' must be at least 16MB", path);
+    return {};
   }
 
   Check stack_size(const Node& node, const std::string& path) {

@@ -32,12 +32,16 @@ struct Mount {
   std::string options;
 };
 
+// With less memory than this no program starts.
+inline constexpr uint64_t kLeastMemoryLimit = 16 << 20;
+
 struct InstanceConfig {
   std::vector<std::string> entry_points = {"/bin", "/usr/bin"};
   std::vector<std::string> env_default;    // NAME=VALUE
   std::vector<std::string> env_untrusted;  // names
   std::vector<Mount> mounts;               // without the root
   uint64_t stack_size = uint64_t{8} << 20;
+  uint64_t memory_limit = 0;  // bytes of enclave memory, 0: none; never measured
   uint16_t product_id = 0;
   uint16_t version_number = 0;
   bool debuggable = true;

@@ -15,6 +15,7 @@ import debuggers  # noqa: E402
 import families  # noqa: E402
 import interactive  # noqa: E402
 import own_tests  # noqa: E402
+import hard_times  # noqa: E402
 import table  # noqa: E402
 
 
@@ -103,7 +104,8 @@ def main() -> int:
     specs = own_tests.specs(options.build_dir / "sources", options.long) + table.all_specs() + families.specs()
     specs += debuggers.specs() + interactive.specs()
     tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in specs]
-    tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE) for n, f in do_tests.TESTS.items()]
+    tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE | hard_times.ALONE)
+              for n, f in (do_tests.TESTS | hard_times.TESTS).items()]
     tests += [Test(n, lambda n=n, f=f: terminal(n, f, options)) for n, f in interactive.tests().items()]
     return harness.run_all("programs", tests, options)
 

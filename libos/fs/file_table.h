@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "libos/fs/vfs/file.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/vec.h"
@@ -40,7 +41,7 @@ class FdReservation {
   CloseOnExec cloexec_;
 };
 
-class FileTable : public RefCounted<FileTable> {
+class FileTable : public RefCounted<FileTable>, Counted<FileTable> {
  public:
   static Result<RefPtr<FileTable>> create();
   FileTable() = default;  // for make_ref

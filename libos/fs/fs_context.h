@@ -3,12 +3,13 @@
 #pragma once
 
 #include "libos/fs/vfs/lookup.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 
 namespace occlum {
 
-class FsContext : public RefCounted<FsContext> {
+class FsContext : public RefCounted<FsContext>, Counted<FsContext> {
  public:
   struct State {
     Path root, cwd;

@@ -19,6 +19,7 @@
 
 #include "libos/fs/vfs/mount.h"
 #include "libos/lib/bits.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/vec.h"
@@ -27,7 +28,7 @@ namespace occlum {
 
 enum class Blocking { kNo, kYes };
 
-class Pipe : public RefCounted<Pipe> {
+class Pipe : public RefCounted<Pipe>, Counted<Pipe> {
  public:
   static constexpr size_t kDefaultCapacity = 64 * 1024;
   static constexpr size_t kMaxCapacity = 1024 * 1024;  // /proc/sys/fs/pipe-max-size

@@ -122,6 +122,11 @@ uint64_t AddressSpace::committed_bytes() const {
   });
 }
 
+uint64_t AddressSpace::footprint() const {
+  const size_t held = state_->areas.peek_long([](const Areas& areas) { return areas.held.size(); });
+  return committed_bytes() + held * kPageSize;
+}
+
 Result<AddressSpace::FutexKey> AddressSpace::futex_key(uint64_t address,
                                                        bool process_private) const {
   if (process_private) return FutexKey{id(), address};

@@ -18,6 +18,7 @@
 
 #include "libos/arch/memory.h"
 #include "libos/arch/prot.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/function_ref.h"
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
@@ -80,7 +81,7 @@ enum class FaultResult {
 
 class ConflictGroup;
 
-class AddressSpace : public RefCounted<AddressSpace> {
+class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
  public:
   static Result<RefPtr<AddressSpace>> create();
   ~AddressSpace();  // frees every area
@@ -119,7 +120,7 @@ class AddressSpace : public RefCounted<AddressSpace> {
   // More than one task will execute here at a time: from now on pages appear with their content, whole.
   void note_threads();
 
-  // Resolves an access by this process, from a fault or from a user copy.
+  // Resolves an access by this process, from a fault or from a user copy. May wait for memory (shortage.h).
   FaultResult handle_fault(uint64_t address, Access access);
 
   // Calls `use(at, bytes, fault_address)` for the parts of the range, in order. Each part is mapped here with the right,
@@ -156,8 +157,13 @@ class AddressSpace : public RefCounted<AddressSpace> {
   // sched_yield(2): the rest of the slice is given up.
   void give_up_slice();
 
+  // Takes everything away, whatever turn it is, for lack of memory. Only when none of its threads will execute its
+  // program again; what they do for it in the LibOS finds no memory. No locks may be held.
+  void abandon();
+
   uint64_t mapped_bytes() const;
   uint64_t committed_bytes() const;
+  uint64_t footprint() const;  // bytes: that, and what is held aside for it
 
   // Futex keys: (object, offset) for shared mappings, else (this, address).
   struct FutexKey {
@@ -189,6 +195,7 @@ class AddressSpace : public RefCounted<AddressSpace> {
   friend T* ptr_detail::construct_on_heap(Args&&... args);
   AddressSpace();
   void populate(AddressRange range);
+  FaultResult resolve_fault(uint64_t address, Access access);
   FaultResult grow_stack(uint64_t address);
 
   friend class ConflictGroup;

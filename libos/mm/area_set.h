@@ -6,6 +6,7 @@
 
 #include "libos/arch/memory.h"
 #include "libos/arch/prot.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
@@ -20,6 +21,10 @@ struct AreaSource : RefCounted<AreaSource> {
   RefPtr<MemoryObject> object;
   String name;
   uint64_t device = 0, inode = 0;
+};
+
+struct AreaCount : Counted<AreaCount> {
+  AreaCount() = default;
 };
 
 struct AreaData {
@@ -47,6 +52,7 @@ struct AreaData {
   // The last page that faulted although nothing was missing, how often in a row, and which of all faults it was last.
   uint64_t stale_page = 0, stale_at = 0;
   uint32_t stale_faults = 0;
+  [[no_unique_address]] AreaCount count;
 
   MemoryObject* object() const { return source ? source->object.get() : nullptr; }
   bool owns_addresses() const { return !shared || is_alias; }

@@ -1,6 +1,8 @@
 // Who is in which conflict group. See conflict_group.h.
 #include "libos/mm/conflict_group.h"
 
+#include <optional>
+
 #include "libos/lib/log.h"
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/exchange.h"
@@ -123,7 +125,7 @@ void ConflictGroup::dissolve_if_alone(Membership& state, RefPtr<AddressSpace>& l
   state.resident = nullptr;
 }
 
-void ConflictGroup::leave(AddressSpace& space) {
+void ConflictGroup::leave(AddressSpace& space, Leaving how) {
   RefPtr<AddressSpace> last;  // to be let go without locks
   conflicts.with([&](Conflicts&) {
     const RefPtr<ConflictGroup> group =
@@ -132,11 +134,14 @@ void ConflictGroup::leave(AddressSpace& space) {
     group->membership.with([&](Membership& state) {
       group->dismiss(space);
       const auto give_up = [&] {
-        space.state_->areas.change_second([](Areas& areas) {
+        space.state_->areas.change_second([&](Areas& areas) {
+          std::optional<Freeze> freeze;
+          if (how == Leaving::kAbandoned) freeze.emplace(space);
           // Pages that others have as well stay as they are; parted ones are filled for whoever is next.
           area_ops::drop_member_areas(areas);
           areas.group = nullptr;
           areas.held.clear();
+          areas.lost.clear();
           areas.resident = true;
         });
       };

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "libos/arch/memory.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
@@ -42,7 +43,7 @@ struct TurnWaiter {
   RefPtr<ConflictGroup> group;  // in whose line it is
 };
 
-class ConflictGroup : public RefCounted<ConflictGroup> {
+class ConflictGroup : public RefCounted<ConflictGroup>, Counted<ConflictGroup> {
  public:
   struct Membership {
     Vec<AddressSpace*> members;
@@ -57,11 +58,14 @@ class ConflictGroup : public RefCounted<ConflictGroup> {
   static Result<void> join_owners(AddressSpace& space, AddressRange range);
   // For fork: `child`, which has nothing yet, becomes a member, away, of the group of `parent`.
   static Result<void> add(AddressSpace& parent, AddressSpace& child);
-  // The end of a member: its addresses are free where nobody else has them.
-  static void leave(AddressSpace& space);
+  // The end of a member: its addresses are free where nobody else has them. kAbandoned: its threads are still there.
+  enum class Leaving { kEnded, kAbandoned };
+  static void leave(AddressSpace& space, Leaving how);
 
   // Makes `space` resident if it is its turn and the resident member has nothing to do, or its slice is over. Else the
   // caller, which stands in the line, has to look again when it is woken, or at the time that is returned.
+  // kNoRoom: there is no memory to hold the resident member's pages.
+  static constexpr Nanoseconds kNoRoom = kNever - 1;
   Nanoseconds take_turn(AddressSpace& space, const TurnWaiter& waiter);
   static void join_line(RefPtr<ConflictGroup> group, TurnWaiter& waiter);
   static void leave_line(TurnWaiter& waiter);

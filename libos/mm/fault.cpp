@@ -11,6 +11,7 @@
 #include "libos/mm/exchange.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/range_allocator.h"
+#include "libos/mm/shortage.h"
 #include "libos/mm/stats.h"
 
 namespace occlum {
@@ -197,6 +198,13 @@ FaultResult fill_shared(Areas& areas, AreaSet::Iterator area, uint64_t page) {
 }  // namespace area_ops
 
 FaultResult AddressSpace::handle_fault(uint64_t address, Access access) {
+  RoomRequest room;
+  FaultResult result = resolve_fault(address, access);
+  while (result == FaultResult::kOutOfMemory && room.ask()) result = resolve_fault(address, access);
+  return result;
+}
+
+FaultResult AddressSpace::resolve_fault(uint64_t address, Access access) {
   const uint64_t page = align_down(address, kPageSize);
   bool below_stack = false;
   const FaultResult result = state_->areas.hold([&](Areas& areas) {
@@ -214,7 +222,7 @@ FaultResult AddressSpace::handle_fault(uint64_t address, Access access) {
     memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
   } else if (result == FaultResult::kNoMapping) {
     if (below_stack && grow_stack(page) == FaultResult::kResolved)
-      return handle_fault(page, access);
+      return resolve_fault(page, access);
     if (user_range().contains(page)) page_map::note_pending(page);
   }
   return result;

@@ -96,6 +96,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
   child->auxv = TRY(auxv.clone());
   TRY(ConflictGroup::add(*this, *child));
   TRY(state_->areas.change([&](Areas& parent) -> Result<void> {
+    if (!parent.group) return Errno::kNoMem;  // it was abandoned meanwhile
     const Nanoseconds start = monotonic_now();
     Freeze freeze(*this);
     ConflictGroup& group = *parent.group;

@@ -5,18 +5,12 @@
 #include "libos/lib/memory.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/page_allocator.h"
-#include "libos/mm/reclaim.h"
 #include "libos/mm/stats.h"
 
 namespace occlum {
 
 Result<RefPtr<Frame>> Frame::copy_of(uint64_t address) {
-  Result<uint64_t> page = allocate_pages(1);
-  if (page.is_error()) {
-    reclaim_kept_pages(1);
-    page = allocate_pages(1);
-  }
-  const uint64_t at = TRY(std::move(page));
+  const uint64_t at = TRY(allocate_program_page());
   Result<RefPtr<Frame>> frame = make_ref<Frame>(at);
   if (frame.is_error()) {
     free_pages(at, 1);

@@ -6,6 +6,7 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/wait_word.h"
+#include "libos/mm/cached_pages.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/memory_object_guards.h"
 #include "libos/mm/page_allocator.h"
@@ -27,10 +28,13 @@ MemoryObject::MemoryObject(PageSource* source, uint64_t size)
 
 Result<RefPtr<MemoryObject>> MemoryObject::create(PageSource* source, uint64_t size) {
   if (size > kLargestObject) return Errno::kFBig;
-  return make_ref<MemoryObject>(source, size);
+  RefPtr<MemoryObject> object = TRY(make_ref<MemoryObject>(source, size));
+  if (source != nullptr && source->has_store()) CachedObjects::add(*object);
+  return object;
 }
 
 MemoryObject::~MemoryObject() {
+  CachedObjects::remove(*this);
   state_.with([](State& state) {
     drop_pages(state, 0, UINT64_MAX);
     if (state.has_home()) free_range(state.window);
@@ -92,13 +96,6 @@ void MemoryObject::end_change() {
 
 // --- pages ---
 
-Result<uint64_t> MemoryObject::make_libos_page() {
-  Result<uint64_t> fresh = allocate_pages(1);
-  if (!fresh.is_error()) return fresh;
-  reclaim_kept_pages(1);
-  return allocate_pages(1);
-}
-
 // Memory for a page that is not in the tree: zeroed, not yet visible to programs.
 Result<uint64_t> MemoryObject::make_memory(State& state, uint64_t index, Place place) {
   uint64_t address;
@@ -111,7 +108,7 @@ Result<uint64_t> MemoryObject::make_memory(State& state, uint64_t index, Place p
     page_map::update(address, PageState::kDirty, 0);
     if (is_seen) return address;
   } else {
-    address = TRY(make_libos_page());
+    address = TRY(allocate_program_page());
   }
   zero_bytes(page_at(address));
   return address;
@@ -295,20 +292,30 @@ Result<uint64_t> MemoryObject::next_hole(uint64_t offset) {
   });
 }
 
+void MemoryObject::drop_clean(State& state, bool shared_writable) {
+  if (state.source == nullptr || !state.source->has_store()) return;
+  for (auto it = state.pages.begin(); it;) {
+    // At home it may have been written by a program that has unmapped it since.
+    const bool may_be_dirty = it->value.dirty || (shared_writable && state.at_home(it->key));
+    if (may_be_dirty || it->value.alias != 0 ||
+        (state.is_home(it->key, it->value) && is_mapped(state, it->key))) {
+      ++it;
+      continue;
+    }
+    free_page(state, it->key, it->value);
+    it = state.pages.remove(it);
+  }
+}
+
 void MemoryObject::invalidate() {
   ObjectChange change(*this);
-  state_.with([&](State& state) {
-    if (state.source == nullptr || !state.source->has_store()) return;
-    for (auto it = state.pages.begin(); it;) {
-      if (it->value.dirty || it->value.alias != 0 ||
-          (state.is_home(it->key, it->value) && is_mapped(state, it->key))) {
-        ++it;
-        continue;
-      }
-      free_page(state, it->key, it->value);
-      it = state.pages.remove(it);
-    }
-  });
+  state_.with([&](State& state) { drop_clean(state, shared_writable_.load()); });
+}
+
+void MemoryObject::drop_clean_pages() {
+  if (!try_begin_change()) return;
+  state_.with([&](State& state) { drop_clean(state, shared_writable_.load()); });
+  end_change();
 }
 
 void MemoryObject::detach_source() {

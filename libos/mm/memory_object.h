@@ -24,7 +24,9 @@
 
 #include "libos/arch/memory.h"
 #include "libos/arch/prot.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/function_ref.h"
+#include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
@@ -49,7 +51,7 @@ class PageSource {
   ~PageSource() = default;
 };
 
-class MemoryObject : public RefCounted<MemoryObject> {
+class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
  public:
   // `source` may be null: zero-filled, memory only (tmpfs, shared anonymous memory, memfd). It must outlive the object
   // or be detached by detach_source() first.
@@ -79,6 +81,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
   Result<void> write_back();
   // Drops clean pages that nobody maps; forgets the source.
   void invalidate();
+  // The same when memory is short: not if that meant to wait for copies, some of which may wait for memory.
+  void drop_clean_pages();
   void detach_source();
 
   // --- for mm/ only ---
@@ -166,6 +170,8 @@ class MemoryObject : public RefCounted<MemoryObject> {
       return at_home(index) && page.address == home_of(index);
     }
   };
+  friend class CachedObjects;
+  ListNode cached_node_;  // in the list of all that have a store below
   mutable MutexLocked<State> state_;
   std::atomic<bool> shared_writable_{false};
 
@@ -187,13 +193,13 @@ class MemoryObject : public RefCounted<MemoryObject> {
   static Result<Page*> get_page(State& state, uint64_t index, Content absent);
   static Result<Page*> make_page(State& state, uint64_t index, Content absent, Place place);
   static Result<uint64_t> make_memory(State& state, uint64_t index, Place place);
-  static Result<uint64_t> make_libos_page();
   static void free_page(State& state, uint64_t index, Page& page);
   static Result<void> settle_page(State& state, uint64_t index, Page& page);
   static Result<void> leave_home(State& state, uint64_t index, Page& page);
   static void bring_back(State& state, Page& page);
   static void leave_alias(State& state, Page& page);
   static void drop_pages(State& state, uint64_t first, uint64_t last);
+  static void drop_clean(State& state, bool shared_writable);
   static Result<void> zero_part(State& state, uint64_t start, uint64_t end);
   static bool has_home_mappings(const State& state);
   static bool is_mapped(const State& state, uint64_t index);

@@ -80,7 +80,7 @@ Result<void> MemoryObject::settle_page(State& state, uint64_t index, Page& page)
 // From home to LibOS memory.
 Result<void> MemoryObject::leave_home(State& state, uint64_t index, Page& page) {
   if (!state.is_home(index, page)) return {};
-  const uint64_t fresh = TRY(make_libos_page());
+  const uint64_t fresh = TRY(allocate_program_page());
   Result<void> stopped;
   // EACCEPT, which is part of it, and we need access ourselves.
   if (!has(page_map::state_of(page.address).effective(), Prot::kRead))

@@ -1,6 +1,7 @@
 // read(), write() and write-back of a MemoryObject. See memory_object.h for what is locked when.
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "libos/lib/bits.h"
 #include "libos/lib/memory.h"
@@ -9,6 +10,8 @@
 #include "libos/mm/memory_object_guards.h"
 #include "libos/mm/page_allocator.h"
 #include "libos/mm/page_map.h"
+#include "libos/mm/shortage.h"
+#include "libos/mm/stats.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -33,6 +36,18 @@ class BouncePage {
   explicit BouncePage(uint64_t address) : address_(address) {}
   uint64_t address_;
 };
+
+// After so many pages others run, and caches go when memory is low: a program's buffer that is not there yet must not
+// be what meets the limit, since nothing of this object can go while it is copied.
+constexpr uint64_t kRelaxedPages = 64;
+
+// Between two copies. Nobody is killed for a page of a file; without room the call ends.
+bool make_room(RoomRequest& room, MemoryObject& object, std::optional<ObjectCopy>& copy) {
+  copy.reset();
+  const bool has_room = room.ask(RoomRequest::How::kGently);
+  copy.emplace(object);
+  return has_room;
+}
 
 // Where the bytes of a chunk are: at `address` (0: a hole), `size` of them; or only reachable with the lock held.
 struct Chunk {
@@ -75,18 +90,24 @@ Result<size_t> MemoryObject::read_chunk(uint64_t offset, DataSink& sink) {
 
 Result<size_t> MemoryObject::read(uint64_t offset, DataSink& sink) {
   const size_t before = sink.transferred();
-  ObjectCopy copy(*this);
+  std::optional<ObjectCopy> copy(std::in_place, *this);
+  RoomRequest room;
   int retries = 0;
   for (uint64_t count = 1; sink.remaining() != 0; ++count) {
     const uint64_t at = offset + (sink.transferred() - before);
     const Result<size_t> moved = read_chunk(at, sink);
     if (moved.is_error()) {
       if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
+      if (moved.error() == Errno::kNoMem && make_room(room, *this, copy)) continue;
       if (sink.transferred() == before) return final_error(moved.error());
       break;
     }
     if (moved.value() == 0) break;
-    if (count % 64 == 0) preemption_point();
+    if (count % kRelaxedPages == 0) {
+      preemption_point();
+      RoomRequest caches;
+      if (page_map::is_low()) make_room(caches, *this, copy);
+    }
   }
   return sink.transferred() - before;
 }
@@ -132,17 +153,23 @@ Result<size_t> MemoryObject::write(uint64_t offset, DataSource& source) {
   const size_t before = source.transferred();
   constexpr uint64_t kLargest = uint64_t{1} << 62;
   if (offset >= kLargest || source.remaining() > kLargest - offset) return Errno::kFBig;
-  ObjectCopy copy(*this);
+  std::optional<ObjectCopy> copy(std::in_place, *this);
+  RoomRequest room;
   int retries = 0;
   for (uint64_t count = 1; source.remaining() != 0; ++count) {
     const uint64_t at = offset + (source.transferred() - before);
     const Result<size_t> moved = write_chunk(at, source);
     if (moved.is_error()) {
       if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
+      if (moved.error() == Errno::kNoMem && make_room(room, *this, copy)) continue;
       if (source.transferred() == before) return final_error(moved.error());
       break;
     }
-    if (count % 64 == 0) preemption_point();
+    if (count % kRelaxedPages == 0) {
+      preemption_point();
+      RoomRequest caches;
+      if (page_map::is_low()) make_room(caches, *this, copy);
+    }
   }
   return source.transferred() - before;
 }

@@ -9,6 +9,7 @@
 #include "libos/lib/log.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/page_map.h"
+#include "libos/mm/reclaim.h"
 #include "libos/mm/stats.h"
 
 namespace occlum {
@@ -197,6 +198,15 @@ void free_pages(uint64_t address, uint64_t count) {
     ASSERT((page_map::state_of(address).bits() & PageState::kFreeRun) == 0);
     state.runs.put(address, count, 0);
   });
+}
+
+Result<uint64_t> allocate_program_page() {
+  if (page_map::has_program_room()) {
+    if (Result<uint64_t> page = allocate_pages(1); !page.is_error()) return page;
+  }
+  reclaim_kept_pages(1);
+  if (!page_map::has_program_room()) return Errno::kNoMem;
+  return allocate_pages(1);
 }
 
 Result<uint64_t> reserve_kernel_addresses(uint64_t pages) {

@@ -8,6 +8,7 @@
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/conflict_group.h"
 #include "libos/mm/exchange.h"
+#include "libos/mm/shortage.h"
 #include "libos/mm/space_list.h"
 
 namespace occlum {
@@ -17,6 +18,7 @@ constexpr Nanoseconds kShortestSlice = 1'000'000;
 constexpr Nanoseconds kSliceFactor = 20;
 // How often it is looked whether programs have come in from another vCPU; a tick brings them in.
 constexpr Nanoseconds kRecallStep = 200'000;
+constexpr Nanoseconds kShortageStep = 100'000'000;
 
 // Guards the lines of all groups, and which group a space belongs to as far as turns go.
 struct TurnLock {};
@@ -186,9 +188,7 @@ Nanoseconds ConflictGroup::take_turn(AddressSpace& space, const TurnWaiter& wait
       const bool is_idle = state.resident->runnable_.load(std::memory_order_seq_cst) <= 0;
       if (!is_idle && monotonic_now() < view.slice_end) return view.slice_end;
     }
-    // No memory to hold pages: somebody must give some back first.
-    if (exchange(state, space).is_error()) return monotonic_now() + kShortestSlice;
-    return Nanoseconds{0};
+    return exchange(state, space).is_error() ? kNoRoom : Nanoseconds{0};
   });
 }
 
@@ -211,6 +211,7 @@ void ConflictGroup::leave_line(TurnWaiter& waiter) {
 
 void AddressSpace::await_residency() {
   TurnWaiter waiter(current_task(), *this);
+  RoomRequest room;
   while (!is_resident()) {
     RefPtr<ConflictGroup> group =
         state_->areas.peek_long([](const Areas& areas) { return areas.group; });
@@ -220,7 +221,11 @@ void AddressSpace::await_residency() {
       continue;
     }
     if (!waiter.group) ConflictGroup::join_line(group, waiter);
-    const Nanoseconds look_again = group->take_turn(*this, waiter);
+    Nanoseconds look_again = group->take_turn(*this, waiter);
+    if (look_again == ConflictGroup::kNoRoom) {
+      // Nobody could be killed, or it did not help: others may end.
+      look_again = room.ask() ? 0 : monotonic_now() + kShortageStep;
+    }
     if (!is_resident()) (void)park(look_again, Interruptible::kNo);
   }
   ConflictGroup::leave_line(waiter);

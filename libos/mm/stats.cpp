@@ -56,5 +56,24 @@ void uncharge(uint64_t pages) {
   memory_counters.committed_pages.fetch_sub(pages, std::memory_order_relaxed);
 }
 
+bool has_room(uint64_t pages) {
+  const uint64_t limit = limit_pages.load(std::memory_order_relaxed);
+  return limit == 0 ||
+         memory_counters.committed_pages.load(std::memory_order_relaxed) + pages <= limit;
+}
+
+namespace {
+bool leaves(uint64_t pages) {
+  const uint64_t limit = limit_pages.load(std::memory_order_relaxed);
+  if (limit == 0) return true;
+  const uint64_t free = memory_counters.user_kept_pages.load(std::memory_order_relaxed) +
+                        memory_counters.kernel_free_pages.load(std::memory_order_relaxed);
+  return memory_counters.committed_pages.load(std::memory_order_relaxed) + pages <= limit + free;
+}
+}  // namespace
+
+bool has_program_room() { return leaves(1); }
+bool is_low() { return !leaves(limit_pages.load(std::memory_order_relaxed) / 16); }
+
 }  // namespace page_map
 }  // namespace occlum

@@ -51,6 +51,12 @@ namespace page_map {
 enum class ChargedTo { kProgram, kLibOs };
 Result<void> charge(uint64_t pages, ChargedTo who);
 void uncharge(uint64_t pages);
+// Whether `pages` more could be committed now; true without a limit.
+bool has_room(uint64_t pages);
+// Whether what is in use leaves programs a page of the limit, committed or not.
+bool has_program_room();
+// Whether so little of the limit is left that caches should go.
+bool is_low();
 }  // namespace page_map
 
 }  // namespace occlum

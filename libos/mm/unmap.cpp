@@ -112,10 +112,20 @@ Result<RefPtr<AddressSpace>> AddressSpace::create() {
   return space;
 }
 
+void AddressSpace::abandon() {
+  ConflictGroup::leave(*this, ConflictGroup::Leaving::kAbandoned);
+  state_->areas.change_anyway([&](Areas& areas) {
+    const Freeze freeze(*this);
+    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, area_ops::Uses::kAll,
+                         page_map::Rights::kLeave);
+  });
+  trim_kept_pages();
+}
+
 AddressSpace::~AddressSpace() {
   if (state_ == nullptr) return;
   SpaceList::remove(*this);
-  ConflictGroup::leave(*this);
+  ConflictGroup::leave(*this, ConflictGroup::Leaving::kEnded);
   state_->areas.change_anyway([](Areas& areas) {
     area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, page_map::Rights::kLeave);
   });

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "libos/fs/vfs/file.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/vec.h"
 #include "libos/net/socket_address.h"
@@ -61,7 +62,7 @@ struct ControlHeader {
 };
 static_assert(sizeof(ControlHeader) == 16);
 
-class Socket : public File {
+class Socket : public File, Counted<Socket> {
  public:
   Socket(int domain, int type, int protocol, uint32_t flags)
       : File(2 | flags), domain_(domain), type_(type), protocol_(protocol) {}

@@ -11,6 +11,7 @@
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/ptrace.h"
 #include "libos/process/rewrite/rewrite.h"
+#include "libos/process/thread_limit.h"
 
 namespace occlum {
 namespace {
@@ -148,6 +149,7 @@ Result<void> check_clone_flags(uint64_t flags) {
 Result<Pid> clone_thread(Thread& self, const CloneRequest& request) {
   TRY(check_clone_flags(request.flags));
   TRY(check_process_limit(self));
+  TRY(check_thread_limit());
 
   const bool is_thread = has_flag(request, kCloneThread);
   const Pid tid = TRY(process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); }));

@@ -15,6 +15,7 @@
 #include "libos/process/boot_config.h"
 #include "libos/process/exec.h"
 #include "libos/process/exit.h"
+#include "libos/process/memory_keeper.h"
 #include "libos/process/process_table.h"
 #include "libos/process/statistics.h"
 #include "libos/process/uts.h"
@@ -258,7 +259,7 @@ void kernel_main() {
   if (const Result<void> made = make_reaper(); made.is_error())
     give_up("the process table", made.error());
   start_first_process(config, std::move(fs));
-  exit_task();
+  keep_memory();
 }
 
 }  // namespace occlum

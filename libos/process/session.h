@@ -1,6 +1,7 @@
 // Session: setsid(2)'s: the processes that share a controlling terminal (credentials(7), tty_ioctl(4)).
 #pragma once
 
+#include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
 #include "libos/process/pid.h"
@@ -9,7 +10,7 @@ namespace occlum {
 
 class File;
 
-class Session : public RefCounted<Session> {
+class Session : public RefCounted<Session>, Counted<Session> {
  public:
   explicit Session(Pid id) : id_(id) {}
   ~Session();

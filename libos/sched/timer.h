@@ -3,12 +3,13 @@
 // take spin locks, and must not block.
 #pragma once
 
+#include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
 
-class Timer {
+class Timer : Counted<Timer> {
  public:
   Timer() = default;
   Timer(const Timer&) = delete;

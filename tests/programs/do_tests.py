@@ -34,6 +34,7 @@ class World:
     def __init__(self, options, directory: str):
         self.occlum = str(options.build_dir / "bin" / "occlum")
         self.guest = options.build_dir / "tests" / "guest"
+        self.long = options.long
         self.dir = pathlib.Path(directory)
         self.env = harness.enclave_environment() | {"TMPDIR": "/tmp"}
 

@@ -6,11 +6,17 @@
 #include "libos/fs/proc/counters.h"
 #include "libos/fs/proc/proc.h"
 #include "libos/fs/proc/proc_nodes.h"
+#include "libos/ipc/pipe.h"
 #include "libos/lib/text.h"
+#include "libos/mm/area_set.h"
+#include "libos/mm/conflict_group.h"
 #include "libos/mm/stats.h"
+#include "libos/net/socket.h"
 #include "libos/process/process_table.h"
 #include "libos/process/rewrite/rewrite.h"
+#include "libos/sched/heap_faults.h"
 #include "libos/sched/host_files.h"
+#include "libos/sched/timer.h"
 
 namespace occlum {
 
@@ -117,6 +123,24 @@ Result<RefPtr<FileSystem>> make_proc(const MountArguments&) {
   return RefPtr<FileSystem>(TRY(make_ref<ProcFileSystem>()));
 }
 
+// How many of each there are now: after everything that ran has ended, what there was before.
+void report_object_counters(CounterReport report) {
+  report("objects.address_spaces", live_objects<AddressSpace>());
+  report("objects.areas", live_objects<AreaCount>());
+  report("objects.conflict_groups", live_objects<ConflictGroup>());
+  report("objects.memory_objects", live_objects<MemoryObject>());
+  report("objects.files", live_objects<File>());
+  report("objects.file_tables", live_objects<FileTable>());
+  report("objects.fs_contexts", live_objects<FsContext>());
+  report("objects.inodes", live_objects<Inode>());
+  report("objects.names", live_objects<Dentry>());
+  report("objects.pipes", live_objects<Pipe>());
+  report("objects.sockets", live_objects<Socket>());
+  report("objects.sessions", live_objects<Session>());
+  report("objects.signals", live_objects<QueuedSignal>());
+  report("objects.timers", live_objects<Timer>());
+}
+
 void report_base_counters(CounterReport report) {
   const SystemCallCounts calls = system_call_counts();
   report("syscalls.by_stub", calls.by_stub);
@@ -127,6 +151,7 @@ void report_base_counters(CounterReport report) {
   report("processes.created", processes_created());
   report("threads.now", thread_count());
   report("host.file_waits", host_file_waits());
+  report_object_counters(report);
   const MemoryCounters& memory = memory_counters;
   report("memory.committed_pages", memory.committed_pages.load());
   report("memory.user_present_pages", memory.user_present_pages.load());
@@ -135,6 +160,7 @@ void report_base_counters(CounterReport report) {
   report("memory.kernel_free_pages", memory.kernel_free_pages.load());
   report("memory.metadata_pages", memory.metadata_pages.load());
   report("memory.heap_bytes", memory.heap_bytes.load());
+  report("memory.heap_requests", heap_requests());
   report("memory.object_pages", memory.object_pages.load());
   report("memory.faults", memory.faults.load());
   report("memory.spurious_faults", memory.spurious_faults.load());

@@ -3,8 +3,9 @@
 
 #include "libos/fs/proc/process_text.h"
 #include "libos/lib/text.h"
-#include "libos/mm/stats.h"
 #include "libos/process/credentials.h"
+#include "libos/process/memory_keeper.h"
+#include "libos/sched/heap_faults.h"
 
 namespace occlum {
 
@@ -74,18 +75,9 @@ Result<void> io_text(const Subject& subject, ProcText& out) {
   return {};
 }
 
-// Linux's measure: 667 is a small process without adjustment.
 Result<void> oom_score_text(const Subject& subject, ProcText& out) {
   const RefPtr<AddressSpace> memory = subject.memory();
-  const int adjustment = subject.process->oom_adjustment.load();
-  if (memory == nullptr || adjustment == -kMostAdjustment) {
-    out.text("0\n");
-    return {};
-  }
-  const uint64_t total = std::max<uint64_t>(memory_totals().total_bytes / 1000, 1);
-  const auto share = static_cast<int64_t>(memory->committed_bytes() / total);
-  const int64_t score = (kMostAdjustment + adjustment + share) * 2 / 3;
-  out.add("{}\n", static_cast<uint64_t>(std::max<int64_t>(score, 0)));
+  out.add("{}\n", oom_score(*subject.process, memory.get()));
   return {};
 }
 
@@ -134,6 +126,24 @@ Result<void> set_timer_slack(const Subject& subject, std::string_view text) {
   Thread& self = current_thread();
   if (subject.some_thread().get() != &self) return Errno::kPerm;
   self.timer_slack = wanted == 0 ? kDefault : wanted;
+  return {};
+}
+
+// sched/heap_faults.h. What is left to count; 0 when it has come to pass.
+Result<void> fail_nth_text(const Subject& subject, ProcText& out) {
+  const RefPtr<Thread> thread = subject.some_thread();
+  out.add("{}\n", thread ? thread->fail_nth.load() : 0);
+  return {};
+}
+
+Result<void> set_fail_nth(const Subject& subject, std::string_view text) {
+  const uint64_t wanted = TRY(parse_u64(trim(text)));
+  if (wanted > INT32_MAX) return Errno::kInval;
+  const RefPtr<Thread> thread = subject.some_thread();
+  if (!thread) return Errno::kSrch;
+  TRY(check_may_trace(current_thread(), *subject.process, TracerIds::kFileSystem));
+  allow_heap_failures();
+  thread->fail_nth = static_cast<uint32_t>(wanted);
   return {};
 }
 

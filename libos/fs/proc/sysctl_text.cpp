@@ -3,9 +3,12 @@
 
 #include "libos/fs/dev/tty/pty.h"
 #include "libos/fs/proc/proc_nodes.h"
+#include "libos/fs/vfs/file.h"
 #include "libos/ipc/pipe.h"
 #include "libos/lib/random.h"
+#include "libos/lib/text.h"
 #include "libos/process/process_table.h"
+#include "libos/process/thread_limit.h"
 #include "libos/process/uts.h"
 
 namespace occlum {
@@ -128,8 +131,18 @@ Result<void> boot_id_text(const Subject&, ProcText& out) {
 }
 
 Result<void> file_nr_text(const Subject&, ProcText& out) {
-  out.text("0\t0\t1048576\n");
+  out.add("{}\t0\t1048576\n", live_objects<File>());
   return {};
+}
+
+Result<void> thread_limit_text(const Subject&, ProcText& out) {
+  out.add("{}\n", thread_limit());
+  return {};
+}
+
+Result<void> write_thread_limit(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  return set_thread_limit(TRY(parse_u64(trim(text))));
 }
 
 Result<void> range_text(const Subject&, ProcText& out) {
@@ -186,7 +199,7 @@ constexpr std::array kKernelEntries = {
     proc_file("shmmni", constant<4096>),
     proc_file("shm_rmid_forced", constant<0>),
     proc_file("tainted", constant<0>),
-    proc_file("threads-max", constant<126000>),
+    proc_file("threads-max", thread_limit_text, 0644, write_thread_limit),
     proc_file("unprivileged_bpf_disabled", constant<2>),
     proc_file("version", kernel_version_text)};
 

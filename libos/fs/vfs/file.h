@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "libos/lib/counted.h"
 #include "libos/lib/function_ref.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
@@ -60,7 +61,7 @@ enum class FileKind : uint8_t {
 
 enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };
 
-class File : public RefCounted<File> {
+class File : public RefCounted<File>, Counted<File> {
  public:
   virtual ~File() = default;
 

@@ -18,6 +18,7 @@
 #include "libos/fs/vfs/file.h"
 #include "libos/fs/vfs/file_system.h"
 #include "libos/fs/vfs/stat.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/function_ref.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
@@ -68,7 +69,7 @@ constexpr uint32_t kFallocKeepSize = 0x01, kFallocPunchHole = 0x02, kFallocColla
 
 constexpr uint64_t kMaxFileSize = INT64_MAX;
 
-class Inode : public RefCounted<Inode> {
+class Inode : public RefCounted<Inode>, Counted<Inode> {
  public:
   virtual ~Inode();
 

@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "libos/fs/vfs/inode.h"
+#include "libos/lib/counted.h"
 #include "libos/lib/list.h"
 #include "libos/lib/ptr.h"
 #include "libos/lib/string.h"
@@ -23,7 +24,7 @@ class DentryCache;
 class PathBuilder;
 class MountTable;
 
-class Dentry : public RefCounted<Dentry> {
+class Dentry : public RefCounted<Dentry>, Counted<Dentry> {
  public:
   // For make_ref: dentries are made by create_root and by the cache.
   Dentry(RefPtr<Dentry> parent, String name, RefPtr<Inode> inode);

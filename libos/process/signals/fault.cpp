@@ -43,7 +43,9 @@ void page_fault(Thread& self, const FaultInfo& fault) {
     case FaultResult::kBusError:
       return force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrErr, fault.address));
     case FaultResult::kOutOfMemory:
-      log_error("out of memory: process {} ({}) is killed", self.pid(), self.name().view());
+      // Nobody else could be (mm/shortage.h).
+      log_error("out of memory: process {} ({}) is killed: it found none for itself", self.pid(),
+                self.name().view());
       return exit_process(self, kSigKill);
   }
 }

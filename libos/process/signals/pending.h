@@ -8,6 +8,7 @@
 #include <atomic>
 #include <optional>
 
+#include "libos/lib/counted.h"
 #include "libos/lib/list.h"
 #include "libos/lib/ptr.h"
 #include "libos/process/signals/signal.h"
@@ -16,7 +17,7 @@ namespace occlum {
 
 // One pending signal's node. A POSIX timer keeps its own, so that its expiry never allocates. Nodes are counted by user
 // against RLIMIT_SIGPENDING for as long as they live.
-class QueuedSignal : public RefCounted<QueuedSignal> {
+class QueuedSignal : public RefCounted<QueuedSignal>, Counted<QueuedSignal> {
  public:
   // kAgain: no memory, or the user has `limit` of them already.
   static Result<RefPtr<QueuedSignal>> create(const SignalInfo& info, uint32_t user, uint64_t limit);

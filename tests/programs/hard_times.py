@@ -1,0 +1,144 @@
+"""Hard times: memory that runs out, allocations that fail, short processes for minutes, and an enclave that has nothing to do.
+
+What they look for is that one process suffers and not the enclave, and that nothing is left behind: the guest programs
+compare the LibOS's own counts of its objects (tests/guest/counts.h).
+"""
+
+import pathlib
+import random
+import re
+import select
+import subprocess
+import time
+
+import harness
+
+MEMORY = "192MB"
+# Guest programs that are run with allocations that fail: those whose system calls are not tried by another one.
+FAILING = ["file_io", "file_tree", "file_meta", "fd_table", "mmap_anon", "mmap_file", "protect", "fork", "process_wait",
+           "process_exec", "process_spawn", "signal_basic", "signal_wait", "timers", "timer_kinds", "threads", "futex",
+           "futex_pi", "pipes", "splice", "sysv_ipc", "posix_mq", "locks", "events", "event_edges", "unix_socket",
+           "unix_edges", "inet_socket", "proc_dev", "proc_process", "permissions", "rlimits", "misc", "job_control"]
+SLOW = {"fork", "rlimits", "process_spawn", "futex_pi"}  # only with --long
+FAILING_AT_ONCE = 4  # programs in the default run
+FAILING_ROUNDS = 12
+LONG_ROUNDS = 400
+
+
+def fail(text: str):
+    import do_tests
+    raise do_tests.Failure("  " + text)
+
+
+def guest(w, name: str):
+    return w.guest / f"{name}.pie"
+
+
+def all_cases(run, least: int):
+    text = run.stdout.decode("utf-8", "replace")
+    if run.status != 0 or "FAILED" in text or len(re.findall(r"^ok ", text, re.M)) < least:
+        fail(f"it {run.ended()}\n{harness.show(run.stdout)}\n{harness.show(run.stderr)}")
+
+
+def limited_memory(w):
+    """--memory is what /proc/meminfo shows, and no number is needed."""
+    run = w.do("/bin/grep", "MemTotal", "/proc/meminfo", flags=("--quiet", "--memory", MEMORY))
+    if run.stdout.split()[1:2] != [b"196608"]:
+        fail(f"MemTotal with --memory {MEMORY}: {run.stdout!r} {run.stderr[:200]!r}")
+    for wrong in ("1", "few", "5MB", "-1GB", "99999999TB"):
+        run = w.do("/bin/true", flags=("--quiet", "--memory", wrong))
+        if run.status != 125 or len(run.stderr.splitlines()) != 1:
+            fail(f"--memory {wrong}: {run.ended()}: {run.stderr[:300]!r}")
+
+
+def limited_threads(w):
+    """No more threads than /proc/sys/kernel/threads-max, for root as well; then they can be had again."""
+    script = ("echo 40 > /proc/sys/kernel/threads-max && /usr/bin/perl -e 'my $n = 0; while (defined(my $pid = fork)) {"
+              " if (!$pid) { sleep 60; exit } push @all, $pid; $n++ } print $n, \" \", $!{EAGAIN} ? 1 : 0, \"\\n\";"
+              " kill 9, @all; wait for @all; exit !defined fork' && cat /proc/sys/kernel/threads-max")
+    run = w.do("/bin/sh", "-c", script, seconds=60)
+    words = run.stdout.split()
+    if run.status != 0 or len(words) < 3 or not 30 <= int(words[0]) <= 39 or words[1] != b"1" or words[-1] != b"40":
+        fail(f"{run.ended()}: {run.stdout[:300]!r} {run.stderr[:300]!r}")
+
+
+def out_of_memory(w):
+    large = w.dir / "large"
+    with open(large, "wb") as file:
+        file.truncate(300 << 20)
+    env = w.env | {"OCCLUM_LOG_LEVEL": "error", "OOM_FILE": str(large)}
+    run = w.do(guest(w, "oom"), flags=("--quiet", "--memory", MEMORY), env=env, seconds=180)
+    all_cases(run, 8)
+    lines = [line for line in run.stderr.decode("utf-8", "replace").splitlines() if "out of memory" in line]
+    if not lines or not all(re.search(r"process \d+ \(.+\) is killed: it holds \d+ KiB", line) for line in lines):
+        fail(f"a line for each process that is killed was expected: {run.stderr[:1000]!r}")
+
+
+def short_processes(w):
+    seconds = 3600 if w.long else 120
+    run = w.do(guest(w, "short_processes"), seconds, seconds=seconds * 1.5 + 60)
+    all_cases(run, 1)
+    print("      " + run.stderr.decode("utf-8", "replace").strip().replace("\n", "\n      "))
+
+
+def failing_allocations(w):
+    """Each system call's test with allocations that fail: the LibOS goes on, and nothing is left behind."""
+    seed = int(time.time())
+    names = FAILING if w.long else random.Random(seed).sample([n for n in FAILING if n not in SLOW], FAILING_AT_ONCE)
+    rounds = LONG_ROUNDS if w.long else FAILING_ROUNDS
+    wrong = []
+    for name in names:
+        run = w.do(guest(w, "failing"), rounds, seed, guest(w, name), seconds=60 + 30 * rounds,
+                   env=w.env | {"OCCLUM_LOG_LEVEL": "error"})
+        text = run.stdout.decode("utf-8", "replace")
+        if run.status != 0 or " rounds: " not in text:
+            wrong.append(f"{name}, seed {seed}: {run.ended()}\n{harness.show(run.stdout)}\n"
+                         + harness.show(b"\n".join(run.stderr.splitlines()[-10:])))
+    if wrong:
+        fail("\n  ".join(wrong))
+
+
+# --- nothing to do ---
+
+def processor_ticks(pid: int) -> int:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])  # of 10 ms: utime, stime
+
+
+def idle_window(w, script: str):
+    """Ticks that the enclave's host process used while nothing happened: the program says when it begins to sleep."""
+    process = subprocess.Popen([w.occlum, "do", "--quiet", "/usr/bin/perl", "-e", script], env=w.env, cwd=w.dir,
+                               stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        if not select.select([process.stdout], [], [], 60)[0] or process.stdout.read(1) != b"R":
+            fail("the program did not begin")
+        window = select.poll()
+        window.register(process.stdout, select.POLLIN)
+        window.poll(1000)  # what it does behind its word: start to sleep, free ranges given back
+        before = processor_ticks(process.pid)
+        if window.poll(2000):
+            fail("the program ended early")
+        return processor_ticks(process.pid) - before
+    finally:
+        harness.kill_session(process)
+        process.wait()
+
+
+SLEEPERS = {
+    "pause": "$|=1; print 'R'; select(undef,undef,undef,undef) while 1;",
+    "fifty processes": "$|=1; for (1..50) { if (!fork) { select(undef,undef,undef,undef) while 1 } } "
+                       "select(undef,undef,undef,0.5); print 'R'; select(undef,undef,undef,undef) while 1;",
+    "a timer": "$|=1; alarm 10; print 'R'; select(undef,undef,undef,undef) while 1;",
+}
+
+
+def idle(w):
+    for name, script in SLEEPERS.items():
+        ticks = idle_window(w, script)
+        if ticks > 2:
+            fail(f"{name}: a sleeping enclave used {ticks} ticks of 10 ms in 2 s")
+
+
+TESTS = {"hard.memory_option": limited_memory, "hard.threads_max": limited_threads, "hard.out_of_memory": out_of_memory,
+         "hard.short_processes": short_processes, "hard.failing_allocations": failing_allocations, "hard.idle": idle}
+ALONE = {"hard.idle"}
