@@ -105,8 +105,9 @@ class MemoryObject : public RefCounted<MemoryObject> {
   void remove_mapping(const void* space, uint64_t first, uint64_t pages, Unmap how);
 
   // Makes `pages` pages from `index` (as far as they exist; at least the first) present at their home addresses, with
-  // their rights, for a fault in a shared mapping. kBadMsg when the first is past the end: SIGBUS.
-  Result<void> fault_home_pages(uint64_t index, uint64_t pages);
+  // their rights, for a fault in a shared mapping. Says how the first was found. kBadMsg when it is past the end: SIGBUS.
+  enum class Found { kAsItMustBe, kOtherwise };
+  Result<Found> fault_home_pages(uint64_t index, uint64_t pages);
   void note_shared_writable() { shared_writable_.store(true, std::memory_order_relaxed); }
 
  private:

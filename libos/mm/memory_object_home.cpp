@@ -267,11 +267,12 @@ void MemoryObject::remove_mapping(const void* space, uint64_t first, uint64_t pa
   });
 }
 
-Result<void> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
-  return state_.with([&](State& state) -> Result<void> {
+Result<MemoryObject::Found> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
+  return state_.with([&](State& state) -> Result<Found> {
     const uint64_t end = ceil_div(state.size, kPageSize);
     if (index >= end) return Errno::kBadMsg;
     ASSERT(state.at_home(index));
+    Found found = state.pages.contains(index) ? Found::kAsItMustBe : Found::kOtherwise;
     for (uint64_t at = index; at < std::min(index + pages, end) && state.at_home(at); ++at) {
       const Result<Page*> page = get_page(state, at, Content::kFill);
       if (page.is_error()) {
@@ -282,9 +283,10 @@ Result<void> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
       const Prot rights = home_rights(state, at);
       if (page_map::state_of(address).effective() != rights) {
         TRY(page_map::set_prot(page_range(address), rights));
+        if (at == index) found = Found::kOtherwise;
       }
     }
-    return {};
+    return found;
   });
 }
 
