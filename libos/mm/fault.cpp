@@ -203,8 +203,7 @@ FaultResult AddressSpace::judge_fault(uint64_t address, Access access) {
   if (result == FaultResult::kResolved || result == FaultResult::kStale) {
     memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
   } else if (result == FaultResult::kNoMapping) {
-    if (below_stack && grow_stack(page) == FaultResult::kResolved)
-      return judge_fault(page, access);
+    if (below_stack && grow_stack(page) == FaultResult::kResolved) return judge_fault(page, access);
     if (user_range().contains(page)) page_map::note_pending(page);
   }
   return result;

@@ -52,8 +52,8 @@ struct VcpuBlock {
   // The memory whose program it may execute (program_of()); 0: it will look at `work` before it executes any.
   std::atomic<uint64_t> program;
   RepeatedFault stale_fault;  // of the LibOS on its own memory (phase 1)
-  bool dead;             // phase 1 ends this vCPU for good: stop_silently()
-  TaskContext* context;  // of the current task; null with it
+  bool dead;                  // phase 1 ends this vCPU for good: stop_silently()
+  TaskContext* context;       // of the current task; null with it
   LockRankStack* task_lock_ranks;
   LockRankStack lock_ranks;
 };
