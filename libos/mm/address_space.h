@@ -73,6 +73,7 @@ struct Area {
 // A fault, judged: what the caller must do.
 enum class FaultResult {
   kResolved,
+  kStale /* judge_fault: the page is there with the right, and was before */,
   kNoMapping /* SEGV_MAPERR */,
   kNoPermission /* SEGV_ACCERR */,
   kBusError /* SIGBUS, BUS_ADRERR */,
@@ -122,6 +123,9 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
 
   // Resolves an access by this process, from a fault or from a user copy. May wait for memory (shortage.h).
   FaultResult handle_fault(uint64_t address, Access access);
+  // The same, but tells a fault for which nothing had to be done: whoever counts those can tell a host that denies what
+  // it granted.
+  FaultResult judge_fault(uint64_t address, Access access);
 
   // Calls `use(at, bytes, fault_address)` for the parts of the range, in order. Each part is mapped here with the right,
   // present, and stays so during the call, which must not sleep. When `use` returns false (an access faulted at

@@ -49,9 +49,6 @@ struct AreaData {
   // held (not alone): readers do not look.
   uint32_t cluster = 0;
   uint64_t next_up = 0, next_down = 0;
-  // The last page that faulted although nothing was missing, how often in a row, and which of all faults it was last.
-  uint64_t stale_page = 0, stale_at = 0;
-  uint32_t stale_faults = 0;
   [[no_unique_address]] AreaCount count;
 
   MemoryObject* object() const { return source ? source->object.get() : nullptr; }

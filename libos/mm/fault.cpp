@@ -40,17 +40,6 @@ FaultResult result_of(Errno error) {
   return error == Errno::kNoMem ? FaultResult::kOutOfMemory : FaultResult::kBusError;
 }
 
-// A fault on a page that is as it must be is stale, unless the host denies what it said it granted: then the same one
-// comes again and again, with no other fault of any program in between, and the program would fault for ever.
-FaultResult stale_fault(AreaData& area, uint64_t page) {
-  constexpr uint32_t kMaxInARow = 20'000;
-  const uint64_t faults = memory_counters.faults.load(std::memory_order_relaxed);
-  if (area.stale_page != page || area.stale_at + 1 != faults) area.stale_faults = 0;
-  area.stale_page = page;
-  area.stale_at = faults;
-  return ++area.stale_faults > kMaxInARow ? FaultResult::kBusError : FaultResult::kResolved;
-}
-
 // The pages to bring, all within the area.
 AddressRange cluster_at(AreaSet::Iterator area, uint64_t page) {
   AreaData& data = area->value;
@@ -152,7 +141,7 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   const PageState state = page_map::state_of(page);
   if (state.present()) {
     memory_counters.spurious_faults.fetch_add(1, std::memory_order_relaxed);
-    if (state.effective() == effective_prot(prot)) return stale_fault(area->value, page);
+    if (state.effective() == effective_prot(prot)) return FaultResult::kStale;
     // Pages that a fork guarded: some around it are likely to be written as well.
     const uint64_t around = (areas.group ? kGuardedCluster : kLargestCluster) * kPageSize;
     const uint64_t start = align_down(page, around);
@@ -190,14 +179,22 @@ FaultResult fill_shared(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   MemoryObject::MappedPages rest = mapped_pages(areas, area, {page, area->value.end});
   rest.count = std::min<uint64_t>(rest.count, kFirstCluster);
   MemoryObject& object = *area->value.object();
-  const Result<void> done = rest.is_alias ? object.fault_alias(rest, area->value.prot)
-                                          : object.fault_home_pages(rest.first, rest.count);
-  return done.is_error() ? result_of(done.error()) : FaultResult::kResolved;
+  const Result<MemoryObject::Found> found = rest.is_alias
+                                                ? object.fault_alias(rest, area->value.prot)
+                                                : object.fault_home_pages(rest.first, rest.count);
+  if (found.is_error()) return result_of(found.error());
+  return found.value() == MemoryObject::Found::kAsItMustBe ? FaultResult::kStale
+                                                           : FaultResult::kResolved;
 }
 
 }  // namespace area_ops
 
 FaultResult AddressSpace::handle_fault(uint64_t address, Access access) {
+  const FaultResult result = judge_fault(address, access);
+  return result == FaultResult::kStale ? FaultResult::kResolved : result;
+}
+
+FaultResult AddressSpace::judge_fault(uint64_t address, Access access) {
   RoomRequest room;
   FaultResult result = resolve_fault(address, access);
   while (result == FaultResult::kOutOfMemory && room.ask()) result = resolve_fault(address, access);
@@ -218,7 +215,7 @@ FaultResult AddressSpace::resolve_fault(uint64_t address, Access access) {
     return area->value.shared ? area_ops::fill_shared(areas, area, page)
                               : area_ops::fill_private(areas, area, page);
   });
-  if (result == FaultResult::kResolved) {
+  if (result == FaultResult::kResolved || result == FaultResult::kStale) {
     memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
   } else if (result == FaultResult::kNoMapping) {
     if (below_stack && grow_stack(page) == FaultResult::kResolved)

@@ -124,14 +124,16 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   // write() use no page without our lock, since it may go away.
   void allow_aliases();
   bool allows_aliases() const;
-  // A fault at the first page of an alias: brings it there, and as many of the next as come easily. kBadMsg as below.
-  Result<void> fault_alias(const MappedPages& pages, Prot prot);
+  // A fault at the first page of an alias: brings it there, and as many of the next as come easily. Says how the first
+  // was found; kBadMsg as below.
+  enum class Found { kAsItMustBe, kOtherwise };
+  Result<Found> fault_alias(const MappedPages& pages, Prot prot);
   // Those of the pages that are at the alias come back.
   void recall(const MappedPages& pages);
 
   // Makes `pages` pages from `index` (as far as they exist; at least the first) present at their home addresses, with
-  // their rights, for a fault in a shared mapping. kBadMsg when the first is past the end: SIGBUS.
-  Result<void> fault_home_pages(uint64_t index, uint64_t pages);
+  // their rights, for a fault in a shared mapping. Says how the first was found. kBadMsg when it is past the end: SIGBUS.
+  Result<Found> fault_home_pages(uint64_t index, uint64_t pages);
   void note_shared_writable() { shared_writable_.store(true, std::memory_order_relaxed); }
 
  private:

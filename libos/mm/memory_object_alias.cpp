@@ -96,10 +96,11 @@ Result<void> MemoryObject::leave_home(State& state, uint64_t index, Page& page) 
   return {};
 }
 
-Result<void> MemoryObject::fault_alias(const MappedPages& pages, Prot prot) {
-  return state_.with([&](State& state) -> Result<void> {
+Result<MemoryObject::Found> MemoryObject::fault_alias(const MappedPages& pages, Prot prot) {
+  return state_.with([&](State& state) -> Result<Found> {
     const uint64_t end = std::min(pages.last(), ceil_div(state.size, kPageSize));
     if (pages.first >= end) return Errno::kBadMsg;
+    Found found = Found::kOtherwise;
     for (uint64_t index = pages.first; index < end; ++index) {
       const uint64_t address = pages.base() + index * kPageSize;
       Page* page = state.pages.find(index);
@@ -107,6 +108,9 @@ Result<void> MemoryObject::fault_alias(const MappedPages& pages, Prot prot) {
           (page->alias != 0 || state.is_home(index, *page)))
         break;  // somebody uses it elsewhere
       if (page != nullptr && page->alias == address) {
+        if (index == pages.first &&
+            page_map::state_of(address).effective() == effective_prot(prot))
+          found = Found::kAsItMustBe;
         TRY(page_map::set_prot(page_range(address), prot));
         continue;
       }
@@ -117,14 +121,14 @@ Result<void> MemoryObject::fault_alias(const MappedPages& pages, Prot prot) {
         return page_map::populate_copy_at_once(address, page->address, prot);
       }();
       if (moved.is_error()) {
-        if (index == pages.first) return moved;
+        if (index == pages.first) return moved.error();
         break;
       }
       page->alias = address;
       ++state.pages_away;
       memory_counters.alias_moves.fetch_add(1, std::memory_order_relaxed);
     }
-    return {};
+    return found;
   });
 }
 

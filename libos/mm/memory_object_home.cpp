@@ -272,12 +272,17 @@ void MemoryObject::remove_mapping(const MappedPages& pages, Unmap how) {
   });
 }
 
-Result<void> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
-  return state_.with([&](State& state) -> Result<void> {
+Result<MemoryObject::Found> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
+  return state_.with([&](State& state) -> Result<Found> {
     const uint64_t end = ceil_div(state.size, kPageSize);
     if (index >= end) return Errno::kBadMsg;
     ASSERT(state.at_home(index));
+    const Page* first = state.pages.find(index);
+    Found found =
+        first != nullptr && state.is_home(index, *first) ? Found::kAsItMustBe : Found::kOtherwise;
     for (uint64_t at = index; at < std::min(index + pages, end) && state.at_home(at); ++at) {
+      const Page* known = state.pages.find(at);
+      if (at != index && known != nullptr && known->alias != 0) break;  // used there
       const Result<Page*> page = get_page(state, at, Content::kFill);
       if (page.is_error()) {
         if (at == index) return page.error();
@@ -287,9 +292,10 @@ Result<void> MemoryObject::fault_home_pages(uint64_t index, uint64_t pages) {
       const Prot rights = home_rights(state, at);
       if (page_map::state_of(address).effective() != rights) {
         TRY(page_map::set_prot(page_range(address), rights));
+        if (at == index) found = Found::kOtherwise;
       }
     }
-    return {};
+    return found;
   });
 }
 

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "libos/arch/repeated_fault.h"
 #include "libos/fs/file_table.h"
 #include "libos/fs/fs_context.h"
 #include "libos/lib/list.h"
@@ -168,6 +169,7 @@ class Thread final : public Task {
     uint64_t number = 0, error_code = 0, address = 0;
   };
   Trap last_trap;
+  RepeatedFault stale_fault = {};  // for which nothing was missing
   RestartBlock restart_block;
   // What sigtimedwait() waits for although it is blocked: a sender wakes the thread for it.
   std::atomic<uint64_t> waited_signals{0};

@@ -55,8 +55,11 @@ class WaitingTasks {
   void remove(uint64_t affinity) { change(affinity, UINT32_MAX); }
   // Whether one waits that this vCPU may run.
   bool any_for(uint32_t vcpu) const {
-    return anywhere_.load(std::memory_order_seq_cst) != 0 ||
-           bound_[vcpu % kMostVcpus].load(std::memory_order_seq_cst) != 0;
+    return anywhere_.load(std::memory_order_seq_cst) != 0 || any_bound_to(vcpu);
+  }
+  // Whether one waits that not every vCPU may run, but this one may.
+  bool any_bound_to(uint32_t vcpu) const {
+    return bound_[vcpu % kMostVcpus].load(std::memory_order_seq_cst) != 0;
   }
 
  private:

@@ -159,9 +159,9 @@ class Scheduler {
   // A running task on another vCPU notices at its next way back to user mode, which a tick brings about.
   static void interrupt(Task& task) {
     unpark(task);
-    VcpuBlock* vcpu = vcpu_block(task.vcpu_);
-    if (task.state_.load(std::memory_order_seq_cst) != Task::State::kRunning || vcpu == nullptr)
-      return;
+    if (task.state_.load(std::memory_order_seq_cst) != Task::State::kRunning) return;
+    VcpuBlock* vcpu = vcpu_block(task.last_vcpu());
+    if (vcpu == nullptr) return;
     vcpu->work.fetch_or(kWorkInterrupt, std::memory_order_release);
     if (vcpu != &this_vcpu()) request_tick(*vcpu);
   }
@@ -203,8 +203,9 @@ class Scheduler {
   static bool needs_tick() { return waiting_tasks.any_for(this_vcpu().index) || needs_attention(); }
 
   static void install(VcpuBlock& vcpu, Task& task) {
+    // In this order: who finds that the task runs finds where.
+    task.vcpu_.store(vcpu.index, std::memory_order_relaxed);
     task.state_.store(Task::State::kRunning, std::memory_order_seq_cst);
-    task.vcpu_ = vcpu.index;
     ++task.turns_;
     // The task saw the time of the vCPU that it ran on before: this one's clock must not be behind it.
     vcpu.last_ns = std::max(vcpu.last_ns, task.last_seen_ns_);
@@ -323,21 +324,37 @@ class Scheduler {
     }
   }
 
-  // Wakes one sleeping vCPU, or starts one more, because work waits or nobody attends to timers and the host.
+  // Wakes sleeping vCPUs, or starts more, because work waits or nobody attends to timers and the host: one for all that
+  // any of them can do, and each that a waiting task is bound to. This one may have nothing to do itself and sleep next,
+  // and no other would wake them.
   static void spread_work() {
     const bool attend = needs_attention();
-    for (uint32_t index = 0; index < started_vcpus(); ++index) {
-      if ((attend || waiting_tasks.any_for(index)) &&
-          states[index].sleeping.load(std::memory_order_seq_cst)) {
-        (void)make_host_call(abi::HostCallNumber::kKick, index);
-        return;
-      }
+    bool has_one = false;
+    const auto wants = [&](uint32_t index) {
+      if (waiting_tasks.any_bound_to(index)) return true;
+      return !has_one && (attend || waiting_tasks.any_for(index));
+    };
+    const uint32_t started = started_vcpus();
+    for (uint32_t index = 0; index < started; ++index) {
+      if (!states[index].sleeping.load(std::memory_order_seq_cst) || !wants(index)) continue;
+      (void)make_host_call(abi::HostCallNumber::kKick, index);
+      has_one = true;
     }
-    bool more = attend;
-    for (uint32_t index = started_vcpus(); index < vcpu_count() && !more; ++index) {
-      more = waiting_tasks.any_for(index);
+    for (uint32_t index = started; index < vcpu_count(); ++index) {
+      if (!wants(index)) continue;
+      if (!start_vcpus_up_to(index)) return;
+      has_one = true;
     }
-    if (more) start_one_more_vcpu();
+  }
+
+  // False: somebody else is starting one, and spreads work in its turn; or the host gives no more.
+  static bool start_vcpus_up_to(uint32_t index) {
+    while (started_vcpus() <= index) {
+      const uint32_t before = started_vcpus();
+      start_one_more_vcpu();
+      if (started_vcpus() == before) return false;
+    }
+    return true;
   }
 
   static void reschedule() {
@@ -364,8 +381,9 @@ class Scheduler {
     });
     const Task::State state = task.state_.load(std::memory_order_seq_cst);
     if (state == Task::State::kRunnable) return call_for_vcpu(placed.priority, placed.affinity);
-    VcpuBlock* vcpu = vcpu_block(task.vcpu_);
-    if (state != Task::State::kRunning || vcpu == nullptr) return;
+    if (state != Task::State::kRunning) return;
+    VcpuBlock* vcpu = vcpu_block(task.last_vcpu());
+    if (vcpu == nullptr) return;
     states[vcpu->index].priority.store(placed.priority, std::memory_order_relaxed);
     vcpu->work.fetch_or(kWorkReschedule, std::memory_order_release);
     if (vcpu != &this_vcpu()) request_tick(*vcpu);
@@ -417,6 +435,7 @@ class Scheduler {
   }
 
   [[noreturn]] static void idle() {
+    spread_work();  // whoever started this vCPU may have found that it takes more
     while (true) {
       timer_queue().expire(machine_monotonic_ns());
       deliver_host_signals();

@@ -84,8 +84,8 @@ class Task : public RefCounted<Task> {
   uint64_t charged_until_ = 0;  // by this time its run is in run_'s account
   uint32_t turns_ = 0;
   std::atomic<uint64_t> voluntary_switches_{0}, involuntary_switches_{0};
-  uint32_t vcpu_ = 0;          // where it ran last
-  uint64_t last_seen_ns_ = 0;  // the clock when it left its last vCPU
+  std::atomic<uint32_t> vcpu_{0};  // where it ran last
+  uint64_t last_seen_ns_ = 0;      // the clock when it left its last vCPU
 
  public:
   // Counts down with the task's allocations from the heap; the one that makes it 0 fails. 0: none (fail-nth in proc(5)).
@@ -96,7 +96,7 @@ class Task : public RefCounted<Task> {
     const State state = state_.load(std::memory_order_relaxed);
     return state == State::kRunnable || state == State::kRunning;
   }
-  uint32_t last_vcpu() const { return vcpu_; }
+  uint32_t last_vcpu() const { return vcpu_.load(std::memory_order_relaxed); }
 };
 
 Task& current_task();

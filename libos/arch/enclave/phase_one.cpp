@@ -81,17 +81,16 @@ void handle_tick(VcpuBlock& vcpu, sgx::Gprsgx& gpr) {
 }
 
 // A page fault of the LibOS on memory of the enclave outside a guarded access may be stale, or the host made a page
-// inaccessible for a moment: try again. If the same one comes again and again, it is a bug (a guard page, read-only
-// data) or a host that denies service, and the LibOS stops with a message instead of spinning.
-bool is_stale(VcpuBlock& vcpu, uint64_t rip, uint64_t address) {
-  constexpr uint32_t kMaxInARow = 16;
+// inaccessible for a moment: try again. If it comes again and again without progress, it is a bug (a guard page,
+// read-only data) or a host that denies service, and the LibOS stops with a message instead of spinning.
+bool is_stale(VcpuBlock& vcpu, const sgx::Gprsgx& gpr, uint64_t address) {
+  constexpr uint32_t kMaxInARow = 64;
   if (address >= abi::kElrangeSize) return false;
-  if (vcpu.stale_fault_rip != rip || vcpu.stale_fault_address != address) {
-    vcpu.stale_fault_rip = rip;
-    vcpu.stale_fault_address = address;
-    vcpu.stale_faults = 0;
-  }
-  return ++vcpu.stale_faults <= kMaxInARow;
+  UserRegisters registers;
+  save_user_registers(gpr, registers);
+  // Each return to a program counts as a barrier.
+  const uint32_t returns = vcpu.barriers.load(std::memory_order_relaxed);
+  return vcpu.stale_fault.note(registers, returns) <= kMaxInARow;
 }
 
 void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault) {
@@ -101,7 +100,7 @@ void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault)
       gpr.rax = fault.address;
       return;
     }
-    if (fault.vector == sgx::vector::kPf && is_stale(vcpu, gpr.rip, fault.address)) return;
+    if (fault.vector == sgx::vector::kPf && is_stale(vcpu, gpr, fault.address)) return;
     vcpu.fault = fault;
     gpr.rdi = gpr.rip;
     gpr.rsi = gpr.rsp;

@@ -12,6 +12,7 @@
 #include "abi/host_call.h"
 #include "libos/arch/arch.h"
 #include "libos/arch/registers.h"
+#include "libos/arch/repeated_fault.h"
 #include "libos/arch/task_context.h"
 #include "libos/lib/lock_rank.h"
 
@@ -52,12 +53,9 @@ struct VcpuBlock {
   uint64_t sampled_syscall, sampling_state;
   // The memory whose program it may execute (program_of()); 0: it will look at `work` before it executes any.
   std::atomic<uint64_t> program;
-  // The last fault of the LibOS on its own memory, and how often it came in a row (phase 1).
-  uint64_t stale_fault_rip;
-  uint64_t stale_fault_address;
-  uint32_t stale_faults;
-  bool dead;             // phase 1 ends this vCPU for good: stop_silently()
-  TaskContext* context;  // of the current task; null with it
+  RepeatedFault stale_fault;  // of the LibOS on its own memory (phase 1)
+  bool dead;                  // phase 1 ends this vCPU for good: stop_silently()
+  TaskContext* context;       // of the current task; null with it
   LockRankStack* task_lock_ranks;
   LockRankStack lock_ranks;
 };

@@ -84,6 +84,16 @@ Result<void> store_jump(AddressSpace& memory, const SyscallSite& site,
   return stored;
 }
 
+// What can be patched at the system call that trapped, as its text is now.
+std::optional<SyscallSite> site_at(AddressSpace& memory, const UserRegisters& registers) {
+  constexpr uint64_t kSyscallSize = 2;
+  std::array<std::byte, kSiteWindow + kSyscallSize> text;
+  const uint64_t rip = registers.rip;
+  if (rip < kSiteWindow) return std::nullopt;
+  if (copy_from_user(memory, text, UserAddress(rip - kSiteWindow)).is_error()) return std::nullopt;
+  return find_syscall_site(std::span(text).first<kSiteWindow>(), rip, registers.rax, registers.r8);
+}
+
 }  // namespace
 
 std::optional<SyscallSite> SyscallStubs::site_of(uint64_t rip) const {
@@ -181,20 +191,18 @@ Result<void> SyscallStubs::patch(State& state, AddressSpace& memory, const Sysca
   return {};
 }
 
+// Thousands of threads may trap at one site before the first of them has patched it, and all come here: so the text is
+// looked at again when the lock is held, or each would patch it anew.
 void SyscallStubs::note_trap(AddressSpace& memory, const UserRegisters& registers) {
-  constexpr uint64_t kSyscallSize = 2;
-  std::array<std::byte, kSiteWindow + kSyscallSize> text;
   const uint64_t rip = registers.rip;
-  if (rip < kSiteWindow) return;
-  if (copy_from_user(memory, text, UserAddress(rip - kSiteWindow)).is_error()) return;
-  const std::optional<SyscallSite> site =
-      find_syscall_site(std::span(text).first<kSiteWindow>(), rip, registers.rax, registers.r8);
-  if (!site) return;
+  if (!site_at(memory, registers)) return;
   state_.with([&](State& state) {
     if (state.watchers != 0) return;
     Candidate& seen = candidate(state, rip);
     if (++seen.traps < kTrapsBeforePatch) return;
     seen.traps = 0;  // after a failure: not at once again
+    const std::optional<SyscallSite> site = site_at(memory, registers);
+    if (!site) return;
     const Result<void> patched = patch(state, memory, *site);
     if (!patched.is_error()) {
       seen.rip = 0;

@@ -28,20 +28,32 @@ enum Vector : uint8_t {
   kSimd = 19,
 };
 
-void page_fault(Thread& self, const FaultInfo& fault) {
+// Nothing was missing. Far beyond what any series of accidents makes, the host denies what it said it granted, and the
+// program would fault for ever.
+bool is_denied(Thread& self, const UserRegisters& registers) {
+  constexpr uint32_t kMaxInARow = 100'000;
+  return self.stale_fault.note(registers, self.system_calls) > kMaxInARow;
+}
+
+void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
   constexpr uint32_t kWriteBit = 2, kFetchBit = 16;
   const Access access = (fault.error_code & kFetchBit) != 0   ? Access::kExecute
                         : (fault.error_code & kWriteBit) != 0 ? Access::kWrite
                                                               : Access::kRead;
-  switch (self.memory().handle_fault(fault.address, access)) {
+  const auto bus_error = [&] {
+    force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrErr, fault.address));
+  };
+  switch (self.memory().judge_fault(fault.address, access)) {
     case FaultResult::kResolved:
-      return;
+      return self.stale_fault.forget();
+    case FaultResult::kStale:
+      return is_denied(self, registers) ? bus_error() : void();
     case FaultResult::kNoMapping:
       return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvMapErr, fault.address));
     case FaultResult::kNoPermission:
       return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvAccErr, fault.address));
     case FaultResult::kBusError:
-      return force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrErr, fault.address));
+      return bus_error();
     case FaultResult::kOutOfMemory:
       // Nobody else could be (mm/shortage.h).
       log_error("out of memory: process {} ({}) is killed: it found none for itself", self.pid(),
@@ -134,7 +146,7 @@ void on_fault(UserRegisters& registers, const FaultInfo& fault) {
                                 .error_code = fault.error_code,
                                 .address = fault.vector == kPageFault ? fault.address : 0};
   if (fault.vector == kPageFault) {
-    page_fault(self, fault);
+    page_fault(self, registers, fault);
   } else if (fault.vector == kBreakpoint) {
     breakpoint(self, registers);
   } else {
