@@ -73,7 +73,8 @@ struct Area {
 // A fault, judged: what the caller must do.
 enum class FaultResult {
   kResolved,
-  kStale /* judge_fault: the page is there with the right, and was before */,
+  kStale /* judge_fault: the page is there with the right, and was before, or at another of its addresses */
+  ,
   kNoMapping /* SEGV_MAPERR */,
   kNoPermission /* SEGV_ACCERR */,
   kBusError /* SIGBUS, BUS_ADRERR */,
@@ -123,8 +124,8 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
 
   // Resolves an access by this process, from a fault or from a user copy. May wait for memory (shortage.h).
   FaultResult handle_fault(uint64_t address, Access access);
-  // The same, but tells a fault for which nothing had to be done: whoever counts those can tell a host that denies what
-  // it granted.
+  // The same, but tells a fault for which nothing had to be done, or which may come at once again: whoever counts those
+  // can tell a host that denies what it granted, and an instruction that can never be done.
   FaultResult judge_fault(uint64_t address, Access access);
 
   // Calls `use(at, bytes, fault_address)` for the parts of the range, in order. Each part is mapped here with the right,

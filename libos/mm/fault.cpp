@@ -183,8 +183,9 @@ FaultResult fill_shared(Areas& areas, AreaSet::Iterator area, uint64_t page) {
                                                 ? object.fault_alias(rest, area->value.prot)
                                                 : object.fault_home_pages(rest.first, rest.count);
   if (found.is_error()) return result_of(found.error());
-  return found.value() == MemoryObject::Found::kAsItMustBe ? FaultResult::kStale
-                                                           : FaultResult::kResolved;
+  // What goes from one of its addresses to another may be needed at the first again by the same instruction.
+  return found.value() == MemoryObject::Found::kOtherwise ? FaultResult::kResolved
+                                                          : FaultResult::kStale;
 }
 
 }  // namespace area_ops

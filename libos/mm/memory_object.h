@@ -126,7 +126,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   bool allows_aliases() const;
   // A fault at the first page of an alias: brings it there, and as many of the next as come easily. Says how the first
   // was found; kBadMsg as below.
-  enum class Found { kAsItMustBe, kOtherwise };
+  enum class Found { kAsItMustBe, kElsewhere, kOtherwise };
   Result<Found> fault_alias(const MappedPages& pages, Prot prot);
   // Those of the pages that are at the alias come back.
   void recall(const MappedPages& pages);

@@ -108,12 +108,14 @@ Result<MemoryObject::Found> MemoryObject::fault_alias(const MappedPages& pages, 
           (page->alias != 0 || state.is_home(index, *page)))
         break;  // somebody uses it elsewhere
       if (page != nullptr && page->alias == address) {
-        if (index == pages.first &&
-            page_map::state_of(address).effective() == effective_prot(prot))
+        if (index == pages.first && page_map::state_of(address).effective() == effective_prot(prot))
           found = Found::kAsItMustBe;
         TRY(page_map::set_prot(page_range(address), prot));
         continue;
       }
+      if (index == pages.first && page != nullptr &&
+          (page->alias != 0 || state.is_home(index, *page)))
+        found = Found::kElsewhere;
       const Result<void> moved = [&]() -> Result<void> {
         if (page == nullptr) page = TRY(make_page(state, index, Content::kFill, Place::kLibos));
         bring_back(state, *page);

@@ -278,8 +278,10 @@ Result<MemoryObject::Found> MemoryObject::fault_home_pages(uint64_t index, uint6
     if (index >= end) return Errno::kBadMsg;
     ASSERT(state.at_home(index));
     const Page* first = state.pages.find(index);
-    Found found =
-        first != nullptr && state.is_home(index, *first) ? Found::kAsItMustBe : Found::kOtherwise;
+    Found found = first == nullptr               ? Found::kOtherwise
+                  : first->alias != 0            ? Found::kElsewhere
+                  : state.is_home(index, *first) ? Found::kAsItMustBe
+                                                 : Found::kOtherwise;
     for (uint64_t at = index; at < std::min(index + pages, end) && state.at_home(at); ++at) {
       const Page* known = state.pages.find(at);
       if (at != index && known != nullptr && known->alias != 0) break;  // used there
@@ -292,7 +294,7 @@ Result<MemoryObject::Found> MemoryObject::fault_home_pages(uint64_t index, uint6
       const Prot rights = home_rights(state, at);
       if (page_map::state_of(address).effective() != rights) {
         TRY(page_map::set_prot(page_range(address), rights));
-        if (at == index) found = Found::kOtherwise;
+        if (at == index && found == Found::kAsItMustBe) found = Found::kOtherwise;
       }
     }
     return found;
