@@ -285,22 +285,23 @@ TEST_F(Vfs, TheLowestDescriptorIsTaken) {
 }
 
 TEST_F(Vfs, RecordLocksSplitAndJoin) {
-  FileLocks locks;
+  const OwnPtr<FileLocks> made = MUST(FileLocks::create(1, 2));
+  FileLocks& locks = *made;
   const int a = 0, b = 0;
   const auto lock = [](const void* owner, LockType type, uint64_t start, uint64_t end) {
     return RecordLock{owner, 1, type, start, end};
   };
   MUST(locks.set(lock(&a, LockType::kWrite, 0, 99), LockWait::kNo));
   MUST(locks.set(lock(&a, LockType::kUnlock, 40, 59), LockWait::kNo));
-  EXPECT_EQ(MUST(locks.records()).size(), 2u);
+  EXPECT_EQ(MUST(locks.snapshot()).records.size(), 2u);
   EXPECT_EQ(error(locks.set(lock(&b, LockType::kRead, 30, 45), LockWait::kNo)), Errno::kAgain);
   EXPECT_EQ(locks.test(lock(&b, LockType::kRead, 30, 45)).end, 39u);
   MUST(locks.set(lock(&b, LockType::kRead, 40, 59), LockWait::kNo));
   EXPECT_EQ(error(locks.set(lock(&a, LockType::kWrite, 0, 99), LockWait::kNo)), Errno::kAgain);
   MUST(locks.set(lock(&a, LockType::kRead, 0, 99), LockWait::kNo));
-  EXPECT_EQ(MUST(locks.records()).size(), 2u);
+  EXPECT_EQ(MUST(locks.snapshot()).records.size(), 2u);
   locks.release_owner(&a);
-  EXPECT_EQ(MUST(locks.records()).size(), 1u);
+  EXPECT_EQ(MUST(locks.snapshot()).records.size(), 1u);
 }
 
 // --- union ---

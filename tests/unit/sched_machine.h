@@ -259,6 +259,7 @@ uint64_t machine_monotonic_ns() {
   return vcpu.last_ns = std::max(vcpu.last_ns, now);
 }
 uint64_t machine_boot_realtime_ns() { return 0; }
+void note_long_work() {}  // nobody asks how long the LibOS has worked
 
 LockRankStack& current_lock_ranks() {
   thread_local LockRankStack outside;
