@@ -82,7 +82,7 @@ def busybox(sources: pathlib.Path, long: bool) -> Spec:
     script = ("cp -a {dir}/bb . && cd bb/testsuite && export LC_ALL=C SKIP_INTERNET_TESTS=1 ECHO='/bin/busybox echo';"
               f" ./runtest {shlex.join(applets)} > log 2>&1; cat log >&2;"
               f" grep -aE '^(PASS|FAIL|SKIPPED|UNTESTED):' log | grep -avE '^[A-Z]+: ({out})$'")
-    return Spec("busybox.own_tests", ["/bin/sh", "-c", script], seconds=300, prepare=prepare)
+    return Spec("busybox.own_tests", ["/bin/sh", "-c", script], seconds=900 if long else 300, prepare=prepare)
 
 
 def perl(sources: pathlib.Path, long: bool) -> Spec:
@@ -107,7 +107,7 @@ def perl(sources: pathlib.Path, long: bool) -> Spec:
     script = ("cp -a {dir}/perl . && cd perl/t && export LC_ALL=C PERL_HASH_SEED=0 PERL_SKIP_TTY_TEST=1;"
               f" for t in {' '.join(tests)}; do timeout 60 ./perl $t > out 2> err; s=$?;"
               f" echo \"$t: status $s\"; sed -nE '{lines}' out | sed \"s|^|$t: |\"; grep -a '^not ok' out >&2; sed \"s|^|$t: |\" err >&2; done | grep -vE '^({left_out})( |$)'")
-    return Spec("perl.own_tests", ["/bin/sh", "-c", script], seconds=300, prepare=prepare)
+    return Spec("perl.own_tests", ["/bin/sh", "-c", script], seconds=900 if long else 300, prepare=prepare)
 
 
 def specs(sources: pathlib.Path, long: bool) -> list[Spec]:
