@@ -72,6 +72,7 @@ def test_json():
     json_error("[]", at(1, 1), "must be an object")
     json_error('{\n  "env": {\n    "default": [\n      "A=1",\n    ]\n  }\n}\n', at(5, 5), "not valid JSON")
     json_error('{"a": 1}', at(1, 2), "unknown key 'a'")
+    json_error('{"resource_limits": {"user_space_max_size": "15MB"}}', at(1, 44), "at least 16MB")
     json_error('{\n  "resource_limits": {\n    "user_space": "1MB"\n  }\n}', at(3, 5),
                "unknown key 'resource_limits.user_space'")
     json_error('{"env": {"default": []}, "env": {}}', at(1, 26), "'env' is given twice")
@@ -153,7 +154,8 @@ def test_predecessor():
         for word in ("resource_limits.user_space_size", "process.default_heap_size", "feature.pkru",
                      "mount[2].options.cache_size"):
             check(word in warnings[1], word, warnings)
-        for word in ("feature.amx", "feature.enable_edmm", "process.default_stack_size"):
+        equal((instance / "build" / "memory_limit").read_text(), f"{1 << 30}B\n", "the memory limit")
+        for word in ("feature.amx", "feature.enable_edmm", "process.default_stack_size", "user_space_max_size"):
             check(word not in warnings[1], word, warnings)
         config = config_of(instance)
         for pair in (("debuggable", "0"), ("disable_log", "1"), ("stack_size", str(4 << 20)),

@@ -60,7 +60,7 @@ static int bomb(void) {
   if (leader == 0) {
     setpgid(0, 0);
     // As somebody who runs nothing else; root has no limit.
-    if (setuid(54321) == -1) _exit(4);
+    if (setuid(54399) == -1) _exit(4);
     set_limit(RLIMIT_NPROC, 60);
     explode();
     close(ready[0]);

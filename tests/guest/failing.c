@@ -66,6 +66,7 @@ static int run(char** arguments, unsigned number) {
   if (pid == 0) {
     setsid();
     silence();
+    if (chdir(directory) == -1) _exit(124);
     alarm(10);
     if (write_fail_nth(number) == -1) _exit(125);
     execv(arguments[0], arguments);

@@ -122,14 +122,14 @@ static void killed(void (*work)(void), int rounds, uint64_t longest) {
   CHECK_COUNTS(before);
 }
 
-CASE(in_fork) { killed(forks, 600, 2000000); }
-CASE(in_vfork) { killed(vforks, 600, 2000000); }
-CASE(in_exec) { killed(executes, 400, 4000000); }
-CASE(in_spawn) { killed(spawns, 400, 4000000); }
-CASE(in_clone) { killed(threads, 500, 2000000); }
-CASE(in_mmap) { killed(memory, 400, 1000000); }
-CASE(in_pipe) { killed(pipes, 400, 1000000); }
-CASE(in_exit) { killed(ends, 500, 300000); }
+CASE(in_fork) { killed(forks, 200, 2000000); }
+CASE(in_vfork) { killed(vforks, 200, 2000000); }
+CASE(in_exec) { killed(executes, 150, 4000000); }
+CASE(in_spawn) { killed(spawns, 100, 4000000); }
+CASE(in_clone) { killed(threads, 200, 2000000); }
+CASE(in_mmap) { killed(memory, 150, 1000000); }
+CASE(in_pipe) { killed(pipes, 150, 1000000); }
+CASE(in_exit) { killed(ends, 200, 300000); }
 
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "again") == 0) {
