@@ -246,8 +246,9 @@ Result<long> sys_brk(Thread& self, UserAddress address) {
         check_limits(self, {.more = more, .more_data = more}).is_error()) {
       return static_cast<long>(now);
     }
-    const uint64_t pages = align_up(address.value(), kPageSize) - align_up(now, kPageSize);
-    if (memory.future_lock() != PageLock::kNone && check_lock_limit(self, pages).is_error())
+    const uint64_t end = checked_align_up(address.value(), kPageSize).value_or(UINT64_MAX);
+    if (memory.future_lock() != PageLock::kNone &&
+        check_lock_limit(self, end - align_up(now, kPageSize)).is_error())
       return static_cast<long>(now);
   }
   return static_cast<long>(memory.set_break(address.value()));
