@@ -43,6 +43,7 @@ def left_out() -> list[str]:
 class Runner:
     def __init__(self, options):
         self.options = options
+        self.executed: dict[str, int] = {}
         self.without = [] if options.all else ["--without", ",".join(left_out())]
         self.program = str(options.program or options.build_dir / "tests" / "random" / "random")
         self.occlum = str(options.build_dir / "bin" / "occlum")
@@ -69,6 +70,10 @@ class Runner:
     def both(self, seed: int, count: int, extra: list[str] = []) -> list[tuple[int, Lines, Lines]]:
         """The sequences that differ."""
         native = self.run("native", seed, count, extra)
+        for lines in native.values():
+            for line in lines:
+                if match := re.match(r"\d+ (\w+)\(", line):
+                    self.executed[match[1]] = self.executed.get(match[1], 0) + 1
         enclave = self.run("enclave", seed, count, extra)
         return [(s, native.get(s, ["(not run)"]), enclave.get(s, ["(not run)"])) for s in range(seed, seed + count)
                 if native.get(s) != enclave.get(s) or not native.get(s)]
@@ -188,6 +193,8 @@ def main() -> int:
     status = harness.run_all("random", tests, options)
     for what, times in sorted(known.items(), key=lambda item: -item[1]):
         print(f"{times:6} {what}")
+    if runner.executed:
+        print(f"{len(runner.executed)} kinds of call, {sum(runner.executed.values())} calls")
     return status
 
 

@@ -17,9 +17,9 @@ static bool first_argument, bad_pointers;
 char* own_path;
 const char* sequence_directory;
 
-static const char* const kFamilyNames[kFamilies] = {"files",  "tree",    "meta",      "fds",
-                                                    "memory", "signals", "processes", "threads",
-                                                    "ipc",    "sockets", "identity",  "proc"};
+static const char* const kFamilyNames[kFamilies] = {
+    "files",   "tree", "meta",    "fds",      "memory", "signals", "processes",
+    "threads", "ipc",  "sockets", "identity", "proc",   "forks"};
 
 void add_operation(struct operation operation) {
   if (operation_count == kOperations) abort();
@@ -173,6 +173,28 @@ static void run_operation(uint64_t seed, int position, const int* family_weights
   (void)written;
 }
 
+// Of the sequence that runs.
+static uint64_t sequence_seed;
+static int weights[kFamilies], current_position;
+
+static long total_weight(const int* of) {
+  long total = 0;
+  for (int i = 0; i < operation_count; i++)
+    total += (long)operations[i].weight * of[operations[i].family];
+  return total;
+}
+
+void run_in_child(unsigned count) {
+  int quiet_ones[kFamilies];
+  memcpy(quiet_ones, weights, sizeof weights);
+  quiet_ones[kProcesses] = quiet_ones[kThreads] = quiet_ones[kSignals] = quiet_ones[kForks] = 0;
+  long total = total_weight(quiet_ones);
+  if (total == 0) return;
+  for (unsigned i = 0; i < count; i++) {
+    run_operation(sequence_seed, 1000 * (current_position + 1) + (int)i, quiet_ones, total);
+  }
+}
+
 static bool listed(const char* list, int position) {
   for (const char* at = list; at && *at && *at != '-';
        at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
@@ -218,8 +240,7 @@ int sequence_main(int argc, char** argv) {
   close(ends[0]);
   close(ends[1]);
   // A family or two have the word, so that calls that belong together meet; the others are the noise around them.
-  int weights[kFamilies];
-  state = seed;
+  state = sequence_seed = seed;
   for (int i = 0; i < kFamilies; i++) weights[i] = 1;
   weights[below(kFamilies)] += 30;
   weights[below(kFamilies)] += 10;
@@ -229,18 +250,17 @@ int sequence_main(int argc, char** argv) {
   for (int i = 0; i < kFamilies; i++) {
     if (strcmp(argv[5], "-") != 0) weights[i] = strcmp(argv[5], kFamilyNames[i]) == 0;
   }
-  long total = 0;
   for (int i = 0; i < operation_count; i++) {
     if (named(argv[6], operations[i].name)) operations[i].weight = 0;
   }
-  for (int i = 0; i < operation_count; i++)
-    total += (long)operations[i].weight * weights[operations[i].family];
+  const long total = total_weight(weights);
   if (total == 0) return 2;
   same_beginning();
   for (int fd = 0; fd < 3; fd++) note_fd(fd, kRegular);
   signals_begin();
   memory_begin();
   for (int position = 0; position < count; position++) {
+    current_position = position;
     if (!listed(argv[4], position)) run_operation(seed, position, weights, total);
   }
   return 0;

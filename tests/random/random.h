@@ -44,6 +44,7 @@ enum family {
   kSockets,
   kIdentity,
   kProc,
+  kForks,
   kFamilies
 };
 
@@ -152,6 +153,10 @@ bool guarded(void (*body)(void* argument), void* argument);
 void signals_begin(void);
 void signals_flush(void);  // prints what handlers saw since the last call
 void memory_begin(void);
+
+// More operations, in a process that the running one has made: none that deals with other processes or threads, so that
+// only one process of the sequence does anything at a time.
+void run_in_child(unsigned count);
 
 // The program itself again, as a child: `words` are its arguments.
 extern char* own_path;
