@@ -135,8 +135,20 @@ Result<MapSource> MemoryFile::map_source(uint64_t offset, uint64_t, bool shared,
   return source;
 }
 
+Result<void> MemoryFile::set_attributes(const AttributeChange& change) {
+  owned_.with([&](Owned& owned) {
+    owned.permissions = change.permissions.value_or(owned.permissions);
+    if (change.uid) owned.uid = change.uid;
+    if (change.gid) owned.gid = change.gid;
+  });
+  return {};
+}
+
 Result<Stat> MemoryFile::stat() {
-  Stat stat = anonymous_stat(type_bits(FileType::kRegular) | 0777, number_);
+  const Owned owned = owned_.with([](const Owned& it) { return it; });
+  Stat stat = anonymous_stat(type_bits(FileType::kRegular) | owned.permissions, number_);
+  if (owned.uid) stat.uid = *owned.uid;
+  if (owned.gid) stat.gid = *owned.gid;
   stat.nlink = 0;
   stat.size = object_->size();
   stat.blocks = object_->resident_bytes() / 512;

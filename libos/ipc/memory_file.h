@@ -1,7 +1,10 @@
 // memfd_create(2): an unnamed file in memory, with seals (fcntl(2), "File Sealing").
 #pragma once
 
+#include <optional>
+
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/inode.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/string.h"
 #include "libos/mm/memory_object.h"
@@ -33,6 +36,7 @@ class MemoryFile : public File {
   Result<long> fcntl(int command, uint64_t argument) override;  // F_ADD_SEALS, F_GET_SEALS
   Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot) override;
   Result<Stat> stat() override;
+  Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kMemory; }
 
@@ -43,6 +47,12 @@ class MemoryFile : public File {
   const RefPtr<MemoryObject> object_;
   const uint64_t number_;
   std::atomic<uint32_t> seals_;
+  // What fchmod(2) and fchown(2) have set.
+  struct Owned {
+    uint32_t permissions = 0777;
+    std::optional<uint32_t> uid, gid;
+  };
+  mutable SpinLocked<Owned> owned_{LockRank::kAttributes};
   // Position; held while data moves, so that reads and writes at the position follow each other.
   struct Position {
     uint64_t offset = 0;

@@ -511,7 +511,14 @@ ParkResult park(Nanoseconds deadline, Interruptible interruptible) {
 }
 
 void yield_task() {
-  timer_queue().expire(machine_monotonic_ns());
+  VcpuBlock& vcpu = this_vcpu();
+  // Whoever yields until something happens must let it happen: host events and signals too.
+  if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) != 0) {
+    vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
+    reschedule();
+  } else {
+    timer_queue().expire(machine_monotonic_ns());
+  }
   Scheduler::leave(After::kYield);
 }
 

@@ -72,7 +72,7 @@ def test_json():
     json_error("[]", at(1, 1), "must be an object")
     json_error('{\n  "env": {\n    "default": [\n      "A=1",\n    ]\n  }\n}\n', at(5, 5), "not valid JSON")
     json_error('{"a": 1}', at(1, 2), "unknown key 'a'")
-    json_error('{"resource_limits": {"user_space_max_size": "15MB"}}', at(1, 44), "at least 16MB")
+    json_error('{"resource_limits": {"user_space_max_size": "15MB"}}', at(1, 22), "at least 16MB")
     json_error('{\n  "resource_limits": {\n    "user_space": "1MB"\n  }\n}', at(3, 5),
                "unknown key 'resource_limits.user_space'")
     json_error('{"env": {"default": []}, "env": {}}', at(1, 26), "'env' is given twice")

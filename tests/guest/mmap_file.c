@@ -1,6 +1,7 @@
 // File mappings: private copies, shared coherence with read and write, msync(2), memfd_create(2), the end of the file.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "check.h"
 
@@ -174,6 +175,21 @@ CASE(shared_anonymous) {
   map[PAGE] = 1;
   CHECK_EQ(map[PAGE], 1);
   CHECK_OK(munmap(map, 2 * PAGE));
+}
+
+CASE(memfd_keeps_its_attributes) {
+  int fd = memfd_create("owned", 0);
+  REQUIRE(fd >= 0);
+  struct stat status;
+  CHECK_OK(fstat(fd, &status));
+  CHECK_EQ(status.st_mode, S_IFREG | 0777);
+  CHECK_OK(fchmod(fd, 0640));
+  if (geteuid() == 0) CHECK_OK(fchown(fd, 1000, 65534));
+  CHECK_OK(fstat(fd, &status));
+  CHECK_EQ(status.st_mode, S_IFREG | 0640);
+  if (geteuid() == 0) CHECK_EQ(status.st_uid, 1000);
+  if (geteuid() == 0) CHECK_EQ(status.st_gid, 65534);
+  close(fd);
 }
 
 CASE(executable_mapping) {

@@ -58,6 +58,8 @@ hosted_swap_stacks:
 )");
 
 namespace occlum {
+void tick_vcpu_now(uint32_t index);
+
 namespace testing {
 
 constexpr uint32_t kVcpus = 4;
@@ -137,6 +139,8 @@ class Machine {
       submitted_.push_back(std::move(task));
       has_submitted_.store(true);
     }
+    // As a signal from the host does: whoever sleeps wakes, whoever works is ticked.
+    tick_vcpu_now(0);
     kick(vcpu(0));
   }
   void take_submitted() {

@@ -29,7 +29,9 @@ class FileInode final : public Inode {
 
   Result<Stat> stat() override { return file_->stat(); }
   Result<RefPtr<File>> open(const Path&, uint32_t) override { return file_; }
-  Result<void> set_attributes(const AttributeChange&) override { return {}; }
+  Result<void> set_attributes(const AttributeChange& change) override {
+    return file_->set_attributes(change);
+  }
 
  private:
   const RefPtr<File> file_;

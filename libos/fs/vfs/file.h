@@ -21,6 +21,7 @@ namespace occlum {
 
 class Thread;
 class Inode;
+struct AttributeChange;
 struct Path;
 struct Stat;
 struct StatFs;
@@ -95,6 +96,9 @@ class File : public RefCounted<File>, Counted<File> {
   // The path that it was opened by, for files of the tree: fchdir, openat and friends start there.
   virtual const Path* path() const { return nullptr; }
   virtual Result<Stat> stat();  // default: asks inode(), else an anonymous inode's answer
+
+  // fchmod(2), fchown(2) and times, for files without an inode. Most have nothing that could change.
+  virtual Result<void> set_attributes(const AttributeChange&) { return {}; }
 
   virtual FileKind kind() const { return FileKind::kOther; }
 

@@ -127,7 +127,10 @@ Result<RefPtr<File>> open_file(const WalkContext& context, std::string_view path
   while (true) {
     TRY(walker.walk_to_parent());
     const bool is_special = walker.last().empty() || walker.last() == "." || walker.last() == "..";
-    if (create && is_special) return exclusive ? Errno::kExist : Errno::kIsDir;
+    if (create && is_special) {
+      TRY(walker.look_at_last());  // it may be beyond what openat2(2) allows
+      return exclusive ? Errno::kExist : Errno::kIsDir;
+    }
     if (create && walker.must_be_directory()) return Errno::kIsDir;
     Path found = TRY(walker.look_at_last());
     Origin origin = Origin::kExisting;
