@@ -26,7 +26,7 @@ struct Areas {
   uint64_t mapped_bytes = 0;  // of visible areas
   // Others may execute here while a page is filled: it must not be accessible before it is complete.
   bool has_threads = false;
-  bool has_aliases = false;  // or had
+  bool has_aliases = false;                // or had
   PageLock future_lock = PageLock::kNone;  // of new areas: mlockall(2)
 
   RefPtr<ConflictGroup> group;  // null: alone

@@ -116,8 +116,7 @@ void AddressSpace::abandon() {
   ConflictGroup::leave(*this, ConflictGroup::Leaving::kAbandoned);
   state_->areas.change_anyway([&](Areas& areas) {
     const Freeze freeze(*this);
-    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree,
-                         page_map::Rights::kLeave);
+    area_ops::drop_areas(areas, user_range(), area_ops::Addresses::kFree, page_map::Rights::kLeave);
   });
   trim_kept_pages();
 }
