@@ -71,8 +71,8 @@ CASE(short_processes) {
   CHECK_EQ(waitpid(-1, NULL, WNOHANG), -1);
   CHECK_EQ(counts_descriptors(), descriptors);
   CHECK_COUNTS(before);
-  // Stacks and slabs are kept for the next ones, as many as there were at a time. A leak of a byte a process would be
-  // seen, or of a page in a hundred processes.
+  // Stacks and slabs are kept for the next ones, as many as there were at a time. How many that is
+  // depends on what else the machine does. A leak of a byte a process would be seen, or of a page in thirty processes.
   long grown = stat_of("memory.heap_bytes") - heap;
   fprintf(stderr,
           "short_processes: heap %+ld bytes, LibOS pages in use %+ld, of programs %+ld, committed "
@@ -81,7 +81,7 @@ CASE(short_processes) {
           stat_of("memory.user_present_pages") - present,
           stat_of("memory.committed_pages") - committed);
   CHECK(grown < 65536);
-  CHECK(stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel < 1024);
+  CHECK(stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") - kernel < 4096);
   CHECK(stat_of("memory.user_present_pages") - present < 256);
   CHECK(stat_of("memory.committed_pages") - committed < 8192);
 }

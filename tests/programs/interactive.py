@@ -25,8 +25,8 @@ from table import Spec  # noqa: E402
 SECONDS = 30
 PROMPT = rb"<\d+> $"  # PS1, at the end of what was seen: it holds the status of the command before
 
-CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_K, CTRL_L, CTRL_R, CTRL_W, CTRL_Y, CTRL_Z, CTRL_BACKSLASH = (
-    b"\x01", b"\x03", b"\x04", b"\x05", b"\x0b", b"\x0c", b"\x12", b"\x17", b"\x19", b"\x1a", b"\x1c")
+CTRL_A, CTRL_C, CTRL_D, CTRL_E, CTRL_K, CTRL_L, CTRL_R, CTRL_U, CTRL_W, CTRL_Y, CTRL_Z, CTRL_BACKSLASH = (
+    b"\x01", b"\x03", b"\x04", b"\x05", b"\x0b", b"\x0c", b"\x12", b"\x15", b"\x17", b"\x19", b"\x1a", b"\x1c")
 UP, LEFT = b"\x1b[A", b"\x1b[D"
 
 # What says that the terminal is no longer the editor's: before it, keys would be echoed, or not, by chance.
@@ -58,7 +58,7 @@ JOBS = [
     (UP_AND_SLEEP, IS_UP), (CTRL_Z, PROMPT),
     (b"echo u\"\"p; cat | cat\r", IS_UP), (b"two\r", rb"two\r\ntwo\r\n$"), (CTRL_Z, PROMPT), (b"jobs\r", PROMPT),
     (b"p=$(jobs -p %1); kill -9 $p; while [ -e /proc/$p ]; do :; done; fg %2\r", rb"cat \| cat\r\n$"), (b"on\r", rb"on\r\non\r\n$"), (CTRL_D, PROMPT), (b"jobs\r", PROMPT),
-    (b"not run", rb"not run$"), (CTRL_C, PROMPT),
+    (b"not run", rb"not run$"), (CTRL_U + b"\r", PROMPT),
     (b"(kill -STOP $BASHPID; echo continued)\r", PROMPT), (b"fg\r", PROMPT),
     (b"stty tostop; (sleep 0; echo x; echo $? >&2) & " + UNTIL_STOPPED + b"; stty -tostop; fg\r", PROMPT),
     (b"exit 3\r", rb"exit\r\n$"),
@@ -89,7 +89,7 @@ EDITING = [
     (CTRL_R, rb"search\)`': "), (b"f", rb"."), (b"i", rb"."), (b"\r", PROMPT),
     (b"echo al\t", rb"pha_$"), (b"\t", rb"\x07$"), (b"\t", PROMPT[:-1] + rb"echo alpha_$"), (b"t\t", rb"two $"), (b"\r", PROMPT),
     (b"ls b\t", rb"eta $"), (b"\r", PROMPT), (b"cat < w\t", rb"space $"), (b"\r", PROMPT),
-    (b"comp\t\t", PROMPT[:-1] + rb"comp$"), (CTRL_C, PROMPT),
+    (b"comp\t\t", PROMPT[:-1] + rb"comp$"), (CTRL_U + b"\r", PROMPT),
     (CTRL_L, PROMPT),
     (b"cat << END\r", rb"> $"), (b"line $HOME\r", rb"> $"), (b"END\r", PROMPT),
     (b"!ech:p\r", PROMPT), (b"history | tail -3\r", PROMPT),

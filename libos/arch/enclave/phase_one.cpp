@@ -144,8 +144,8 @@ extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
   const FaultInfo& fault = this_vcpu().fault;
   std::array<char, 200> text;
   const Prot access = (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
-  if (fault.vector == sgx::vector::kPf && (fault.error_code & sgx::pf_error::kSgx) == 0 &&
-      must_be_accessible(fault.address, access)) {
+  // In its page table, or in the EPCM: it can begin to change a page's type whenever it likes.
+  if (fault.vector == sgx::vector::kPf && must_be_accessible(fault.address, access)) {
     log_write(
         LogLevel::kOff,  // whatever the log level
         format_to(text, "the host denies access to memory that it gave to the enclave, at {:x}",
