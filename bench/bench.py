@@ -54,7 +54,7 @@ def rows() -> list[Row]:
     def pairs(name, unit="us", **rest):
         return Row(name, "program", unit, ["{bench}/pairs", name], pinned=True, **rest)
     return [
-        Row("cpu_sha256", "program", "ms", ["{bench}/cpu", "sha256"], rounds=3, ratio_limit=1.03),
+        Row("cpu_sha256", "program", "ms", ["{bench}/cpu", "sha256"], rounds=5, ratio_limit=1.03),
         Row("cpu_python", "program", "ms", ["/usr/bin/python3", "-c", PYTHON_LOOP], ratio_limit=1.03),
         Row("cpu_sort", "program", "ms", ["{bench}/cpu", "sort"], ratio_limit=1.03),
         calls("syscall_trap", "us", limit=5.0),
