@@ -7,7 +7,8 @@
 
 namespace occlum {
 
-// Whether the page is committed with rights that allow the access, if the host has done what it said.
+// Whether the page is committed with rights that allow the access, if the host has done what it said. Of what programs
+// have, and of the LibOS's dynamic memory. Takes no lock: phase 1 asks, too.
 bool must_be_accessible(uint64_t address, Prot access);
 
 }  // namespace occlum

@@ -227,6 +227,18 @@ def test_phase_one_faults(place):
         raise Failure("phase 1 hardly ever faulted")
 
 
+def test_stale_faults(place):
+    """The host closes the LibOS's heap for a moment; a copy from or to a program meets the fault."""
+    command = [place.program("pipe"), "1000"]
+    reference = native(command)
+    # From 2 MiB behind the page map's tables: what a vCPU needs to be entered lies below.
+    heap = "close=e080300000-4000000"
+    jobs = [f"seed={s},{heap},{more}" for s in range(1, 2 * MORE + 1)
+            for more in ("ticks=300", "ticks=3000", "fast=0,ticks=300")]
+    results = each(lambda job: right(place, job, command, reference), jobs)
+    print(total(results, "ticks", "exceptions"))
+
+
 # --- what the host says ---
 
 class Server:

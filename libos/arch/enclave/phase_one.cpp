@@ -80,9 +80,9 @@ void handle_tick(VcpuBlock& vcpu, sgx::Gprsgx& gpr) {
   }
 }
 
-// A page fault of the LibOS on memory of the enclave outside a guarded access may be stale, or the host made a page
-// inaccessible for a moment: try again. If it comes again and again without progress, it is a bug (a guard page,
-// read-only data) or a host that denies service, and the LibOS stops with a message instead of spinning.
+// A page fault of the LibOS on memory of the enclave may be stale, or the host made a page inaccessible for a moment: try
+// again. If it comes again and again without progress, it is a bug (a guard page, read-only data) or a host that denies
+// service: a guarded access fails then, and elsewhere the LibOS stops with a message instead of spinning.
 bool is_stale(VcpuBlock& vcpu, const sgx::Gprsgx& gpr, uint64_t address) {
   constexpr uint32_t kMaxInARow = 64;
   if (address >= abi::kElrangeSize) return false;
@@ -93,14 +93,28 @@ bool is_stale(VcpuBlock& vcpu, const sgx::Gprsgx& gpr, uint64_t address) {
   return vcpu.stale_fault.note(registers, returns) <= kMaxInARow;
 }
 
+Prot access_of(const FaultInfo& fault) {
+  return (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
+}
+
+// Whether a guarded access met a page that its caller has nothing to do for: one side of a copy is the LibOS's own. What
+// lies in a program's range is the caller's to judge, and so are pages of the LibOS that are not accessible now.
+bool is_own_page(const FaultInfo& fault) {
+  if (fault.vector != sgx::vector::kPf || user_range().contains(fault.address)) return false;
+  return fault.address >= abi::kConfigAddress ||  // the image: what is copied there may be
+         must_be_accessible(fault.address, access_of(fault));
+}
+
 void handle_exception(VcpuBlock& vcpu, sgx::Gprsgx& gpr, const FaultInfo& fault) {
   if (in_libos_text(gpr.rip)) {
-    if (const uint64_t target = fixup_for(gpr.rip); target != 0) {
+    const uint64_t target = fixup_for(gpr.rip);
+    const bool may_be_stale = target != 0 ? is_own_page(fault) : fault.vector == sgx::vector::kPf;
+    if (may_be_stale && is_stale(vcpu, gpr, fault.address)) return;
+    if (target != 0) {
       gpr.rip = target;
       gpr.rax = fault.address;
       return;
     }
-    if (fault.vector == sgx::vector::kPf && is_stale(vcpu, gpr, fault.address)) return;
     vcpu.fault = fault;
     gpr.rdi = gpr.rip;
     gpr.rsi = gpr.rsp;
@@ -143,9 +157,8 @@ extern "C" void phase_one(VcpuBlock& vcpu) {
 extern "C" [[noreturn]] void libos_fault(uint64_t rip, uint64_t stack_pointer) {
   const FaultInfo& fault = this_vcpu().fault;
   std::array<char, 200> text;
-  const Prot access = (fault.error_code & sgx::pf_error::kWrite) != 0 ? Prot::kWrite : Prot::kRead;
   // In its page table, or in the EPCM: it can begin to change a page's type whenever it likes.
-  if (fault.vector == sgx::vector::kPf && must_be_accessible(fault.address, access)) {
+  if (fault.vector == sgx::vector::kPf && must_be_accessible(fault.address, access_of(fault))) {
     log_write(
         LogLevel::kOff,  // whatever the log level
         format_to(text, "the host denies access to memory that it gave to the enclave, at {:x}",

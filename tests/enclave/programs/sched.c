@@ -182,8 +182,10 @@ int main(int argc, char** argv) {
   run_threads();
   for (int i = 0; i < processes && i < 64; ++i) {
     int status = 0;
-    if (children[i] > 0 && (waitpid(children[i], &status, 0) != children[i] || status != 0))
+    if (children[i] > 0 && (waitpid(children[i], &status, 0) != children[i] || status != 0)) {
+      printf("status %#x\n", (unsigned)status);
       fail("a child");
+    }
   }
   printf("%s\n", failures == 0 ? "all done" : "failed");
   return failures != 0;
