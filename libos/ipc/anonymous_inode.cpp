@@ -3,30 +3,42 @@
 #include <atomic>
 
 #include "libos/lib/log.h"
+#include "libos/process/thread.h"
 
 namespace occlum {
 
 namespace {
 constinit std::atomic<uint64_t> next_number{1024};
-// st_dev of pipefs, sockfs and anon_inodefs: no mounted file system has it.
+// st_dev of pipefs and sockfs: no mounted file system has it.
 constexpr uint64_t kAnonymousDevice = 14;
 }  // namespace
 
-uint64_t next_anonymous_number() { return next_number.fetch_add(1, std::memory_order_relaxed); }
-
-Stat anonymous_stat(uint32_t mode, uint64_t number) {
+AnonymousInode::AnonymousInode(uint32_t mode, uint32_t uid, uint32_t gid)
+    : number_(next_number.fetch_add(1, std::memory_order_relaxed)) {
   const FileTime now = current_file_time();
+  attributes_.with([&](InodeAttributes& own) { own = {mode, uid, gid, now, now, now}; });
+}
+
+AnonymousInode::AnonymousInode(uint32_t mode)
+    : AnonymousInode(mode, current_thread().credentials().fsuid,
+                     current_thread().credentials().fsgid) {}
+
+Stat AnonymousInode::stat() const {
   Stat stat;
   stat.dev = kAnonymousDevice;
-  stat.ino = number != 0 ? number : 1;
-  stat.mode = mode;
-  stat.atime = stat.mtime = stat.ctime = now;
+  stat.ino = number_;
+  attributes_.with([&](const InodeAttributes& own) { own.tell(stat); });
   return stat;
 }
 
-Result<String> describe_anonymous(std::string_view kind, uint64_t number) {
+void AnonymousInode::change(const AttributeChange& change) {
+  const FileTime now = current_file_time();
+  attributes_.with([&](InodeAttributes& own) { own.apply(change, now); });
+}
+
+Result<String> AnonymousInode::describe(std::string_view kind) const {
   String text;
-  TRY(append_format(text, "{}:[{}]", kind, number));
+  TRY(append_format(text, "{}:[{}]", kind, number_));
   return text;
 }
 

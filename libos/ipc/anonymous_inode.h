@@ -1,23 +1,33 @@
-// What descriptors without a file answer to fstat(2) and in /proc/<pid>/fd: pipes, sockets,
-// eventfds, ...
+// What descriptors without a file answer to fstat(2) and in /proc/<pid>/fd: pipes, sockets, memfds, the host's streams.
 #pragma once
 
 #include <cstdint>
 #include <string_view>
 
-#include "libos/fs/vfs/stat.h"
+#include "libos/fs/vfs/inode_attributes.h"
+#include "libos/lib/lock.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
 
 namespace occlum {
 
-// st_ino of pipes and sockets: unique while the enclave runs.
-uint64_t next_anonymous_number();
+class AnonymousInode {
+ public:
+  // `mode` with its type bits.
+  AnonymousInode(uint32_t mode, uint32_t uid, uint32_t gid);
+  // It belongs to the file system user of the thread that makes it.
+  explicit AnonymousInode(uint32_t mode);
 
-// `mode` with its type bits (0 for anon_inodes, as on Linux).
-Stat anonymous_stat(uint32_t mode, uint64_t number);
+  // st_ino: unique while the enclave runs.
+  uint64_t number() const { return number_; }
+  Stat stat() const;
+  void change(const AttributeChange& change);
+  // "pipe:[12]"
+  Result<String> describe(std::string_view kind) const;
 
-// "pipe:[12]"
-Result<String> describe_anonymous(std::string_view kind, uint64_t number);
+ private:
+  const uint64_t number_;
+  SpinLocked<InodeAttributes> attributes_{LockRank::kAttributes};
+};
 
 }  // namespace occlum

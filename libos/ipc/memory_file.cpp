@@ -1,9 +1,7 @@
 #include "libos/ipc/memory_file.h"
 
-#include "libos/fs/vfs/operations.h"
-
 #include "libos/fs/vfs/inode.h"
-#include "libos/ipc/anonymous_inode.h"
+#include "libos/fs/vfs/operations.h"
 #include "libos/lib/bits.h"
 
 namespace occlum {
@@ -12,7 +10,6 @@ MemoryFile::MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals)
     : File(2 | kOpenLargeFile),
       name_(std::move(name)),
       object_(std::move(object)),
-      number_(next_anonymous_number()),
       seals_(seals) {}
 
 Result<RefPtr<MemoryFile>> MemoryFile::create(String name, uint32_t seals) {
@@ -131,24 +128,17 @@ Result<MapSource> MemoryFile::map_source(uint64_t offset, uint64_t, bool shared,
   source.shared = shared;
   source.may_write = !shared || !sealed;
   source.name = TRY(describe());
-  source.inode = number_;
+  source.inode = inode_.number();
   return source;
 }
 
 Result<void> MemoryFile::set_attributes(const AttributeChange& change) {
-  owned_.with([&](Owned& owned) {
-    owned.permissions = change.permissions.value_or(owned.permissions);
-    if (change.uid) owned.uid = change.uid;
-    if (change.gid) owned.gid = change.gid;
-  });
+  inode_.change(change);
   return {};
 }
 
 Result<Stat> MemoryFile::stat() {
-  const Owned owned = owned_.with([](const Owned& it) { return it; });
-  Stat stat = anonymous_stat(type_bits(FileType::kRegular) | owned.permissions, number_);
-  if (owned.uid) stat.uid = *owned.uid;
-  if (owned.gid) stat.gid = *owned.gid;
+  Stat stat = inode_.stat();
   stat.nlink = 0;
   stat.size = object_->size();
   stat.blocks = object_->resident_bytes() / 512;

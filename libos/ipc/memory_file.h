@@ -1,10 +1,9 @@
 // memfd_create(2): an unnamed file in memory, with seals (fcntl(2), "File Sealing").
 #pragma once
 
-#include <optional>
-
 #include "libos/fs/vfs/file.h"
 #include "libos/fs/vfs/inode.h"
+#include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/string.h"
 #include "libos/mm/memory_object.h"
@@ -45,14 +44,8 @@ class MemoryFile : public File {
 
   const String name_;
   const RefPtr<MemoryObject> object_;
-  const uint64_t number_;
+  AnonymousInode inode_{type_bits(FileType::kRegular) | 0777};
   std::atomic<uint32_t> seals_;
-  // What fchmod(2) and fchown(2) have set.
-  struct Owned {
-    uint32_t permissions = 0777;
-    std::optional<uint32_t> uid, gid;
-  };
-  mutable SpinLocked<Owned> owned_{LockRank::kAttributes};
   // Position; held while data moves, so that reads and writes at the position follow each other.
   struct Position {
     uint64_t offset = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libos/fs/vfs/inode_attributes.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/message_queue.h"
 #include "libos/lib/log.h"
@@ -43,8 +44,9 @@ class QueueNode : public Inode {
  public:
   QueueNode(RefPtr<FileSystem> file_system, const NewInode& attributes, uint64_t ino)
       : Inode(std::move(file_system), type_of_mode(attributes.mode)), ino_(ino) {
-    state_.with([&](Attributes& own) {
-      own = {attributes.mode, attributes.uid, attributes.gid, current_file_time()};
+    const FileTime now = current_file_time();
+    attributes_.with([&](InodeAttributes& own) {
+      own = {attributes.mode, attributes.uid, attributes.gid, now, now, now};
     });
   }
 
@@ -54,24 +56,13 @@ class QueueNode : public Inode {
     stat.ino = ino_;
     stat.nlink = is_directory() ? 2 : linked.load(std::memory_order_relaxed) ? 1 : 0;
     stat.size = is_directory() ? 0 : kTextSize;
-    state_.with([&](const Attributes& own) {
-      stat.mode = own.mode;
-      stat.uid = own.uid;
-      stat.gid = own.gid;
-      stat.atime = stat.mtime = stat.ctime = own.changed;
-    });
+    attributes_.with([&](const InodeAttributes& own) { own.tell(stat); });
     return stat;
   }
 
   Result<void> set_attributes(const AttributeChange& change) override {
     const FileTime now = current_file_time();
-    state_.with([&](Attributes& own) {
-      if (change.permissions)
-        own.mode = (own.mode & kModeTypeMask) | (*change.permissions & kModePermissions);
-      if (change.uid) own.uid = *change.uid;
-      if (change.gid) own.gid = *change.gid;
-      own.changed = now;
-    });
+    attributes_.with([&](InodeAttributes& own) { own.apply(change, now); });
     return {};
   }
 
@@ -79,12 +70,8 @@ class QueueNode : public Inode {
   std::atomic<bool> linked{true};
 
  private:
-  struct Attributes {
-    uint32_t mode = 0, uid = 0, gid = 0;
-    FileTime changed = {};
-  };
   const uint64_t ino_;
-  SpinLocked<Attributes> state_{LockRank::kAttributes};
+  SpinLocked<InodeAttributes> attributes_{LockRank::kAttributes};
 };
 
 class QueueInode final : public QueueNode {

@@ -18,6 +18,7 @@
 #include <cstdint>
 
 #include "libos/fs/vfs/mount.h"
+#include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
@@ -151,6 +152,12 @@ class Pipe : public RefCounted<Pipe>, Counted<Pipe> {
   WaitQueue writable_;
 };
 
+// What fstat(2) tells of an unnamed pipe, at either end.
+class PipeInode : public RefCounted<PipeInode>, public AnonymousInode {
+ public:
+  PipeInode() : AnonymousInode(type_bits(FileType::kFifo) | 0600) {}
+};
+
 // One end of a pipe, or both (a FIFO opened O_RDWR).
 class PipeEnd : public File {
  public:
@@ -161,7 +168,9 @@ class PipeEnd : public File {
   static Result<Pair> create_pair(uint32_t flags);
   // `flags` hold the access mode. Counts itself in the pipe.
   static Result<RefPtr<PipeEnd>> create(RefPtr<Pipe> pipe, uint32_t flags, Path path);
-  PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path, uint64_t number);  // for the two above
+  // For the two above: of a FIFO, and of a pipe.
+  PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path);
+  PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, RefPtr<PipeInode> inode);
   ~PipeEnd() override;
 
   Result<size_t> read(DataSink& sink) override;
@@ -172,6 +181,7 @@ class PipeEnd : public File {
   Inode* inode() override;
   const Path* path() const override { return path_.is_null() ? nullptr : &path_; }
   Result<Stat> stat() override;
+  Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kPipe; }
 
@@ -181,8 +191,8 @@ class PipeEnd : public File {
 
  private:
   RefPtr<Pipe> pipe_;
-  Path path_;        // of a FIFO
-  uint64_t number_;  // st_ino of a pipe
+  Path path_;                 // of a FIFO
+  RefPtr<PipeInode> unnamed_;  // of a pipe, whose ends share it
   uint32_t writers_before_ = 0;
 };
 

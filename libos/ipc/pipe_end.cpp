@@ -1,7 +1,6 @@
 // PipeEnd: a descriptor of a pipe or a FIFO (pipe.h).
 #include "libos/fs/vfs/inode.h"
 #include "libos/fs/vfs/operations.h"
-#include "libos/ipc/anonymous_inode.h"
 #include "libos/ipc/pipe.h"
 #include "libos/mm/user.h"
 #include "libos/process/signals/send.h"
@@ -12,10 +11,15 @@ namespace {
 constexpr uint32_t kFionRead = 0x541b;
 }  // namespace
 
-PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path, uint64_t number)
-    : File(flags), pipe_(std::move(pipe)), path_(std::move(path)), number_(number) {
+PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path)
+    : File(flags), pipe_(std::move(pipe)), path_(std::move(path)) {
   if (can_read()) pipe_->add_reader();
   if (can_write()) pipe_->add_writer();
+}
+
+PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, RefPtr<PipeInode> inode)
+    : PipeEnd(std::move(pipe), flags, Path()) {
+  unnamed_ = std::move(inode);
 }
 
 PipeEnd::~PipeEnd() {
@@ -25,16 +29,16 @@ PipeEnd::~PipeEnd() {
 }
 
 Result<RefPtr<PipeEnd>> PipeEnd::create(RefPtr<Pipe> pipe, uint32_t flags, Path path) {
-  return make_ref<PipeEnd>(std::move(pipe), flags, std::move(path), uint64_t{0});
+  return make_ref<PipeEnd>(std::move(pipe), flags, std::move(path));
 }
 
 Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {
   constexpr uint32_t kReadOnly = 0, kWriteOnly = 1;
   auto pipe = TRY(Pipe::create());
-  const uint64_t number = next_anonymous_number();
+  auto inode = TRY(make_ref<PipeInode>());
   Pair pair;
-  pair.reader = TRY(make_ref<PipeEnd>(pipe, flags | kReadOnly, Path(), number));
-  pair.writer = TRY(make_ref<PipeEnd>(pipe, flags | kWriteOnly, Path(), number));
+  pair.reader = TRY(make_ref<PipeEnd>(pipe, flags | kReadOnly, inode));
+  pair.writer = TRY(make_ref<PipeEnd>(pipe, flags | kWriteOnly, inode));
   return pair;
 }
 
@@ -78,12 +82,18 @@ Inode* PipeEnd::inode() { return path_.is_null() ? nullptr : &path_.inode(); }
 
 Result<Stat> PipeEnd::stat() {
   if (!path_.is_null()) return File::stat();
-  return anonymous_stat(type_bits(FileType::kFifo) | 0600, number_);
+  return unnamed_->stat();
+}
+
+Result<void> PipeEnd::set_attributes(const AttributeChange& change) {
+  if (!path_.is_null()) return File::set_attributes(change);
+  unnamed_->change(change);
+  return {};
 }
 
 Result<String> PipeEnd::describe() {
   if (!path_.is_null()) return File::describe();
-  return describe_anonymous("pipe", number_);
+  return unnamed_->describe("pipe");
 }
 
 }  // namespace occlum

@@ -6,6 +6,7 @@
 #include "libos/lib/log.h"
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/exchange.h"
+#include "libos/mm/homes.h"
 #include "libos/mm/range_allocator.h"
 #include "libos/mm/space_list.h"
 
@@ -97,12 +98,17 @@ Result<void> ConflictGroup::merge(AddressSpace& stays, ConflictGroup& into, Conf
       });
 }
 
-Result<void> ConflictGroup::join_owners(AddressSpace& space, AddressRange range) {
+Result<void> ConflictGroup::make_way(AddressSpace& space, AddressRange range) {
+  if (const RefPtr<MemoryObject> object = Homes::find(range)) return displace(space, *object);
   RefPtr<AddressSpace> owner = SpaceList::find_owner(space, range);
   if (!owner) return Errno::kAgain;
+  return join(space, *owner);
+}
+
+Result<void> ConflictGroup::join(AddressSpace& space, AddressSpace& other) {
   return conflicts.with([&](Conflicts&) -> Result<void> {
     const RefPtr<ConflictGroup> into = TRY(form(space));
-    const RefPtr<ConflictGroup> from = TRY(form(*owner));
+    const RefPtr<ConflictGroup> from = TRY(form(other));
     if (into == from) return {};
     return merge(space, *into, *from);
   });

@@ -31,8 +31,8 @@
 namespace occlum {
 
 class AddressSpace;
-
 class ConflictGroup;
+class MemoryObject;
 
 // A task that waits until an address space is resident. First come, first served.
 struct TurnWaiter {
@@ -53,9 +53,11 @@ class ConflictGroup : public RefCounted<ConflictGroup>, Counted<ConflictGroup> {
   MutexLocked<RangeCounts> ranges{LockRank::kGroupRanges};
   HeldPages base;
 
-  // Makes `space` and whoever has addresses in the range members of one group; `space` stays resident. kAgain: nobody
-  // has any (any more), or a shared object has some. Errors: kNoMem. No lock of an address space may be held.
-  static Result<void> join_owners(AddressSpace& space, AddressRange range);
+  // For `space`, which wants addresses that others have, a step at a time: the home of a shared object gives way; or
+  // `space` and the address space that has some become members of one group, in which `space` stays resident. kAgain:
+  // nobody has any (any more), or somebody is in the middle of it. Errors: kNoMem. No lock of an address space may be
+  // held.
+  static Result<void> make_way(AddressSpace& space, AddressRange range);
   // For fork: `child`, which has nothing yet, becomes a member, away, of the group of `parent`.
   static Result<void> add(AddressSpace& parent, AddressSpace& child);
   // The end of a member: its addresses are free where nobody else has them. kAbandoned: its threads are still there.
@@ -88,6 +90,8 @@ class ConflictGroup : public RefCounted<ConflictGroup>, Counted<ConflictGroup> {
   void dismiss(AddressSpace& space);
   Result<void> exchange(Membership& state, AddressSpace& next);
   static Result<RefPtr<ConflictGroup>> form(AddressSpace& space);
+  static Result<void> join(AddressSpace& space, AddressSpace& other);
+  static Result<void> displace(AddressSpace& space, MemoryObject& object);
   static Result<void> merge(AddressSpace& stays, ConflictGroup& into, ConflictGroup& from);
   void hand_residency_over(AddressSpace* before, AddressSpace& next, Nanoseconds cost);
   void dissolve_if_alone(Membership& state, RefPtr<AddressSpace>& last);

@@ -180,21 +180,9 @@ Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno erro
 Result<void> claim(Areas& areas, AddressRange range) {
   TRY(areas.set.split(range));
   TRY(part_present(areas, range));
-  for (auto it = areas.set.first_after(range.start); it && it->key < range.end;) {
-    if (it->value.owns_addresses()) {
-      ++it;
-      continue;
-    }
-    // The addresses are the object's home: it must move away.
-    const RefPtr<AreaSource> source = it->value.source;
-    const AddressRange part = range_of(it);
-    drop_areas(areas, part, Addresses::kKeep, page_map::Rights::kRevoke);
-    if (Result<void> moved = source->object->vacate_home(); moved.is_error()) {
-      if (moved.error() != Errno::kBusy) return moved;
-      log_warn("mm: {:x} is the home of a shared object that others map", part.start);
-      return Errno::kNoMem;
-    }
-    it = areas.set.first_after(part.end);
+  // A shared object's home must give way first.
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+    if (!it->value.owns_addresses()) return Errno::kBusy;
   }
   Vec<AddressRange> taken;
   uint64_t at = range.start;
@@ -334,11 +322,10 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
       continue;
     }
     if (done.error() == Errno::kBusy) {
-      // Another program has some of these addresses: both shall, by turns.
-      const Result<void> joined =
-          ConflictGroup::join_owners(*this, {request.address, request.address + request.length});
-      if (!joined.is_error() && ++joins < kJoins) continue;
-      if (joined.is_error() && joined.error() != Errno::kAgain) return joined.error();
+      const Result<void> free = ConflictGroup::make_way(
+          *this, {request.address, request.address + request.length});
+      if (!free.is_error() && ++joins < kJoins) continue;
+      if (free.is_error() && free.error() != Errno::kAgain) return free.error();
     } else if (done.error() != Errno::kAgain) {
       return done.error();
     }

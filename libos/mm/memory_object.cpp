@@ -24,7 +24,7 @@ AddressRange page_range(uint64_t address) { return {address, address + kPageSize
 }  // namespace
 
 MemoryObject::MemoryObject(PageSource* source, uint64_t size)
-    : state_(LockRank::kPageCache, source, size) {}
+    : state_(LockRank::kPageCache, *this, source, size) {}
 
 Result<RefPtr<MemoryObject>> MemoryObject::create(PageSource* source, uint64_t size) {
   if (size > kLargestObject) return Errno::kFBig;
@@ -37,7 +37,7 @@ MemoryObject::~MemoryObject() {
   CachedObjects::remove(*this);
   state_.with([](State& state) {
     drop_pages(state, 0, UINT64_MAX);
-    if (state.has_home()) free_range(state.window);
+    if (state.has_home()) free_window(state);
   });
 }
 

@@ -33,6 +33,7 @@
 #include "libos/lib/tree.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/data_transfer.h"
+#include "libos/mm/homes.h"
 
 namespace occlum {
 
@@ -98,8 +99,10 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   // success. kExist when the object already has that address there: nothing changes hands. kNoMem when it has
   // another home that is mapped, kAgain when copies are in flight.
   Result<void> set_home(AddressRange range, uint64_t offset);
-  // Gives up the home, if nobody maps it: its pages move to LibOS memory. kBusy when mapped, kAgain, kNoMem.
-  Result<void> vacate_home();
+  // Gives up the home: its pages move to LibOS memory. What is mapped there becomes aliases at the same addresses, which
+  // are now those of the address spaces; their areas are to be changed before anybody else looks at them. kAgain: copies
+  // are in flight, or somebody maps it who is not one of `members`. kNoMem. Nothing has changed then.
+  Result<void> give_up_home(FunctionRef<bool(const void* space)> members);
   uint64_t home_if_any() const;                            // 0: none
   bool owns_home(uint64_t offset, uint64_t length) const;  // whether that part of the home is ours
   bool is_mapped_home() const;
@@ -154,16 +157,22 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
     bool is_alias;
   };
   struct State {
-    State(PageSource* the_source, uint64_t the_size) : source(the_source), size(the_size) {}
+    State(MemoryObject& object, PageSource* the_source, uint64_t the_size)
+        : source(the_source), size(the_size), home_entry(object) {}
     PageSource* source;
     uint64_t size;
     uint64_t home_base = 0;  // linear address of page 0; may be before the window, even below 0
-    AddressRange window = {0, 0};  // linear addresses that the object owns
+    AddressRange window = {0, 0};  // linear addresses that the object owns: set_window()
+    Homes::Entry home_entry;
     Vec<Mapping> mappings;
     Tree<uint64_t, Page> pages;
     bool allows_aliases = false;
     size_t pages_away = 0;  // at aliases
 
+    void set_window(AddressRange range) {
+      window = range;
+      Homes::set(home_entry, range);
+    }
     bool has_home() const { return window.start != window.end; }
     uint64_t home_of(uint64_t index) const { return home_base + index * 4096; }
     // Whether that is where the page belongs, and whether it is there.
@@ -211,6 +220,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static Result<void> reserve_home(State& state, uint64_t bytes);
   static Result<void> move_pages_home(State& state);
   static Result<void> move_pages_out(State& state);
+  static void free_window(State& state);
   static bool grow_window(State& state, uint64_t bytes);
 
   // Runs `use` with the page readable and writable by the LibOS.

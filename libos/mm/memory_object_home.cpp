@@ -85,7 +85,7 @@ Result<void> MemoryObject::reserve_home(State& state, uint64_t bytes) {
     return closed;
   }
   state.home_base = window.start;
-  state.window = window;
+  state.set_window(window);
   return {};
 }
 
@@ -97,13 +97,13 @@ bool MemoryObject::grow_window(State& state, uint64_t bytes) {
     const AddressRange before{state.home_base, state.window.start};
     if (allocate_range_at(before).is_error()) return false;
     (void)page_map::close_kept(before);
-    state.window.start = before.start;
+    state.set_window({before.start, state.window.end});
   }
   if (end > state.window.end) {
     const AddressRange behind{state.window.end, end};
     if (allocate_range_at(behind).is_error()) return false;
     (void)page_map::close_kept(behind);
-    state.window.end = behind.end;
+    state.set_window({state.window.start, behind.end});
   }
   return true;
 }
@@ -122,8 +122,7 @@ Result<uint64_t> MemoryObject::home(uint64_t minimum_size) {
     if (state.has_home() && !covers(state) && !grow_window(state, bytes)) {
       if (has_home_mappings(state)) return Errno::kBusy;
       TRY(move_pages_out(state));
-      free_range(state.window);
-      state.window = {0, 0};
+      free_window(state);
     }
     if (!state.has_home()) TRY(reserve_home(state, bytes));
     TRY(move_pages_home(state));
@@ -138,15 +137,14 @@ Result<void> MemoryObject::set_home(AddressRange range, uint64_t offset) {
     if (state.has_home()) {
       if (has_home_mappings(state)) return Errno::kNoMem;
       TRY(move_pages_out(state));
-      free_range(state.window);
-      state.window = {0, 0};
+      free_window(state);
     }
     TRY(page_map::close_kept(range));
     state.home_base = base;
-    state.window = range;
+    state.set_window(range);
     if (Result<void> moved = move_pages_home(state); moved.is_error()) {
       (void)move_pages_out(state);
-      state.window = {0, 0};
+      state.set_window({0, 0});
       return moved;
     }
     return {};
@@ -155,14 +153,43 @@ Result<void> MemoryObject::set_home(AddressRange range, uint64_t offset) {
   return result;
 }
 
-Result<void> MemoryObject::vacate_home() {
+// The addresses that nobody maps are free.
+void MemoryObject::free_window(State& state) {
+  const AddressRange window = state.window;
+  state.set_window({0, 0});
+  for (uint64_t at = window.start; at < window.end;) {
+    uint64_t free_end = window.end, mapped_end = at;
+    for (const Mapping& mapping : state.mappings) {
+      const uint64_t start = mapping.base + mapping.first * kPageSize;
+      const uint64_t end = mapping.base + mapping.last * kPageSize;
+      if (mapping.is_alias || end <= at) continue;
+      if (start <= at) {
+        mapped_end = std::max(mapped_end, end);
+      } else {
+        free_end = std::min(free_end, start);
+      }
+    }
+    if (mapped_end == at) free_range({at, free_end});
+    at = mapped_end == at ? free_end : mapped_end;
+  }
+}
+
+Result<void> MemoryObject::give_up_home(FunctionRef<bool(const void* space)> members) {
   if (!try_begin_change()) return Errno::kAgain;
   const Result<void> result = state_.with([&](State& state) -> Result<void> {
     if (!state.has_home()) return {};
-    if (has_home_mappings(state)) return Errno::kBusy;
-    TRY(move_pages_out(state));
-    free_range(state.window);
-    state.window = {0, 0};
+    for (const Mapping& mapping : state.mappings) {
+      if (!mapping.is_alias && !members(mapping.space)) return Errno::kAgain;
+    }
+    if (has_home_mappings(state)) {
+      for (auto& [index, page] : state.pages) TRY(leave_home(state, index, page));
+      page_map::decommit_kept(state.window);
+      state.allows_aliases = true;
+    } else {
+      TRY(move_pages_out(state));
+    }
+    free_window(state);
+    for (Mapping& mapping : state.mappings) mapping.is_alias = true;
     return {};
   });
   end_change();

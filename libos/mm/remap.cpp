@@ -222,9 +222,9 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
       return it->value.shared ? remap_shared(areas, it, move) : remap_private(areas, it, move);
     });
     if (done.is_error() && done.error() == Errno::kBusy) {
-      const Result<void> joined = ConflictGroup::join_owners(*this, {fixed, fixed + *new_size});
-      if (joined.is_error() && joined.error() != Errno::kAgain) return joined.error();
-      if (!joined.is_error()) continue;
+      const Result<void> free = ConflictGroup::make_way(*this, {fixed, fixed + *new_size});
+      if (free.is_error() && free.error() != Errno::kAgain) return free.error();
+      if (!free.is_error()) continue;
     } else if (done.is_error() && done.error() == Errno::kXDev) {
       if (const std::optional<Area> area = find_area(address); area && area->object)
         area->object->allow_aliases();

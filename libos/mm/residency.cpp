@@ -39,17 +39,32 @@ void SpaceList::remove(AddressSpace& space) {
 }
 
 RefPtr<AddressSpace> SpaceList::find_owner(const AddressSpace& but, AddressRange range) {
+  return find(but, [&](const Areas& areas) {
+    for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+      if (it->value.owns_addresses()) return true;
+    }
+    return false;
+  });
+}
+
+RefPtr<AddressSpace> SpaceList::find_mapper(const AddressSpace& but, const MemoryObject& object) {
+  return find(but, [&](const Areas& areas) {
+    for (auto it = areas.set.begin(); it; ++it) {
+      if (it->value.object() == &object && it->value.shared && !it->value.is_alias) return true;
+    }
+    return false;
+  });
+}
+
+RefPtr<AddressSpace> SpaceList::find(const AddressSpace& but,
+                                     FunctionRef<bool(const Areas& areas)> matches) {
   const RefPtr<ConflictGroup> own =
       but.state_->areas.peek_long([](const Areas& areas) { return areas.group; });
   return spaces.with([&](List& list) {
     for (AddressSpace& space : list) {
       if (&space == &but) continue;
       const bool has_some = space.state_->areas.peek_long([&](const Areas& areas) {
-        if (own && areas.group == own) return false;
-        for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
-          if (it->value.owns_addresses()) return true;
-        }
-        return false;
+        return (!own || areas.group != own) && matches(areas);
       });
       if (has_some && space.try_ref()) return RefPtr<AddressSpace>::adopt(space);
     }

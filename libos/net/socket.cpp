@@ -32,16 +32,15 @@ Result<size_t> Socket::write(DataSource& source) {
 }
 
 Result<Stat> Socket::stat() {
-  uint64_t number = number_.load(std::memory_order_acquire);
-  if (number == 0) {
-    const uint64_t fresh = next_anonymous_number();
-    number =
-        number_.compare_exchange_strong(number, fresh, std::memory_order_acq_rel) ? fresh : number;
-  }
-  return anonymous_stat(type_bits(FileType::kSocket) | 0777, number);
+  return inode_.stat();
 }
 
-Result<String> Socket::describe() { return describe_anonymous("socket", TRY(stat()).ino); }
+Result<void> Socket::set_attributes(const AttributeChange& change) {
+  inode_.change(change);
+  return {};
+}
+
+Result<String> Socket::describe() { return inode_.describe("socket"); }
 
 Nanoseconds Socket::deadline_of(const Timeout& timeout) {
   const uint64_t duration = timeout.load(std::memory_order_relaxed);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "libos/fs/vfs/file.h"
+#include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/counted.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/vec.h"
@@ -94,6 +95,7 @@ class Socket : public File, Counted<Socket> {
   Result<size_t> read(DataSink& sink) override;
   Result<size_t> write(DataSource& source) override;
   Result<Stat> stat() override;
+  Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
 
  protected:
@@ -113,7 +115,7 @@ class Socket : public File, Counted<Socket> {
 
   const int domain_, type_, protocol_;
   Timeout receive_timeout_{0}, send_timeout_{0};
-  std::atomic<uint64_t> number_{0};
+  AnonymousInode inode_{type_bits(FileType::kSocket) | 0777};
 };
 
 // Options of socket(7) that several files name.

@@ -9,6 +9,7 @@
 #include "libos/fs/dev/standard_streams.h"
 #include "libos/fs/dev/tty/pty.h"
 #include "libos/fs/vfs/hooks.h"
+#include "libos/fs/vfs/inode_attributes.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
 #include "libos/ipc/message_queue.h"
@@ -21,7 +22,6 @@ namespace occlum {
 
 namespace {
 
-constexpr uint32_t kTtyGroup = 5;
 constexpr uint64_t kPtsInodeBase = 1000;
 
 struct Node {
@@ -64,11 +64,26 @@ class DevFileSystem final : public FileSystem {
   // The root of a tmpfs that is /dev/shm until something is mounted there. An empty directory when
   // there is no tmpfs.
   Result<RefPtr<Inode>> shared_memory();
-  FileTime made = current_file_time();
+
+  // Of the root and of each of kNodes, by inode number - kRootIno.
+  struct Attributes {
+    std::array<InodeAttributes, 1 + kNodes.size()> of;
+    Attributes();
+  };
+  SpinLocked<Attributes> attributes{LockRank::kAttributes};
 
  private:
   SpinLocked<RefPtr<Inode>> shared_memory_{LockRank::kPipe};
 };
+
+DevFileSystem::Attributes::Attributes() {
+  const FileTime now = current_file_time();
+  of[0].mode = type_bits(FileType::kDirectory) | 0755;
+  for (size_t i = 0; i < kNodes.size(); ++i) {
+    of[i + 1].mode = type_bits(kNodes[i].type) | kNodes[i].permissions;
+  }
+  for (InodeAttributes& each : of) each.atime = each.mtime = each.ctime = now;
+}
 
 Result<RefPtr<Inode>> DevFileSystem::shared_memory() {
   RefPtr<Inode> existing = shared_memory_.with([](RefPtr<Inode>& root) { return root; });
@@ -82,36 +97,41 @@ Result<RefPtr<Inode>> DevFileSystem::shared_memory() {
   });
 }
 
-// Attributes can be changed by nobody; chmod and chown of a terminal, which login programs do,
-// succeed without effect.
 class DevInode : public Inode {
  public:
-  DevInode(RefPtr<FileSystem> file_system, FileType type, uint64_t ino, uint32_t permissions,
-           uint64_t rdev)
-      : Inode(std::move(file_system), type), ino_(ino), permissions_(permissions), rdev_(rdev) {}
+  DevInode(RefPtr<FileSystem> file_system, FileType type, uint64_t ino, uint64_t rdev = 0)
+      : Inode(std::move(file_system), type), ino_(ino), rdev_(rdev) {}
 
   Result<Stat> stat() override {
     Stat stat;
     stat.dev = file_system().device();
     stat.ino = ino_;
-    stat.mode = type_bits(type()) | permissions_;
     stat.nlink = is_directory() ? 2 : 1;
     stat.rdev = rdev_;
-    stat.atime = stat.mtime = stat.ctime = static_cast<DevFileSystem&>(file_system()).made;
+    attributes([&](InodeAttributes& own) { own.tell(stat); });
     return stat;
   }
-  Result<void> set_attributes(const AttributeChange&) override { return {}; }
+  Result<void> set_attributes(const AttributeChange& change) override {
+    const FileTime now = current_file_time();
+    attributes([&](InodeAttributes& own) { own.apply(change, now); });
+    return {};
+  }
 
  private:
+  template <typename Use>
+  void attributes(Use use) {
+    static_cast<DevFileSystem&>(file_system())
+        .attributes.with([&](DevFileSystem::Attributes& all) { use(all.of.at(ino_ - kRootIno)); });
+  }
+
   const uint64_t ino_;
-  const uint32_t permissions_;
   const uint64_t rdev_;
 };
 
 class DevLink final : public DevInode {
  public:
   DevLink(RefPtr<FileSystem> file_system, uint64_t ino, std::string_view target)
-      : DevInode(std::move(file_system), FileType::kSymlink, ino, 0777, 0), target_(target) {}
+      : DevInode(std::move(file_system), FileType::kSymlink, ino), target_(target) {}
   Result<String> read_link() override { return String::create(target_); }
 
  private:
@@ -121,41 +141,53 @@ class DevLink final : public DevInode {
 // An empty directory, to be mounted on.
 class DevDirectory final : public DevInode {
  public:
-  DevDirectory(RefPtr<FileSystem> file_system, uint64_t ino, uint32_t permissions)
-      : DevInode(std::move(file_system), FileType::kDirectory, ino, permissions, 0) {}
+  DevDirectory(RefPtr<FileSystem> file_system, uint64_t ino)
+      : DevInode(std::move(file_system), FileType::kDirectory, ino) {}
   Result<RefPtr<Inode>> lookup(std::string_view) override { return Errno::kNoEnt; }
   Result<void> readdir(uint64_t, DirectoryEmitter) override { return {}; }
 };
 
-class PtsInode final : public DevInode {
+// The terminal has the attributes; it is not kept alive by its name.
+class PtsInode final : public Inode {
  public:
-  PtsInode(RefPtr<FileSystem> file_system, const PtyTerminal& pty)
-      : DevInode(std::move(file_system), FileType::kCharDevice, kPtsInodeBase + pty.number(), 0620,
-                 pty.device()),
-        uid_(pty.owner_uid()) {}
+  PtsInode(RefPtr<FileSystem> file_system, uint32_t number)
+      : Inode(std::move(file_system), FileType::kCharDevice), number_(number) {}
+
   Result<Stat> stat() override {
-    Stat stat = TRY(DevInode::stat());
-    stat.uid = uid_;
-    stat.gid = kTtyGroup;
+    const RefPtr<PtyTerminal> pty = TRY(terminal());
+    Stat stat = pty->inode().stat();
+    stat.dev = file_system().device();
+    stat.ino = kPtsInodeBase + number_;
+    stat.rdev = pty->device();
     return stat;
+  }
+  Result<void> set_attributes(const AttributeChange& change) override {
+    TRY(terminal())->inode().change(change);
+    return {};
   }
 
  private:
-  const uint32_t uid_;
+  Result<RefPtr<PtyTerminal>> terminal() const {
+    RefPtr<PtyTerminal> pty = find_pty(number_);
+    if (pty == nullptr) return Errno::kIo;
+    return pty;
+  }
+
+  const uint32_t number_;
 };
 
 class PtsDirectory final : public DevInode {
  public:
   PtsDirectory(RefPtr<FileSystem> file_system, uint64_t ino)
-      : DevInode(std::move(file_system), FileType::kDirectory, ino, 0755, 0) {}
+      : DevInode(std::move(file_system), FileType::kDirectory, ino) {}
   NameCaching name_caching() const override { return NameCaching::kNone; }
 
   Result<RefPtr<Inode>> lookup(std::string_view name) override {
     const auto number = parse_u64(name);
     if (number.is_error() || number.value() >= PtyTerminal::kMaxPtys) return Errno::kNoEnt;
-    const RefPtr<PtyTerminal> pty = find_pty(static_cast<uint32_t>(number.value()));
-    if (pty == nullptr) return Errno::kNoEnt;
-    return RefPtr<Inode>(TRY(make_ref<PtsInode>(ref_to(file_system()), *pty)));
+    const auto known = static_cast<uint32_t>(number.value());
+    if (find_pty(known) == nullptr) return Errno::kNoEnt;
+    return RefPtr<Inode>(TRY(make_ref<PtsInode>(ref_to(file_system()), known)));
   }
 
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override {
@@ -173,7 +205,7 @@ class PtsDirectory final : public DevInode {
 class DevRoot final : public DevInode {
  public:
   explicit DevRoot(RefPtr<FileSystem> file_system)
-      : DevInode(std::move(file_system), FileType::kDirectory, kRootIno, 0755, 0) {}
+      : DevInode(std::move(file_system), FileType::kDirectory, kRootIno) {}
 
   Result<RefPtr<Inode>> lookup(std::string_view name) override {
     const auto* const node = std::ranges::find(kNodes, name, &Node::name);
@@ -192,12 +224,12 @@ class DevRoot final : public DevInode {
       return RefPtr<Inode>(TRY(make_ref<PtsDirectory>(std::move(self), ino)));
     switch (node->type) {
       case FileType::kDirectory:
-        return RefPtr<Inode>(TRY(make_ref<DevDirectory>(std::move(self), ino, node->permissions)));
+        return RefPtr<Inode>(TRY(make_ref<DevDirectory>(std::move(self), ino)));
       case FileType::kSymlink:
         return RefPtr<Inode>(TRY(make_ref<DevLink>(std::move(self), ino, node->target)));
       default:
         return RefPtr<Inode>(
-            TRY(make_ref<DevInode>(std::move(self), node->type, ino, node->permissions,
+            TRY(make_ref<DevInode>(std::move(self), node->type, ino,
                                    make_device(node->major, node->minor))));
     }
   }

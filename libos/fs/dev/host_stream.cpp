@@ -40,10 +40,13 @@ Result<RefPtr<HostStream>> HostStream::create(int fd) {
   const long host_flags = TRY(host::fcntl(fd, kGetFlags, 0));
   const auto mode = static_cast<uint32_t>(host_flags) & kOpenAccessMode;
   const auto append = static_cast<uint32_t>(host_flags) & kOpenAppend;
-  auto stream = TRY(make_ref<HostStream>(fd, (mode == 3 ? kOpenReadWrite : mode) | append));
-  stream->number_ = next_anonymous_number();
   const auto stat = host::fstat(fd);
-  stream->is_seekable_ = !stat.is_error() && type_of_mode(stat.value().mode) == FileType::kRegular;
+  const uint32_t told = stat.is_error() ? 0 : stat.value().mode & (kModeTypeMask | 0777);
+  const FileType type = type_of_mode(told);
+  auto stream =
+      TRY(make_ref<HostStream>(fd, (mode == 3 ? kOpenReadWrite : mode) | append,
+                               is_known_type(type) ? told : type_bits(FileType::kFifo) | 0600));
+  stream->is_seekable_ = type == FileType::kRegular;
   if (stream->is_seekable_) return stream;
   auto watch = HostWatch::create(fd);
   if (!watch.is_error()) {
@@ -193,8 +196,7 @@ PollEvents HostStream::poll(Poller* poller) {
 
 Result<Stat> HostStream::stat() {
   const host::HostStat host = TRY(host::fstat(fd_));
-  Stat stat = anonymous_stat(host.mode & (kModeTypeMask | 0777), number_);
-  if (!is_known_type(stat.type())) stat.mode = type_bits(FileType::kFifo) | 0600;
+  Stat stat = inode_.stat();
   stat.rdev = host.rdev;
   stat.size = host.size;
   stat.blocks = host.blocks;
@@ -203,6 +205,11 @@ Result<Stat> HostStream::stat() {
   return stat;
 }
 
-Result<String> HostStream::describe() { return describe_anonymous("host", number_); }
+Result<void> HostStream::set_attributes(const AttributeChange& change) {
+  inode_.change(change);
+  return {};
+}
+
+Result<String> HostStream::describe() { return inode_.describe("host"); }
 
 }  // namespace occlum

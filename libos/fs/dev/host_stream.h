@@ -9,6 +9,7 @@
 #pragma once
 
 #include "libos/fs/vfs/file.h"
+#include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/ptr.h"
 #include "libos/sched/host_events.h"
 
@@ -18,7 +19,7 @@ class HostStream : public File {
  public:
   // Takes no ownership: 0..2 stay open for the runtime. Errors: kBadFd, kNoMem, kIo.
   static Result<RefPtr<HostStream>> create(int fd);
-  HostStream(int fd, uint32_t flags) : File(flags), fd_(fd) {}
+  HostStream(int fd, uint32_t flags, uint32_t mode) : File(flags), fd_(fd), inode_(mode, 0, 0) {}
 
   Result<size_t> read(DataSink& sink) override;
   Result<size_t> write(DataSource& source) override;
@@ -30,6 +31,7 @@ class HostStream : public File {
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
   PollEvents poll(Poller* poller) override;
   Result<Stat> stat() override;
+  Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
 
  private:
@@ -42,7 +44,7 @@ class HostStream : public File {
   const int fd_;
   OwnPtr<HostWatch> watch_;  // null: always ready
   bool is_seekable_ = false;
-  uint64_t number_ = 0;
+  AnonymousInode inode_;  // of root, with the host's mode; changes stay in the enclave
   std::atomic<bool> can_nowait_{true};  // the host knows RWF_NOWAIT for this descriptor
 };
 

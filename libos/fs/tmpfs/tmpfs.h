@@ -6,7 +6,7 @@
 // under one spin lock, so a rename is atomic whatever it involves.
 #pragma once
 
-#include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/inode_attributes.h"
 #include "libos/lib/hash_map.h"
 #include "libos/lib/tree.h"
 
@@ -88,9 +88,7 @@ class TmpInode final : public Inode {
     String name;
     Vec<std::byte> value;
   };
-  struct Attributes {
-    uint32_t mode, uid, gid;
-    FileTime atime, mtime, ctime;
+  struct Attributes : InodeAttributes {
     Vec<Xattr> xattrs;
   };
   struct Entry {

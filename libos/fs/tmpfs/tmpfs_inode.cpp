@@ -30,14 +30,7 @@ Result<Stat> TmpInode::stat() {
     default:
       break;
   }
-  attributes_.with([&](const Attributes& own) {
-    stat.mode = own.mode;
-    stat.uid = own.uid;
-    stat.gid = own.gid;
-    stat.atime = own.atime;
-    stat.mtime = own.mtime;
-    stat.ctime = own.ctime;
-  });
+  attributes_.with([&](const Attributes& own) { own.tell(stat); });
   return stat;
 }
 
@@ -149,16 +142,7 @@ Result<void> TmpInode::set_attributes(const AttributeChange& change) {
     count_bytes();
   }
   const FileTime now = current_file_time();
-  attributes_.with([&](Attributes& own) {
-    if (change.permissions)
-      own.mode = (own.mode & kModeTypeMask) | (*change.permissions & kModePermissions);
-    if (change.uid) own.uid = *change.uid;
-    if (change.gid) own.gid = *change.gid;
-    if (change.size) own.mtime = now;
-    if (change.atime) own.atime = *change.atime;
-    if (change.mtime) own.mtime = *change.mtime;
-    own.ctime = now;
-  });
+  attributes_.with([&](Attributes& own) { own.apply(change, now); });
   return {};
 }
 

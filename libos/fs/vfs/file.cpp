@@ -35,6 +35,8 @@ Result<Stat> File::stat() {
   return stat;
 }
 
+Result<void> File::set_attributes(const AttributeChange&) { return Errno::kOpNotSupp; }
+
 Result<String> File::describe() {
   if (const Path* where = path()) {
     return path_to_string(*where, mount_table().root(), DeletedNames::kMarkDeleted);

@@ -97,8 +97,9 @@ class File : public RefCounted<File>, Counted<File> {
   virtual const Path* path() const { return nullptr; }
   virtual Result<Stat> stat();  // default: asks inode(), else an anonymous inode's answer
 
-  // fchmod(2), fchown(2) and times, for files without an inode. Most have nothing that could change.
-  virtual Result<void> set_attributes(const AttributeChange&) { return {}; }
+  // fchmod(2), fchown(2) and times, for files without an inode. Default kOpNotSupp, as anonymous inodes say since
+  // Linux 6.16: before, one inode served all eventfds, epolls, timerfds, ...
+  virtual Result<void> set_attributes(const AttributeChange& change);
 
   virtual FileKind kind() const { return FileKind::kOther; }
 

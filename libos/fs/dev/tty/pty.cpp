@@ -130,7 +130,7 @@ Result<Vec<uint32_t>> pty_numbers() {
 
 Result<RefPtr<File>> open_ptmx(const Path& path, uint32_t flags) {
   auto pty = TRY(make_pty());
-  pty->set_owner(current_thread().credentials().fsuid);
+  pty->inode().change({.uid = current_thread().credentials().fsuid});
   return RefPtr<File>(TRY(make_ref<PtyMaster>(std::move(pty), flags & kOpenStatus, path)));
 }
 

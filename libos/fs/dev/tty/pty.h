@@ -17,8 +17,6 @@ class PtyTerminal : public Terminal {
 
   uint32_t number() const { return number_; }
   Result<String> name() const override;
-  uint32_t owner_uid() const { return owner_uid_; }
-  void set_owner(uint32_t uid) { owner_uid_ = uid; }
 
   // --- the master's side ---
   Result<size_t> read_screen(DataSink& sink, Blocking blocking);  // kIo when all slaves are closed
@@ -49,7 +47,6 @@ class PtyTerminal : public Terminal {
     bool has_ended() const { return slaves == 0 && was_opened; }
   };
   const uint32_t number_;
-  uint32_t owner_uid_ = 0;
   std::atomic<bool> locked_{true};
   mutable SpinLocked<Screen> screen_{LockRank::kSocket};
   WaitQueue master_queue_;

@@ -10,6 +10,7 @@
 
 #include "libos/fs/dev/tty/line_discipline.h"
 #include "libos/fs/vfs/file.h"
+#include "libos/ipc/anonymous_inode.h"
 #include "libos/ipc/pipe.h"
 #include "libos/lib/lock.h"
 #include "libos/process/pid.h"
@@ -25,6 +26,8 @@ class Terminal : public RefCounted<Terminal> {
   Result<void> create(const Termios& termios = Termios());
 
   uint64_t device() const { return device_; }  // st_rdev
+  // Owner, mode and times of its node.
+  AnonymousInode& inode() { return inode_; }
   // The name in /dev: "/dev/console", "/dev/pts/0".
   virtual Result<String> name() const = 0;
 
@@ -96,7 +99,9 @@ class Terminal : public RefCounted<Terminal> {
   void flush(int queue);
   bool is_controlling(Thread& self) const;
 
+  static constexpr uint32_t kTtyGroup = 5;
   const uint64_t device_;
+  AnonymousInode inode_{type_bits(FileType::kCharDevice) | 0620, 0, kTtyGroup};
   SpinLocked<State> state_{LockRank::kPipe};
   WaitQueue readable_;
 };
@@ -116,6 +121,7 @@ class TtyFile : public File {
   PollEvents poll(Poller* poller) override;
   Inode* inode() override;
   Result<Stat> stat() override;
+  Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kTerminal; }
 

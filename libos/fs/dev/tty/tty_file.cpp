@@ -1,6 +1,5 @@
 // TtyFile: an open terminal (terminal.h).
 #include "libos/fs/dev/tty/terminal.h"
-#include "libos/ipc/anonymous_inode.h"
 
 namespace occlum {
 
@@ -26,9 +25,14 @@ Inode* TtyFile::inode() { return path_.is_null() ? nullptr : &path_.inode(); }
 
 Result<Stat> TtyFile::stat() {
   if (!path_.is_null()) return File::stat();
-  Stat stat = anonymous_stat(type_bits(FileType::kCharDevice) | 0620, terminal_->device());
+  Stat stat = terminal_->inode().stat();
   stat.rdev = terminal_->device();
   return stat;
+}
+
+Result<void> TtyFile::set_attributes(const AttributeChange& change) {
+  terminal_->inode().change(change);
+  return {};
 }
 
 Result<String> TtyFile::describe() {
