@@ -146,7 +146,9 @@ enum class Addresses {
   kFree,  // go back to the range allocator
   kKeep,  // stay ours: something else is put there at once
 };
-// Takes all areas in the range away. They must have been split at its ends. Cannot fail.
+// Splits areas at the range's ends, so that drop_areas cannot fail. Errors: kNoMem.
+Result<void> prepare_drop(Areas& areas, AddressRange range);
+// Takes all areas in the range away, after prepare_drop.
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights);
 // All of a member of a conflict group that ends; what others have as well stays in place.
 void drop_member_areas(Areas& areas);
@@ -168,9 +170,8 @@ Result<void> part_present(Areas& areas, AddressRange range, Which which = Which:
 // Before pages that are not present are filled.
 Result<void> part_absent(Areas& areas, AddressRange range);
 
-// Makes all addresses of the range ours and leaves them free of shared mappings; private areas stay in place until
-// drop_areas. Areas are split at the range's ends. Errors: kBusy when somebody who is not in our group has some; kNoMem
-// when that is a shared object; kAgain.
+// Makes all addresses of the range ours; areas stay in place until drop_areas, for which they are prepared. Errors: kBusy
+// when a shared object's home, or somebody who is not in our group, has some (ConflictGroup::make_way); kNoMem.
 Result<void> claim(Areas& areas, AddressRange range);
 
 // Undoes that: addresses in the range where no area is go back.

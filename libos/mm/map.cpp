@@ -117,7 +117,7 @@ Result<uint64_t> map_shared_fixed(Areas& areas, const MapRequest& request, AreaD
   SharedPlace place = shared_place(object, range, data.offset);
   if (place == SharedPlace::kHome) {
     // Only mappings of this object can be there: they are replaced.
-    TRY(areas.set.split(range));
+    TRY(area_ops::prepare_drop(areas, range));
     area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, page_map::Rights::kRevoke);
     TRY(area_ops::insert_shared(areas, range, data));
     return range.start;
@@ -178,7 +178,7 @@ Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno erro
 }
 
 Result<void> claim(Areas& areas, AddressRange range) {
-  TRY(areas.set.split(range));
+  TRY(prepare_drop(areas, range));
   TRY(part_present(areas, range));
   // A shared object's home must give way first.
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {

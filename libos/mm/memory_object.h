@@ -216,6 +216,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static bool is_mapped(const State& state, uint64_t index);
   static Prot home_rights(const State& state, uint64_t index);
   static void refresh_rights(State& state, uint64_t first, uint64_t last);
+  static Result<void> reserve_mappings(State& state, size_t more);
   static void cut_mappings(State& state, const MappedPages& pages);
   static Result<void> reserve_home(State& state, uint64_t bytes);
   static Result<void> move_pages_home(State& state);

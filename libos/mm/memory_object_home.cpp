@@ -231,12 +231,16 @@ void MemoryObject::refresh_rights(State& state, uint64_t first, uint64_t last) {
   }
 }
 
+// Room for `more`, and for what changes may add: each address space makes one change at a time, which adds two at most,
+// and there are no more of them than mappings.
+Result<void> MemoryObject::reserve_mappings(State& state, size_t more) {
+  const size_t needed = (state.mappings.size() + more) * 3 + 2;
+  if (needed <= state.mappings.capacity()) return {};
+  return state.mappings.reserve(std::max(needed, state.mappings.capacity() * 2));
+}
+
 Result<void> MemoryObject::prepare_mapping_changes() {
-  return state_.with([](State& state) -> Result<void> {
-    const size_t needed = state.mappings.size() + 2;
-    if (needed <= state.mappings.capacity()) return {};
-    return state.mappings.reserve(std::max(needed, state.mappings.capacity() * 2));
-  });
+  return state_.with([](State& state) { return reserve_mappings(state, 0); });
 }
 
 // Takes the pages out of the mappings. Needs room for one more mapping.
@@ -271,8 +275,9 @@ Result<void> MemoryObject::add_mapping(const MappedPages& pages, Prot prot) {
   if (has(prot, Prot::kWrite)) note_shared_writable();
   return state_.with([&](State& state) -> Result<void> {
     ASSERT(!pages.is_alias || state.allows_aliases);
-    TRY(state.mappings.push({pages.space, pages.base(), pages.first, pages.last(),
-                             effective_prot(prot), pages.is_alias}));
+    TRY(reserve_mappings(state, 1));
+    state.mappings.push_reserved({pages.space, pages.base(), pages.first, pages.last(),
+                                  effective_prot(prot), pages.is_alias});
     if (!pages.is_alias) refresh_rights(state, pages.first, pages.last());
     return {};
   });

@@ -44,16 +44,17 @@ void drop_shared(Areas& areas, AreaSet::Iterator it, page_map::Rights rights) {
                                          : MemoryObject::Unmap::kExit);
 }
 
-Result<void> prepare_objects(Areas& areas, AddressRange range) {
+}  // namespace
+
+namespace area_ops {
+
+Result<void> prepare_drop(Areas& areas, AddressRange range) {
+  TRY(areas.set.split(range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (it->value.shared) TRY(it->value.object()->prepare_mapping_changes());
   }
   return {};
 }
-
-}  // namespace
-
-namespace area_ops {
 
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights) {
   PrivateRun run(areas, addresses, rights);
@@ -67,8 +68,7 @@ void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map:
 }
 
 Result<void> unmap(Areas& areas, AddressRange range) {
-  TRY(areas.set.split(range));
-  TRY(prepare_objects(areas, range));
+  TRY(prepare_drop(areas, range));
   TRY(part_present(areas, range));
   drop_areas(areas, range, Addresses::kFree, page_map::Rights::kRevoke);
   return {};
