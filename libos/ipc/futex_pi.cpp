@@ -13,8 +13,7 @@ Result<void> futex_lock_pi(Thread& self, FutexAddress futex, PiWait wait, Nanose
   while (true) {
     const PiOwner owner = TRY(owner_of(memory, futex));
     Result<bool> taken = pi_locks().with([&](PiLocks& locks) {
-      return take_or_wait(locks, memory, futex, key, owner.thread.get(), waiter, wait,
-                          MarkWaiters::kNo);
+      return take_or_wait(locks, memory, futex, key, owner, waiter, wait, MarkWaiters::kNo);
     });
     if (taken.is_error() && taken.error() == Errno::kRestartSys) continue;
     if (TRY(std::move(taken))) return {};
@@ -117,7 +116,7 @@ Result<long> futex_requeue_pi(Thread& self, FutexAddress from, FutexAddress lock
       }
       auto& waiter = static_cast<MovableWaiter&>(*taken);
       const Result<bool> has_lock =
-          take_or_wait(locks, memory, lock, lock_key, owner.thread.get(), waiter.pi, PiWait::kBlock,
+          take_or_wait(locks, memory, lock, lock_key, owner, waiter.pi, PiWait::kBlock,
                        move_count > 0 ? MarkWaiters::kYes : MarkWaiters::kNo);
       if (has_lock.is_error()) {
         put_back(waiter);

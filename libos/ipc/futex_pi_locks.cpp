@@ -167,7 +167,7 @@ Result<PiOwner> owner_of(AddressSpace& memory, FutexAddress futex) {
 
 // The order of what is looked at and changed is that of kernel/futex/pi.c: a refused attempt may leave FUTEX_WAITERS.
 Result<bool> take_or_wait(PiLocks& locks, AddressSpace& memory, FutexAddress futex,
-                          const FutexKey& key, Thread* owner, PiWaiter& waiter, PiWait wait,
+                          const FutexKey& key, const PiOwner& owner, PiWaiter& waiter, PiWait wait,
                           MarkWaiters mark) {
   const UserAddress at(futex.address);
   const uint32_t mine = pi_number_of(waiter.thread);
@@ -182,13 +182,17 @@ Result<bool> take_or_wait(PiLocks& locks, AddressSpace& memory, FutexAddress fut
     if (found != word) return Errno::kRestartSys;
     return true;
   }
-  if (lock != nullptr && number != pi_number_of(*lock->owner)) return Errno::kInval;
+  // An owner that is dying has marked the word, and hands the lock over next (futex_leave.cpp): one more waits for that.
+  const bool is_dying = lock != nullptr && number == 0 && (word & kFutexOwnerDied) != 0;
+  if (lock != nullptr && !is_dying && number != pi_number_of(*lock->owner)) return Errno::kInval;
+  if (!is_dying && number != (owner.word & kFutexTidMask)) return Errno::kRestartSys;
   const uint32_t found = TRY(compare_exchange_user_u32(memory, at, word, word | kFutexWaiters));
   if (found != word) return Errno::kRestartSys;
-  if (owner == nullptr) return Errno::kSrch;
-  if (pi_number_of(*owner) != number) return Errno::kRestartSys;
+  Thread* holder = is_dying ? lock->owner : owner.thread.get();
+  if (holder == nullptr) return Errno::kSrch;
+  if (!is_dying && pi_number_of(*holder) != number) return Errno::kRestartSys;
   if (wait == PiWait::kTry) return Errno::kAgain;
-  TRY(locks.wait_for(key, *owner, waiter));
+  TRY(locks.wait_for(key, *holder, waiter));
   return false;
 }
 

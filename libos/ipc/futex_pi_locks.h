@@ -74,19 +74,19 @@ MutexLocked<PiLocks>& pi_locks();
 
 uint32_t pi_number_of(const Thread& thread);
 
-// Takes the word for `waiter`'s thread, or puts it behind the owner; `memory` and `futex` are the caller's view of the
-// word, `owner` who the word said it is (null: nobody). True: taken. kRestartSys: the word has changed, try again.
-enum class MarkWaiters : uint8_t { kNo, kYes };
-Result<bool> take_or_wait(PiLocks& locks, AddressSpace& memory, FutexAddress futex,
-                          const FutexKey& key, Thread* owner, PiWaiter& waiter, PiWait wait,
-                          MarkWaiters mark);
-
 // What the word says about its owner: a reference to it, null when the futex is free. kSrch: a thread that does not exist.
 struct PiOwner {
   uint32_t word = 0;
   RefPtr<Thread> thread;
 };
 Result<PiOwner> owner_of(AddressSpace& memory, FutexAddress futex);
+
+// Takes the word for `waiter`'s thread, or puts it behind the owner; `memory` and `futex` are the caller's view of the
+// word, `owner` what it said before the lock was taken. True: taken. kRestartSys: the word has changed, try again.
+enum class MarkWaiters : uint8_t { kNo, kYes };
+Result<bool> take_or_wait(PiLocks& locks, AddressSpace& memory, FutexAddress futex,
+                          const FutexKey& key, const PiOwner& owner, PiWaiter& waiter, PiWait wait,
+                          MarkWaiters mark);
 
 // Sleeps until the waiter has the lock. kTimedOut; kIntr.
 Result<void> sleep_for_lock(PiWaiter& waiter, Nanoseconds deadline);

@@ -15,6 +15,7 @@
 #include "libos/process/boot_config.h"
 #include "libos/process/exec.h"
 #include "libos/process/exit.h"
+#include "libos/process/first_process.h"
 #include "libos/process/memory_keeper.h"
 #include "libos/process/process_table.h"
 #include "libos/process/statistics.h"
@@ -130,25 +131,8 @@ Result<RefPtr<FileTable>> open_standard_files(uint64_t limit) {
   return files;
 }
 
-Result<void> make_reaper() {
-  RefPtr<SignalActions> actions = TRY(make_ref<SignalActions>());
-  RefPtr<Process> reaper =
-      TRY(make_ref<Process>(kReaperPid, std::move(actions), Process::Kind::kReaper));
-  RefPtr<Session> session = TRY(make_ref<Session>(kReaperPid));
-  RefPtr<SharedCredentials> credentials = TRY(make_ref<SharedCredentials>(UserCredentials{}));
-  return process_tree().with([&](ProcessTree& tree) -> Result<void> {
-    Process::Links& links = reaper->links(tree);
-    links.group = kReaperPid;
-    links.session = std::move(session);
-    links.last_credentials = std::move(credentials);
-    links.last_name.text = {'i', 'n', 'i', 't'};
-    TRY(tree.processes.insert(kReaperPid, reaper));
-    return {};
-  });
-}
-
-// A process with one thread, its own session and group, that has no program yet.
-Result<RefPtr<Thread>> make_first_process(RefPtr<FsContext> fs, const ResourceLimits& limits) {
+// What the first thread starts with: it is root's.
+Result<Thread::Resources> make_resources(RefPtr<FsContext> fs, const ResourceLimits& limits) {
   Thread::Resources resources;
   resources.memory = TRY(AddressSpace::create());
   resources.files = TRY(open_standard_files(limits[Resource::kFiles].soft));
@@ -156,26 +140,7 @@ Result<RefPtr<Thread>> make_first_process(RefPtr<FsContext> fs, const ResourceLi
   UserCredentials root;
   root.derive_file_part();
   resources.credentials = TRY(make_ref<SharedCredentials>(std::move(root)));
-
-  const Pid pid = TRY(process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); }));
-  RefPtr<Process> process =
-      TRY(make_ref<Process>(pid, TRY(make_ref<SignalActions>()), Process::Kind::kProgram));
-  process->set_limits(limits);
-  RefPtr<Thread> thread = TRY(Thread::create(process, pid, std::move(resources)));
-  RefPtr<Session> session = TRY(make_ref<Session>(pid));
-  TRY(process_tree().with([&](ProcessTree& tree) -> Result<void> {
-    TRY(tree.processes.insert(pid, process));
-    TRY(tree.threads.insert(pid, thread));
-    Process::Links& links = process->links(tree);
-    links.parent = *tree.processes.find(kReaperPid);
-    links.parent->links(tree).children.push_back(*process);
-    links.group = pid;
-    links.session = std::move(session);
-    links.threads.push_back(*thread);
-    links.live_threads = 1;
-    return {};
-  }));
-  return thread;
+  return resources;
 }
 
 bool has_parent_component(std::string_view path) {
@@ -212,7 +177,9 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   const std::string_view path = environment_value(env, "PATH");
 
   const ResourceLimits limits = default_resource_limits(config.stack_size());
-  RefPtr<Thread> thread = must(make_first_process(fs, limits), "the first process");
+  RefPtr<Thread> thread =
+      must(make_first_process(must(make_resources(fs, limits), "the first process"), limits),
+           "the first process");
   Result<Found> found = find_program(*fs, thread->credentials(), boot.argv.first().view(),
                                      path.empty() ? kDefaultPath : path);
   if (found.is_error()) cannot_start(boot.argv.first().view(), found.error());

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
@@ -64,6 +66,7 @@ namespace testing {
 
 constexpr uint32_t kVcpus = 4;
 constexpr size_t kStackSize = 256 * 1024;
+constexpr size_t kXstateBytes = 576;  // what XSAVE writes at least
 
 // What a stack that is switched out points to, in the place of its own stack pointer.
 struct Fiber {
@@ -72,6 +75,7 @@ struct Fiber {
   void* fake_stack = nullptr;
   const void* bottom = nullptr;  // ASan's view of the stack
   size_t size = 0;
+  std::array<std::byte, kXstateBytes> xstate = {};
 };
 
 inline void* current_fiber() {
@@ -234,7 +238,7 @@ Result<void> TaskContext::create() {
 #if __has_feature(thread_sanitizer)
   fiber->fiber = __tsan_create_fiber(0);
 #endif
-  fiber->stack_pointer = stack_top_ - 8 * sizeof(uint64_t);
+  fiber->stack_pointer = stack_top_ - sizeof(UserRegisters) - 8 * sizeof(uint64_t);
   std::bit_cast<uint64_t*>(fiber->stack_pointer)[6] =
       std::bit_cast<uint64_t>(&testing::first_code_of_task);
   saved_stack_pointer = xstate_ = std::bit_cast<uint64_t>(fiber);
@@ -251,7 +255,21 @@ TaskContext::~TaskContext() {
   delete fiber;
 }
 
+UserRegisters& TaskContext::user_registers() {
+  return *std::bit_cast<UserRegisters*>(stack_top_ - sizeof(UserRegisters));
+}
+
+std::span<std::byte> TaskContext::xstate() {
+  return std::bit_cast<testing::Fiber*>(xstate_)->xstate;
+}
+void TaskContext::reset_xstate() { std::ranges::fill(xstate(), std::byte{0}); }
+void TaskContext::copy_xstate_from(TaskContext& other) {
+  std::ranges::copy(other.xstate(), xstate().begin());
+}
 void stash_xstate(TaskContext&) {}
+size_t xstate_size() { return testing::kXstateBytes; }
+uint64_t xstate_features() { return 3; }
+Result<void> sanitize_xstate(std::span<std::byte>) { return {}; }
 
 uint64_t machine_monotonic_ns() {
   timespec time;
