@@ -3,7 +3,6 @@
 #include <atomic>
 
 #include "libos/lib/log.h"
-#include "libos/process/thread.h"
 
 namespace occlum {
 
@@ -18,10 +17,6 @@ AnonymousInode::AnonymousInode(uint32_t mode, uint32_t uid, uint32_t gid)
   const FileTime now = current_file_time();
   attributes_.with([&](InodeAttributes& own) { own = {mode, uid, gid, now, now, now}; });
 }
-
-AnonymousInode::AnonymousInode(uint32_t mode)
-    : AnonymousInode(mode, current_thread().credentials().fsuid,
-                     current_thread().credentials().fsgid) {}
 
 Stat AnonymousInode::stat() const {
   Stat stat;

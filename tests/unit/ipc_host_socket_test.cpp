@@ -13,6 +13,9 @@
 
 namespace occlum {
 
+// There is no thread whose it could be.
+AnonymousInode::AnonymousInode(uint32_t mode) : AnonymousInode(mode, 0, 0) {}
+
 namespace {
 
 std::mt19937 random_source(3);
