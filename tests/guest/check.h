@@ -6,6 +6,7 @@
 // `program CASE` runs one case.
 #pragma once
 
+#include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -146,6 +148,30 @@ __attribute__((unused)) static int64_t check_now_ns(void) {
 __attribute__((unused)) static void check_sleep_ms(long ms) {
   struct timespec time = {ms / 1000, ms % 1000 * 1000000};
   while (nanosleep(&time, &time) == -1 && errno == EINTR) {
+  }
+}
+
+// Waits until all other threads of this process sleep (proc_pid_stat(5)): until those that were on their way into a call
+// that blocks are there.
+__attribute__((unused)) static void check_until_others_sleep(void) {
+  for (int awake = 1; awake != 0;) {
+    DIR* tasks = opendir("/proc/self/task");
+    if (tasks == NULL) check_fail(__FILE__, __LINE__, "/proc/self/task opens", 0, 1);
+    if (tasks == NULL) return;
+    awake = 0;
+    for (struct dirent* task; (task = readdir(tasks)) != NULL;) {
+      char path[300], text[200] = "";
+      if (task->d_name[0] == '.' || atol(task->d_name) == syscall(SYS_gettid)) continue;
+      snprintf(path, sizeof path, "/proc/self/task/%s/stat", task->d_name);
+      FILE* file = fopen(path, "r");
+      if (file == NULL) continue;  // it has ended
+      if (fgets(text, sizeof text, file) == NULL) text[0] = 0;
+      fclose(file);
+      const char* name_end = strrchr(text, ')');
+      if (name_end != NULL && strchr("SZX", name_end[2]) == NULL) awake = 1;
+    }
+    closedir(tasks);
+    if (awake) check_sleep_ms(1);
   }
 }
 

@@ -46,7 +46,7 @@ CASE(eventfd_semaphore) {
 
 static void* bump(void* fd) {
   uint64_t one = 1;
-  check_sleep_ms(30);
+  check_until_others_sleep();
   return (void*)write((int)(intptr_t)fd, &one, 8);
 }
 static pthread_t bump_later(int fd) {

@@ -23,7 +23,7 @@ static void start(pthread_t* threads, int count, int op) {
   word = word2 = awake = 0;
   for (int i = 0; i < count; i++)
     REQUIRE(pthread_create(&threads[i], NULL, sleeper, (void*)(intptr_t)op) == 0);
-  check_sleep_ms(50);
+  check_until_others_sleep();
   CHECK_EQ(awake, 0);
 }
 
@@ -111,7 +111,7 @@ CASE(shared_by_object) {
   awake = 0;
   pthread_t thread;
   REQUIRE(pthread_create(&thread, NULL, shared_sleeper, NULL) == 0);
-  check_sleep_ms(50);
+  check_until_others_sleep();
   CHECK_EQ(futex(one, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), 0);
   CHECK_EQ(futex(one, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
   pthread_join(thread, NULL);

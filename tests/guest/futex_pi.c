@@ -108,7 +108,7 @@ CASE(deadlock_is_noticed) {
   REQUIRE(pthread_create(&thread, NULL, lock_b_then_a, NULL) == 0);
   wait_for(&step, 1);
   wait_for(&lock_a, my_tid() | FUTEX_WAITERS);
-  check_sleep_ms(20);
+  check_until_others_sleep();
   CHECK_ERRNO(futex(&lock_b, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), EDEADLK);
   CHECK_EQ(futex(&lock_a, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
   pthread_join(thread, NULL);
@@ -121,7 +121,7 @@ static void* die_with_lock(void* unused) {
   futex(&lock, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
   step = 1;
   wait_for(&step, 2);
-  check_sleep_ms(30);
+  check_until_others_sleep();
   syscall(SYS_exit, 0);
   return unused;
 }
@@ -157,7 +157,7 @@ CASE(waiters_in_order_of_priority) {
   for (int i = 0; i < 4; i++) {
     REQUIRE(pthread_create(&threads[i], NULL, take_in_order, (void*)priorities[i]) == 0);
     wait_for(&started, i + 1);
-    check_sleep_ms(20);
+    check_until_others_sleep();
   }
   CHECK_EQ(futex(&lock, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0), 0);
   for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
@@ -241,7 +241,7 @@ CASE(requeue_to_a_free_lock) {
   word = lock = step = started = 0;
   REQUIRE(pthread_create(&thread, NULL, wait_then_own, NULL) == 0);
   wait_for(&step, 1);
-  check_sleep_ms(30);
+  check_until_others_sleep();
   CHECK_ERRNO(futex(&word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), EINVAL);
   CHECK_ERRNO(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 2, (void*)1, &lock, 0), EINVAL);
   CHECK_ERRNO(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void*)1, &lock, 9), EAGAIN);
@@ -262,7 +262,7 @@ CASE(requeue_to_a_held_lock) {
     REQUIRE(pthread_create(&threads[i], NULL, wait_then_own, NULL) == 0);
     wait_for(&step, 1);
   }
-  check_sleep_ms(50);
+  check_until_others_sleep();
   CHECK_EQ(futex(&word, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void*)10, &lock, 0), 3);
   CHECK_EQ(lock, my_tid() | FUTEX_WAITERS);
   check_sleep_ms(20);
@@ -403,7 +403,7 @@ static void fill(unsigned count) {
   }
 }
 static void* wake_number(void* number) {
-  check_sleep_ms(50);
+  check_until_others_sleep();
   while (futex(&many[(intptr_t)number], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) != 1)
     check_sleep_ms(1);
   return NULL;
@@ -460,7 +460,7 @@ CASE(split_calls) {
   pthread_t thread;
   word = step = 0;
   REQUIRE(pthread_create(&thread, NULL, split_wait, NULL) == 0);
-  check_sleep_ms(30);
+  check_until_others_sleep();
   CHECK_EQ(syscall(454, &word, 3ul, 1, 2 | 128), 0);
   CHECK_EQ(syscall(454, &word, 4ul, 0, 2 | 128), 0);
   struct waitv two[2] = {{0, (uint64_t)(uintptr_t)&word, 2 | 128, 0},

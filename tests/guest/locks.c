@@ -149,7 +149,7 @@ CASE(whole_file_locks) {
 }
 
 static void* unlock_later(void* fd) {
-  check_sleep_ms(30);
+  check_until_others_sleep();
   flock((int)(intptr_t)fd, LOCK_UN);
   lock((int)(intptr_t)fd, F_OFD_SETLK, F_UNLCK, 0, 0);
   return NULL;

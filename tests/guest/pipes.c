@@ -110,7 +110,7 @@ CASE(capacity_can_change) {
 }
 
 static void* late_writer(void* unused) {
-  check_sleep_ms(30);
+  check_until_others_sleep();
   if (write(ends[1], "late", 4) != 4) broken = 100;
   return unused;
 }

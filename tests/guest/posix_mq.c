@@ -146,13 +146,13 @@ CASE(polling) {
 
 static mqd_t shared_queue;
 static void* send_later(void* unused) {
-  check_sleep_ms(30);
+  check_until_others_sleep();
   mq_send(shared_queue, "later", 5, 0);
   return unused;
 }
 static void* receive_later(void* unused) {
   char text[10];
-  check_sleep_ms(30);
+  check_until_others_sleep();
   mq_receive(shared_queue, text, 10, NULL);
   return unused;
 }

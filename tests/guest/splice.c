@@ -332,7 +332,7 @@ CASE(sendfile_to_pipe) {
 }
 
 static void* late(void* unused) {
-  check_sleep_ms(30);
+  check_until_others_sleep();
   if (write(a[1], block, 70000) != 70000) check_leave();
   close(a[1]);
   return unused;

@@ -120,12 +120,12 @@ CASE(message_errors) {
 
 static int shared_id;
 static void* send_later(void* unused) {
-  check_sleep_ms(30);
+  check_until_others_sleep();
   send_text(shared_id, 7, "later", 0);
   return unused;
 }
 static void* remove_later(void* what) {
-  check_sleep_ms(30);
+  check_until_others_sleep();
   if (what == NULL)
     msgctl(shared_id, IPC_RMID, NULL);
   else
