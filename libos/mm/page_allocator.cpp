@@ -223,7 +223,10 @@ Result<uint64_t> allocate_kernel_stack() {
     if (first != 0) state.free_stacks = object_at<uint64_t>(first);
     return first;
   });
-  if (link != 0) return link + kPageSize;
+  if (link != 0) {
+    memory_counters.kept_stack_pages.fetch_sub(kKernelStackPages, std::memory_order_relaxed);
+    return link + kPageSize;
+  }
   const uint64_t guard = TRY(reserve_kernel_addresses(kKernelStackPages + 1));
   const AddressRange stack{guard + kPageSize, guard + kPageSize + kBytes};
   TRY(page_map::commit_kernel(stack));
@@ -236,6 +239,7 @@ void free_kernel_stack(uint64_t top) {
     make_at<uint64_t>(link, state.free_stacks);
     state.free_stacks = link;
   });
+  memory_counters.kept_stack_pages.fetch_add(kKernelStackPages, std::memory_order_relaxed);
 }
 
 namespace {

@@ -15,6 +15,7 @@ struct MemoryCounters {
   std::atomic<uint64_t> user_kept_pages = 0;  // of these: freed pages of programs, kept for reuse
   std::atomic<uint64_t> kernel_pages = 0;     // of these: the LibOS's own, free ones included
   std::atomic<uint64_t> kernel_free_pages = 0;  // of these: free runs of the page allocator
+  std::atomic<uint64_t> kept_stack_pages = 0;   // of these: stacks of tasks that have ended
   std::atomic<uint64_t> metadata_pages = 0;     // of these: the page map's tables
   std::atomic<uint64_t> heap_bytes = 0;  // of kernel pages: what the kernel heap has handed out
   std::atomic<uint64_t> object_pages =

@@ -106,7 +106,7 @@ def top(family):
     total, running, sleeping, stopped, zombie = map(int, tasks.groups())
     print("tasks", total >= 6, running >= 1, sleeping >= 3, stopped >= 1, zombie >= 1)
     print("memory", bool(re.search(r"Mem : +[\d.]+ total, +[\d.]+ free, +[\d.]+ used", text)))
-    print("cpu", "%Cpu(s):" in text)
+    print("cpu", bool(re.search(r"%Cpu\(s\): *[\d.]+ us, *[\d.]+ sy, *[\d.]+ ni, *[\d.]+ id,", text)))
     lines = {int(line.split()[0]): line.split() for line in text.splitlines() if re.match(r" *\d+ root ", line)}
     for pid, name in sorted(family.names.items(), key=lambda item: item[1]):
         if name in ("SLEEPER", "STOPPED", "ZOMBIE", "NICE"):

@@ -157,6 +157,7 @@ void report_base_counters(CounterReport report) {
   report("memory.user_present_pages", memory.user_present_pages.load());
   report("memory.user_kept_pages", memory.user_kept_pages.load());
   report("memory.kernel_pages", memory.kernel_pages.load());
+  report("memory.kept_stack_pages", memory.kept_stack_pages.load());
   report("memory.kernel_free_pages", memory.kernel_free_pages.load());
   report("memory.metadata_pages", memory.metadata_pages.load());
   report("memory.heap_bytes", memory.heap_bytes.load());
