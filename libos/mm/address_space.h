@@ -34,7 +34,7 @@ namespace occlum {
 
 enum class Access : uint8_t { kRead, kWrite, kExecute };
 
-// What a mapping shows. A private mapping copies pages of the object; a shared one is the object's home range.
+// What a mapping shows. A private mapping copies pages of the object; a shared one shows its pages themselves.
 struct MapSource {
   RefPtr<MemoryObject> object;  // null: anonymous and private
   uint64_t offset = 0;          // bytes, page-aligned

@@ -142,6 +142,9 @@ inline MemoryObject::MappedPages mapped_pages(const Areas& areas, AreaSet::Const
 // Whether program memory may lie there: page-aligned start, no wrap, within user_range(). Rounds the length up.
 Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno error);
 
+// Whether some of the range is in areas.
+bool has_areas(const Areas& areas, AddressRange range);
+
 enum class Addresses {
   kFree,  // go back to the range allocator
   kKeep,  // stay ours: something else is put there at once

@@ -8,7 +8,6 @@
 namespace occlum {
 namespace {
 
-constexpr AddressRange range_at(uint64_t page) { return {page, page + kPageSize}; }
 
 // The private area of a member that has the page, if there is one.
 AreaSet::Iterator private_area(Areas& areas, uint64_t page) {
@@ -62,7 +61,7 @@ Result<void> Exchange::save_page(uint64_t page) {
     if (known != nullptr && known->is_absent()) return {};
     return leaving_->held.set(page, Held::absent());
   }
-  if (!is_readable(state)) TRY(page_map::open_for_kernel(range_at(page), kProtReadWrite));
+  if (!is_readable(state)) TRY(page_map::open_for_kernel(page_range(page), kProtReadWrite));
   if (known != nullptr && known->frame() != nullptr &&
       bytes_equal(known->frame()->bytes(), page_at(page))) {
     return {};
@@ -129,7 +128,7 @@ void Exchange::load_page(uint64_t page) {
   const Held* held = held_of(group_, next_, page);
   const Prot wanted = effective_prot(area->value.prot);
   if ((held == nullptr || held->frame() == nullptr) && shows_same_file_page(page)) {
-    if (state.effective() == wanted || !page_map::set_prot(range_at(page), wanted).is_error())
+    if (state.effective() == wanted || !page_map::set_prot(page_range(page), wanted).is_error())
       return;
   }
   if (held == nullptr || held->frame() == nullptr) {

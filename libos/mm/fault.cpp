@@ -124,7 +124,7 @@ Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint
 
 // A page that could not be filled when this address space became resident.
 bool fill_lost(Areas& areas, AreaSet::ConstIterator area, uint64_t page, const Held& held) {
-  const AddressRange one{page, page + kPageSize};
+  const AddressRange one = page_range(page);
   const uint64_t from = address_of(held.frame()->bytes().data());
   if (page_map::populate_copy_at_once(page, from, area->value.prot).is_error()) return false;
   page_map::update(page, PageState::kModified, 0);
@@ -166,7 +166,7 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   Result<void> filled = fill(cluster);
   if (filled.is_error() && filled.error() == Errno::kNoMem && !page_map::state_of(page).present()) {
     // Perhaps one page is still to be had.
-    filled = fill({page, page + kPageSize});
+    filled = fill(page_range(page));
   }
   if (!page_map::state_of(page).present()) {
     (void)page_map::close_kept(cluster);

@@ -20,7 +20,7 @@ Result<void> copy_parted_page(ConflictGroup& group, Areas& parent, Areas& child,
   if (!state.present()) {
     if (!known->is_absent()) TRY(parent.held.set(page, Held::absent()));
   } else {
-    const AddressRange one{page, page + kPageSize};
+    const AddressRange one = page_range(page);
     const bool is_readable = has(state.effective(), Prot::kRead);
     if (!is_readable) TRY(page_map::set_prot(one, Prot::kRead));
     Result<void> done;

@@ -15,7 +15,7 @@ Result<void> evict_others(ConflictGroup& group, AddressRange range) {
   page_map::for_each(range, [&](uint64_t page, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));
     if (result.is_error() || !state.present() || group.base.contains(page)) return;
-    const AddressRange one{page, page + kPageSize};
+    const AddressRange one = page_range(page);
     if (!has(state.effective(), Prot::kRead)) {
       result = page_map::open_for_kernel(one, kProtReadWrite);
       if (result.is_error()) return;
@@ -51,8 +51,7 @@ Result<void> acquire_at(Areas& areas, AddressRange range) {
     return allocate_range_at(range).is_error() ? Result<void>(Errno::kBusy) : Result<void>();
   }
   ConflictGroup& group = *areas.group;
-  const AreaSet::ConstIterator own = std::as_const(areas.set).first_after(range.start);
-  if (own && own->key < range.end) return Errno::kExist;
+  if (has_areas(areas, range)) return Errno::kExist;
   // Parts that nobody of the group has must be free; those of others of the group become ours as well.
   Vec<AddressRange> fresh;
   const Result<bool> shared = group.ranges.with([&](RangeCounts& counts) -> Result<bool> {
@@ -132,7 +131,7 @@ Result<void> part_present(Areas& areas, AddressRange range, Which which) {
         return;
       }
       const bool is_readable = has(state.effective(), Prot::kRead);
-      const AddressRange one{page, page + kPageSize};
+      const AddressRange one = page_range(page);
       if (!is_readable) result = page_map::set_prot(one, Prot::kRead);
       if (result.is_error()) return;
       Result<RefPtr<Frame>> frame = Frame::copy_of(page);

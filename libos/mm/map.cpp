@@ -48,6 +48,13 @@ Result<RefPtr<AreaSource>> make_source(MapSource& source) {
   return result;
 }
 
+bool has_visible_areas(const Areas& areas, AddressRange range) {
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+    if (it->value.is_visible()) return true;
+  }
+  return false;
+}
+
 // The addresses of a private mapping. Areas that a fixed one replaces are still there.
 Result<AddressRange> place(Areas& areas, const MapRequest& request) {
   const AddressRange wanted{request.address, request.address + request.length};
@@ -61,9 +68,7 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
       break;
     }
     case Placement::kFixedNoReplace:
-      for (auto it = areas.set.first_after(wanted.start); it && it->key < wanted.end; ++it) {
-        if (it->value.is_visible()) return Errno::kExist;
-      }
+      if (has_visible_areas(areas, wanted)) return Errno::kExist;
       [[fallthrough]];
     case Placement::kFixed: {
       TRY(area_ops::checked_range(wanted.start, request.length, Errno::kNoMem));
@@ -89,11 +94,6 @@ Result<uint64_t> map_private(Areas& areas, const MapRequest& request, AreaData d
   return range.start;
 }
 
-bool has_areas(const Areas& areas, AddressRange range) {
-  const auto it = areas.set.first_after(range.start);
-  return it && it->key < range.end;
-}
-
 // Whether the object is mapped by others, or by us elsewhere, so that this mapping must be an alias; or has its home
 // right there.
 enum class SharedPlace { kHome, kNewHome, kAlias };
@@ -108,11 +108,8 @@ SharedPlace shared_place(const MemoryObject& object, AddressRange range, uint64_
 Result<uint64_t> map_shared_fixed(Areas& areas, const MapRequest& request, AreaData data) {
   const AddressRange range =
       TRY(area_ops::checked_range(request.address, request.length, Errno::kNoMem));
-  if (request.placement == Placement::kFixedNoReplace) {
-    for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
-      if (it->value.is_visible()) return Errno::kExist;
-    }
-  }
+  if (request.placement == Placement::kFixedNoReplace && has_visible_areas(areas, range))
+    return Errno::kExist;
   MemoryObject& object = *data.object();
   SharedPlace place = shared_place(object, range, data.offset);
   if (place == SharedPlace::kHome) {
@@ -153,7 +150,7 @@ Result<uint64_t> map_shared(Areas& areas, const MapRequest& request, AreaData da
     if (object.home_if_any() != home) return Errno::kAgain;
     const uint64_t start = home + data.offset;
     const AddressRange range{start, start + request.length};
-    if (!has_areas(areas, range)) {
+    if (!area_ops::has_areas(areas, range)) {
       TRY(area_ops::insert_shared(areas, range, data));
       return start;
     }
@@ -167,6 +164,11 @@ Result<uint64_t> map_shared(Areas& areas, const MapRequest& request, AreaData da
 }  // namespace
 
 namespace area_ops {
+
+bool has_areas(const Areas& areas, AddressRange range) {
+  const auto it = areas.set.first_after(range.start);
+  return it && it->key < range.end;
+}
 
 Result<AddressRange> checked_range(uint64_t address, uint64_t length, Errno error) {
   const auto size = checked_align_up(length, kPageSize);

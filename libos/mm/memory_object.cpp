@@ -19,8 +19,6 @@ namespace occlum {
 
 namespace {
 constexpr uint64_t kLargestObject = uint64_t{1} << 62;
-
-AddressRange page_range(uint64_t address) { return {address, address + kPageSize}; }
 }  // namespace
 
 MemoryObject::MemoryObject(PageSource* source, uint64_t size)

@@ -20,8 +20,6 @@
 namespace occlum {
 namespace {
 
-AddressRange page_range(uint64_t address) { return {address, address + kPageSize}; }
-
 // The page stays readable for those who have it, and as it is.
 Result<void> stop_writers(uint64_t address) {
   return page_map::guard_writes(page_range(address), [](uint64_t) { return true; });

@@ -15,7 +15,6 @@
 namespace occlum {
 namespace {
 
-AddressRange page_range(uint64_t address) { return {address, address + kPageSize}; }
 
 // The linear addresses to reserve for an object of `bytes` bytes: room to grow, more of it for small objects.
 uint64_t home_size_for(uint64_t bytes) {

@@ -90,7 +90,7 @@ Result<void> commit_run(AddressRange run) {
 
 // EACCEPTCOPY of one uncommitted page.
 Result<void> commit_copy(uint64_t page, uint64_t from, Prot prot) {
-  const AddressRange run{page, page + kPageSize};
+  const AddressRange run = page_range(page);
   TRY(restore_host_rights(run));
   TRY(charge_or_reclaim(1));
   memory_counters.commit_copies.fetch_add(1, std::memory_order_relaxed);

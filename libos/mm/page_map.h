@@ -70,6 +70,8 @@ class PageState {
   uint32_t bits_;
 };
 
+constexpr AddressRange page_range(uint64_t page) { return {page, page + kPageSize}; }
+
 namespace page_map {
 
 inline constexpr uint64_t kChunkSize = 2 * 1024 * 1024;

@@ -146,8 +146,7 @@ bool grow_shared_in_place(Areas& areas, AreaSet::Iterator it, const Move& move) 
     const MemoryObject& object = *data.object();
     if (object.home_if_any() + data.offset != more.start) return false;
     if (!object.owns_home(data.offset, more.size())) return false;
-    if (const auto next = areas.set.first_after(more.start); next && next->key < more.end)
-      return false;
+    if (area_ops::has_areas(areas, more)) return false;
     if (area_ops::insert_shared(areas, more, data).is_error()) return false;
   }
   areas.set.merge(move.from.start, more.end);

@@ -90,7 +90,7 @@ Result<void> AddressSpace::poke(uint64_t address, std::span<const std::byte> dat
         if (filled == FaultResult::kOutOfMemory) return Errno::kNoMem;
         if (filled != FaultResult::kResolved) return Errno::kFault;
       }
-      const AddressRange range{page, page + kPageSize};
+      const AddressRange range = page_range(page);
       TRY(area_ops::part_present(areas, range));
       TRY(page_map::open_for_kernel(range, area->value.prot));
       page_map::update(page, PageState::kDirty | PageState::kModified, 0);

@@ -30,6 +30,13 @@ namespace {
 
 extern "C" void switch_stack(uint64_t* save_here, uint64_t new_stack);
 
+// Whether somebody asked this vCPU to look at what there is to do; the caller does.
+bool take_reschedule(VcpuBlock& vcpu) {
+  if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) == 0) return false;
+  vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
+  return true;
+}
+
 constexpr Nanoseconds kIdleSpin = 50'000;  // ns; a sleep and a wake cost about as much
 
 enum class After : uint8_t { kNothing, kPark, kYield, kPreempt, kBury };
@@ -426,9 +433,7 @@ class Scheduler {
 
   // Work that only other vCPUs may do has come by way of this one.
   static void for_others() {
-    VcpuBlock& vcpu = this_vcpu();
-    if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) == 0) return;
-    vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
+    if (!take_reschedule(this_vcpu())) return;
     for (uint32_t index = 0; index < vcpu_count(); ++index) {
       if (waiting_tasks.any_for(index)) return spread_work();
     }
@@ -511,10 +516,8 @@ ParkResult park(Nanoseconds deadline, Interruptible interruptible) {
 }
 
 void yield_task() {
-  VcpuBlock& vcpu = this_vcpu();
   // Whoever yields until something happens must let it happen: host events and signals too.
-  if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) != 0) {
-    vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
+  if (take_reschedule(this_vcpu())) {
     reschedule();
   } else {
     timer_queue().expire(machine_monotonic_ns());
@@ -532,9 +535,7 @@ void preemption_point() {
   VcpuBlock& vcpu = this_vcpu();
   if (vcpu.current == nullptr) return;
   note_long_work();
-  if ((vcpu.work.load(std::memory_order_relaxed) & kWorkReschedule) == 0) return;
-  vcpu.work.fetch_and(~kWorkReschedule, std::memory_order_relaxed);
-  reschedule();
+  if (take_reschedule(vcpu)) reschedule();
 }
 
 void task_first_run() {

@@ -56,8 +56,7 @@ enum class FileKind : uint8_t {
   kMemory,
   kTerminal,
   kProcess,
-  kInotify,
-  kNetlink
+  kInotify
 };
 
 enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };
