@@ -5,8 +5,9 @@
 // task to task; what must be done with the task that was left (queue it again, publish it as parked, bury it) is done
 // after its stack is no longer in use, by whoever runs next on that vCPU (finish_switch).
 //
-// Wake-up protocol: unpark() sets the permit, then queues the task if it is parked; finish_switch() publishes
-// "parked", then looks at the permit. One of the two sees the other, so exactly one of them queues the task.
+// Wake-up protocol: the task's permit is one word, which unpark() exchanges for "woken" and finish_switch() changes from
+// "none" to "parked". Whoever is second finds what the first left, so exactly one of them queues the task; and neither
+// touches it after that one step, because it may run, end and be freed on another vCPU at once.
 //
 // A vCPU asks for ticks (1 ms, tick_wanted in shared memory) while something needs them: tasks wait for it, or
 // timers and host watches that no sleeping vCPU attends to. On a tick it also wakes a sleeping vCPU, or starts one
@@ -43,6 +44,8 @@ enum class After : uint8_t { kNothing, kPark, kYield, kPreempt, kBury };
 using Arrival = RunQueue::Arrival;
 
 constexpr int kNobody = -1;
+
+constexpr uint32_t kNone = 0, kWoken = 1, kParked = 2;  // Task::permit_
 
 // What the vCPU's next finish_switch() does, and what others read about it.
 struct VcpuState {
@@ -150,17 +153,12 @@ class Scheduler {
   }
 
   static void unpark(Task& task) {
-    task.permit_.store(1, std::memory_order_seq_cst);
-    wake_if_parked(task);
+    if (task.permit_.exchange(kWoken, std::memory_order_seq_cst) == kParked) make_runnable(task);
   }
 
-  static void wake_if_parked(Task& task) {
-    Task::State expected = Task::State::kParked;
-    if (task.state_.compare_exchange_strong(expected, Task::State::kRunnable,
-                                            std::memory_order_seq_cst)) {
-      task.on_runnable();
-      enqueue(task, Arrival::kAwake);
-    }
+  static void make_runnable(Task& task) {
+    task.on_runnable();
+    enqueue(task, Arrival::kAwake);
   }
 
   // A running task on another vCPU notices at its next way back to user mode, which a tick brings about.
@@ -259,6 +257,12 @@ class Scheduler {
     finish_switch();
   }
 
+  static void publish_parked(Task& task) {
+    uint32_t permit = kNone;
+    if (!task.permit_.compare_exchange_strong(permit, kParked, std::memory_order_seq_cst))
+      make_runnable(task);
+  }
+
   static void finish_switch() {
     VcpuState& state = this_state();
     Task* left = std::exchange(state.left, nullptr);
@@ -268,8 +272,8 @@ class Scheduler {
         break;
       case After::kPark:
         left->on_wait();
-        left->state_.store(Task::State::kParked, std::memory_order_seq_cst);
-        if (left->permit_.load(std::memory_order_seq_cst) != 0) wake_if_parked(*left);
+        left->state_.store(Task::State::kParked, std::memory_order_relaxed);
+        publish_parked(*left);
         break;
       case After::kYield:
         enqueue(*left, Arrival::kYielded);
@@ -302,7 +306,7 @@ class Scheduler {
     const auto interrupted = [&] {
       return interruptible == Interruptible::kYes && task.has_interrupt();
     };
-    if (task.permit_.exchange(0, std::memory_order_seq_cst) != 0) {
+    if (task.permit_.exchange(kNone, std::memory_order_seq_cst) != kNone) {
       return interrupted() ? ParkResult::kInterrupted : ParkResult::kUnparked;
     }
     if (interrupted()) return ParkResult::kInterrupted;
@@ -313,7 +317,7 @@ class Scheduler {
     }
     leave(After::kPark);
     if (deadline != kNever) alarm.cancel();
-    task.permit_.store(0, std::memory_order_seq_cst);
+    task.permit_.store(kNone, std::memory_order_seq_cst);
     if (interrupted()) return ParkResult::kInterrupted;
     return alarm.rang.load(std::memory_order_acquire) ? ParkResult::kTimedOut
                                                       : ParkResult::kUnparked;

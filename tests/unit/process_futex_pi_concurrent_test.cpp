@@ -151,9 +151,10 @@ TEST(PiFutex, SignalsInterruptWaiters) {
                     if (random() % 2 == 0) (void)system_call(kNrYield);
                     lock.unlock();
                   }
-                  // Whoever has it as a target must find it.
+                  // Whoever has it as a target must find it, and its last signals are handled.
                   left.fetch_sub(1);
                   await_zero(left);
+                  step();
                 }),
                 0);
     }

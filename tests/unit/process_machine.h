@@ -67,9 +67,10 @@ enum Number : uint64_t {
 
 using Code = std::function<void()>;
 
-// Where the instructions are that a program is said to execute: a `syscall`, behind it, and any other. Never addresses of a
-// Code.
-constexpr uint64_t kCallSite = 16, kBehindCall = 18, kElsewhere = 32;
+// Where the instructions are that a program is said to execute: a `syscall`, behind it, and any other; from kFirstCode on
+// those of each Code.
+inline const uint64_t kCallSite = user_range().start, kBehindCall = kCallSite + 2,
+                      kElsewhere = kCallSite + 16, kFirstCode = kCallSite + 32;
 constexpr uint64_t kUserStack = 64 * 1024;
 
 inline UserRegisters& registers() { return current_task().context().user_registers(); }
@@ -77,9 +78,15 @@ inline UserRegisters& registers() { return current_task().context().user_registe
 // Code lives until run_program() is over: threads leave theirs without a word.
 class Text {
  public:
+  // Its address.
   static uint64_t add(Code code) {
     const std::lock_guard guard(mutex());
-    return std::bit_cast<uint64_t>(&all().emplace_back(std::move(code)));
+    all().push_back(std::move(code));
+    return kFirstCode + all().size() - 1;
+  }
+  static const Code& at(uint64_t address) {
+    const std::lock_guard guard(mutex());
+    return all()[address - kFirstCode];
   }
   static void clear() { all().clear(); }
 
@@ -115,8 +122,8 @@ inline void run_handlers() {
   UserRegisters& own = registers();
   while (true) {
     return_to_program();
-    if (own.rip <= kElsewhere) return;
-    (*std::bit_cast<const Code*>(own.rip))();
+    if (own.rip < kFirstCode) return;
+    Text::at(own.rip)();
     own.rsp += sizeof(uint64_t);  // RET, to the restorer
     own.rax = kNrSigreturn;
     own.rip = kBehindCall;
@@ -309,6 +316,7 @@ __attribute__((no_sanitize("thread"))) inline void say_who_is_left() {
 inline void run_program(Code code) {
   static const bool has_reaper = !make_reaper().is_error();
   ASSERT_TRUE(has_reaper);
+  std::atomic<bool> has_finished{false};
   {
     Thread::Resources resources;
     resources.memory = MUST(AddressSpace::create());
@@ -326,7 +334,10 @@ inline void run_program(Code code) {
     UserRegisters& registers = thread->context().user_registers();
     registers = {};
     registers.rsp = MUST(thread->memory().map(std::move(stack))) + kUserStack;
-    registers.rbx = Text::add(std::move(code));
+    registers.rbx = Text::add([code = std::move(code), &has_finished] {
+      code();
+      has_finished.store(true);
+    });
     Machine::the().submit(std::move(thread));
   }
   const auto limit = std::chrono::steady_clock::now() + std::chrono::minutes(2);
@@ -338,6 +349,7 @@ inline void run_program(Code code) {
   }
   // What they did was before this: they have all left the table.
   (void)thread_count();
+  EXPECT_TRUE(has_finished.load()) << "the program was killed";
   Text::clear();
 }
 
@@ -347,7 +359,7 @@ inline void run_program(Code code) {
 
 void enter_user() {
   UserRegisters& own = testing::registers();
-  const auto& code = *std::bit_cast<const testing::Code*>(own.rbx);
+  const testing::Code& code = testing::Text::at(own.rbx);
   testing::step();
   code();
   (void)testing::system_call(testing::kNrExit, 0);

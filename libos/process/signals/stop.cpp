@@ -27,10 +27,11 @@ void begin_stop(Thread& self, int signal, uint32_t continues) {
 void wait_while_stopped(Thread& self) {
   if (ptrace::stop_with_group(self)) return;
   Process& process = self.process();
-  process_tree().with([&](ProcessTree& tree) { note_stopped(tree, self); });
   const Thread::OnlyFatalInterrupts only_fatal(self);
-  // Woken by SIGCONT, or interrupted by SIGKILL: the caller looks which.
+  // Woken by SIGCONT, or interrupted by SIGKILL: the caller looks which. The process may have been continued and stopped
+  // again before this thread ran: then it counts for the new stop.
   (void)wait_until(process.stop_queue(), kNever, Interruptible::kYes, [&] {
+    process_tree().with([&](ProcessTree& tree) { note_stopped(tree, self); });
     return (self.work() & (Thread::kStop | Thread::kTrap)) != Thread::kStop;
   });
 }
