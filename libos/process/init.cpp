@@ -8,6 +8,7 @@
 #include "libos/fs/dev/standard_streams.h"
 #include "libos/fs/mount_plan.h"
 #include "libos/fs/proc/proc.h"
+#include "libos/fs/vfs/file_limit.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
 #include "libos/lib/log.h"
@@ -17,6 +18,7 @@
 #include "libos/process/exit.h"
 #include "libos/process/memory_keeper.h"
 #include "libos/process/process_table.h"
+#include "libos/process/signals/io_signal.h"
 #include "libos/process/statistics.h"
 #include "libos/process/uts.h"
 
@@ -116,9 +118,8 @@ std::string_view sentence(Errno error) {
   shut_down(kNotFound);
 }
 
-Result<RefPtr<FileTable>> open_standard_files(uint64_t limit) {
+Result<RefPtr<FileTable>> open_standard_files() {
   RefPtr<FileTable> files = TRY(FileTable::create());
-  files->set_limit(limit);
   for (int fd = 0; fd < 3; ++fd) {
     Result<RefPtr<File>> file = open_standard_stream(fd);
     // What the host has closed stays closed.
@@ -151,7 +152,7 @@ Result<void> make_reaper() {
 Result<RefPtr<Thread>> make_first_process(RefPtr<FsContext> fs, const ResourceLimits& limits) {
   Thread::Resources resources;
   resources.memory = TRY(AddressSpace::create());
-  resources.files = TRY(open_standard_files(limits[Resource::kFiles].soft));
+  resources.files = TRY(open_standard_files());
   resources.fs = std::move(fs);
   UserCredentials root;
   root.derive_file_part();
@@ -231,6 +232,10 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   if (attach_standard_terminal(thread->process()).is_error())
     log_warn("the terminal has no job control");
   set_main_process(thread->pid());
+  // From here on whoever opens files is a program's thread.
+  set_file_limit_caller(
+      {.descriptor_limit = [] { return current_thread().process().descriptor_limit(); },
+       .is_privileged = [] { return current_thread().user().has(kCapSysAdmin); }});
   start_task(std::move(thread));
 }
 
@@ -245,6 +250,7 @@ void kernel_main() {
   register_storage_file_systems();
   register_devices();
   register_fifos();
+  register_io_signals();
   register_proc();
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);
