@@ -80,19 +80,33 @@ static void kill_the_rest(void) {
   }
 }
 
+static void print_file(const char* path) {
+  char text[256];
+  FILE* file = fopen(path, "r");
+  if (file == NULL) return;
+  if (fgets(text, sizeof text, file)) fprintf(stderr, "  %s: %.60s\n", path, text);
+  fclose(file);
+}
+
 // Where the threads of a program that does not end wait.
 static void print_places(void) {
-  char text[256];
   DIR* directory = opendir("/proc");
   REQUIRE(directory != NULL);
   for (struct dirent* entry; (entry = readdir(directory)) != NULL;) {
-    if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || atoi(entry->d_name) == getpid()) continue;
-    char path[300];
-    snprintf(path, sizeof path, "/proc/%s/syscall", entry->d_name);
-    FILE* file = fopen(path, "r");
-    if (file == NULL) continue;
-    if (fgets(text, sizeof text, file)) fprintf(stderr, "  process %s in %s", entry->d_name, text);
-    fclose(file);
+    const int pid = atoi(entry->d_name);
+    if (pid <= 1 || pid == getpid()) continue;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    DIR* threads = opendir(path);
+    for (struct dirent* each; threads != NULL && (each = readdir(threads)) != NULL;) {
+      const int thread = atoi(each->d_name);
+      if (thread == 0) continue;
+      snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, thread);
+      print_file(path);
+      snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", pid, thread);
+      print_file(path);
+    }
+    if (threads != NULL) closedir(threads);
   }
   closedir(directory);
 }
@@ -135,6 +149,9 @@ static int run(char** arguments) {
   }
   kill(-pid, SIGKILL);
   kill_the_rest();
+  const struct timespec none = {0, 0};
+  while (sigtimedwait(&child, NULL, &none) != -1) {  // what told of them is an object, too
+  }
   nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
   return status;
 }
@@ -194,6 +211,7 @@ int main(int argc, char** argv) {
       timed_out++;  // the program waits for what failed; that it can be killed is what counts
     } else if (WIFSIGNALED(status)) {
       killed++;
+      fprintf(stderr, "  killed by signal %d\n", WTERMSIG(status));
     } else {
       ended++;
     }
