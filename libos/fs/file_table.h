@@ -50,10 +50,13 @@ class FileTable : public RefCounted<FileTable>, Counted<FileTable> {
   // A copy with the same files (fork, vfork, CLONE without CLONE_FILES).
   Result<RefPtr<FileTable>> clone() const;
 
-  // The lowest `count` (1 or 2) free numbers. kMFile.
+  // The lowest `count` (1 or 2) free numbers, for files that are made next. kMFile; kNFile when so many files more were
+  // too many (vfs/file_limit.h).
   Result<FdReservation> reserve(size_t count, CloseOnExec cloexec = CloseOnExec::kNo);
-  // reserve and commit of one file.
+  // One file that was just made.
   Result<int> install(RefPtr<File> file, CloseOnExec cloexec = CloseOnExec::kNo);
+  // One file that others have open. kMFile.
+  Result<int> install_open(RefPtr<File> file, CloseOnExec cloexec = CloseOnExec::kNo);
   // The lowest free number at or above `minimum` (F_DUPFD). kInval when minimum is above the limit, kMFile.
   Result<int> install_at_least(int minimum, RefPtr<File> file, CloseOnExec cloexec);
 
@@ -73,10 +76,6 @@ class FileTable : public RefCounted<FileTable>, Counted<FileTable> {
   // The process ends, or the last task that shares the table does.
   void close_all();
 
-  // RLIMIT_NOFILE's soft limit; descriptors above it stay open.
-  void set_limit(uint64_t limit) { limit_.store(limit, std::memory_order_relaxed); }
-  uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
-
   // The open numbers in order, for /proc/<pid>/fd.
   Result<Vec<int>> numbers() const;
 
@@ -93,9 +92,9 @@ class FileTable : public RefCounted<FileTable>, Counted<FileTable> {
     size_t first_maybe_free = 0;  // everything below is taken
   };
   mutable SpinLocked<State> state_{LockRank::kFiles};
-  std::atomic<uint64_t> limit_{1024};
 
-  Result<size_t> take_slot(State& state, size_t minimum);
+  static Result<size_t> take_slot(State& state, size_t minimum, size_t limit);
+  Result<FdReservation> take(size_t count, CloseOnExec cloexec);
   void give_back(int number);
   void fill(int number, RefPtr<File> file, CloseOnExec cloexec);
   void closed(RefPtr<File> file);

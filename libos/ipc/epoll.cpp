@@ -347,4 +347,13 @@ Result<Vec<EpollFile::Watched>> EpollFile::watched() const {
   return all;
 }
 
+Result<RefPtr<File>> EpollFile::target(int fd, uint32_t offset) const {
+  return items_.with([&](const Items& items) -> Result<RefPtr<File>> {
+    for (const auto& entry : items.tree) {
+      if (entry.key.fd == fd && offset-- == 0) return entry.value->file_;
+    }
+    return Errno::kNoEnt;
+  });
+}
+
 }  // namespace occlum

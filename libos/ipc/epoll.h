@@ -50,6 +50,8 @@ class EpollFile : public File {
     EpollEvent event;
   };
   Result<Vec<Watched>> watched() const;
+  // For kcmp(2): the file that was added as `fd`; one number may stand for several files, `offset` chooses. kNoEnt.
+  Result<RefPtr<File>> target(int fd, uint32_t offset) const;
 
  private:
   friend class EpollRegistry;

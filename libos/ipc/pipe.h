@@ -184,12 +184,15 @@ class PipeEnd : public File {
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kPipe; }
+  void last_close() override;
 
   Pipe& pipe() { return *pipe_; }
   // A reader that opened without waiting for a writer sees no hang-up until one has come.
   void expect_writer() { writers_before_ = pipe_->writers_ever(); }
 
  private:
+  void tell(size_t count, uint32_t event);
+
   RefPtr<Pipe> pipe_;
   Path path_;                 // of a FIFO
   RefPtr<PipeInode> unnamed_;  // of a pipe, whose ends share it

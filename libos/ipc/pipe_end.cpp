@@ -1,5 +1,6 @@
 // PipeEnd: a descriptor of a pipe or a FIFO (pipe.h).
 #include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/pipe.h"
 #include "libos/mm/user.h"
@@ -43,7 +44,16 @@ Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {
 }
 
 Result<size_t> PipeEnd::read(DataSink& sink) {
-  return pipe_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+  const size_t count =
+      TRY(pipe_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes));
+  tell(count, kNotifyAccess);
+  return count;
+}
+
+// What goes through a FIFO is told to who watches it, and not to who watches its directory: as on Linux, where that was
+// a way to time what others type.
+void PipeEnd::tell(size_t count, uint32_t event) {
+  if (count != 0 && !path_.is_null()) notify_inode(path_.inode(), event);
 }
 
 // A write that finds no reader raises SIGPIPE, also when a part of it was taken.
@@ -51,6 +61,7 @@ Result<size_t> PipeEnd::write(DataSource& source) {
   const Result<size_t> written =
       pipe_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes,
                    (flags() & kOpenDirect) != 0 ? Pipe::Packets::kYes : Pipe::Packets::kNo);
+  if (!written.is_error()) tell(written.value(), kNotifyModify);
   if (written.is_error() ? written.error() == Errno::kPipe
                          : source.remaining() != 0 && !pipe_->has_readers()) {
     send_signal_to_self(kSigPipe);
@@ -76,6 +87,11 @@ PollEvents PipeEnd::poll(Poller* poller) {
   if (can_read()) events |= pipe_->poll_read_end(poller, writers_before_);
   if (can_write()) events |= pipe_->poll_write_end(poller);
   return events;
+}
+
+void PipeEnd::last_close() {
+  if (!path_.is_null())
+    notify_file(*path_.dentry, can_write() ? kNotifyCloseWrite : kNotifyCloseNoWrite);
 }
 
 Inode* PipeEnd::inode() { return path_.is_null() ? nullptr : &path_.inode(); }

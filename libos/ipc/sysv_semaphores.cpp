@@ -218,6 +218,16 @@ Result<void> operate(int id, std::span<const SemaphoreOperation> operations, Nan
   });
 }
 
+bool has_undo(const Process& process) {
+  return all_sets.with([&](Sets& sets) {
+    for (size_t i = 0; i < sets.table.size() && sets.undos != 0; ++i) {
+      auto* const set = static_cast<Set*>(sets.table.slot(i));
+      if (set != nullptr && set->undo_of(&process) != nullptr) return true;
+    }
+    return false;
+  });
+}
+
 void undo_all(Process& process) {
   all_sets.with([&](Sets& sets) {
     for (size_t i = 0; i < sets.table.size() && sets.undos != 0; ++i) {

@@ -37,6 +37,8 @@ Result<int> get(int key, int count, uint32_t flags, const UserCredentials& who);
 // All of the operations or none. kAgain (IPC_NOWAIT, or `deadline`), kIntr, kIdRm, kFBig, kRange.
 Result<void> operate(int id, std::span<const SemaphoreOperation> operations, Nanoseconds deadline,
                      Process& process, const UserCredentials& who);
+// Whether the process has anything to take back at its end.
+bool has_undo(const Process& process);
 // The process ends: its undo adjustments are made. With any lock up to the process table's held.
 void undo_all(Process& process);
 

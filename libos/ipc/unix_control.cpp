@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libos/fs/file_table.h"
+#include "libos/fs/vfs/file_limit.h"
 #include "libos/ipc/unix_collector.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/bytes.h"
@@ -58,7 +59,7 @@ Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> 
           if (++count > kMaxFiles) return Errno::kInval;
           TRY(result.files.add(TRY(self.files().get(load_le<int>(payload)))));
           if (!self.user().has(kCapSysResource) && !self.user().has(kCapSysAdmin) &&
-              files_in_flight() > self.files().limit())
+              files_in_flight() > descriptor_limit())
             return Errno::kTooManyRefs;
         }
       } else if (header.type == kCredentials) {
@@ -91,7 +92,7 @@ Result<void> build_unix_control(Thread& self, IncomingMessage& message,
   Vec<int> numbers;
   TRY(numbers.reserve(count));
   for (size_t i = 0; i < count; ++i) {
-    const auto number = self.files().install(files.files()[i], cloexec);
+    const auto number = self.files().install_open(files.files()[i], cloexec);
     if (number.is_error()) {
       message.result_flags |= kMsgControlTruncated;
       break;

@@ -76,6 +76,7 @@ void copy_thread_state(Thread& self, Thread& child, const CloneRequest& request)
   child.set_scheduling(inherited_scheduling(self));
   child.personality = self.personality;
   child.set_affinity(self.affinity());
+  child.makes_it_fail = self.makes_it_fail.load();
 }
 
 void link_process(ProcessTree& tree, Thread& self, Process& child, const CloneRequest& request) {

@@ -3,7 +3,11 @@
 #include <array>
 
 #include "libos/arch/memory.h"
+#include "libos/fs/vfs/file_limit.h"
+#include "libos/fs/vfs/leases.h"
+#include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
+#include "libos/fs/vfs/regular_file.h"
 #include "libos/lib/memory.h"
 #include "libos/process/program_loader.h"
 #include "libos/process/script.h"
@@ -15,8 +19,12 @@ namespace {
 Result<RefPtr<File>> open_for_execution(const Path& path, const Credentials& credentials) {
   if (!path.inode().is_regular()) return Errno::kAcces;
   if ((path.mount->flags() & kMountNoExec) != 0) return Errno::kAcces;
+  TRY(check_file_limit(1));
   TRY(check_access(path, credentials, kMayExecute));
-  return path.inode().open(path, kOpenReadOnly);
+  RefPtr<File> file = TRY(path.inode().open(path, kOpenReadOnly | kOpenForExecution));
+  TRY(break_leases(path.inode(), LeaseBreak::kForReading, BreakWait::kYes));
+  notify_file(*path.dentry, kNotifyOpen);
+  return file;
 }
 
 // Reads until the span is full or the file ends.
@@ -104,10 +112,13 @@ Result<Executable> open_executable(FsContext& fs, const Credentials& credentials
   executable.env = std::move(env);
   if (executable.argv.count() == 0) TRY(executable.argv.add(""));
 
+  std::array<RefPtr<File>, kMaxScriptDepth + 1> opened;
   String script = TRY(String::create(file_name));
   for (int depth = 0;; ++depth) {
     if (depth > kMaxScriptDepth) return Errno::kLoop;
-    RefPtr<File> file = TRY(open_for_execution(path, credentials));
+    // Scripts are closed, and watchers hear of that, when all is open.
+    RefPtr<File>& file = opened[static_cast<size_t>(depth)];
+    file = TRY(open_for_execution(path, credentials));
     Head head;
     head.size = TRY(read_file(*file, 0, head.bytes));
     const Stat stat = TRY(path.inode().stat());

@@ -8,6 +8,7 @@
 #include "libos/fs/dev/standard_streams.h"
 #include "libos/fs/mount_plan.h"
 #include "libos/fs/proc/proc.h"
+#include "libos/fs/vfs/file_limit.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
 #include "libos/lib/log.h"
@@ -18,6 +19,7 @@
 #include "libos/process/first_process.h"
 #include "libos/process/memory_keeper.h"
 #include "libos/process/process_table.h"
+#include "libos/process/signals/io_signal.h"
 #include "libos/process/statistics.h"
 #include "libos/process/uts.h"
 
@@ -117,9 +119,8 @@ std::string_view sentence(Errno error) {
   shut_down(kNotFound);
 }
 
-Result<RefPtr<FileTable>> open_standard_files(uint64_t limit) {
+Result<RefPtr<FileTable>> open_standard_files() {
   RefPtr<FileTable> files = TRY(FileTable::create());
-  files->set_limit(limit);
   for (int fd = 0; fd < 3; ++fd) {
     Result<RefPtr<File>> file = open_standard_stream(fd);
     // What the host has closed stays closed.
@@ -135,7 +136,7 @@ Result<RefPtr<FileTable>> open_standard_files(uint64_t limit) {
 Result<Thread::Resources> make_resources(RefPtr<FsContext> fs, const ResourceLimits& limits) {
   Thread::Resources resources;
   resources.memory = TRY(AddressSpace::create());
-  resources.files = TRY(open_standard_files(limits[Resource::kFiles].soft));
+  resources.files = TRY(open_standard_files());
   resources.fs = std::move(fs);
   UserCredentials root;
   root.derive_file_part();
@@ -198,6 +199,10 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   if (attach_standard_terminal(thread->process()).is_error())
     log_warn("the terminal has no job control");
   set_main_process(thread->pid());
+  // From here on whoever opens files is a program's thread.
+  set_file_limit_caller(
+      {.descriptor_limit = [] { return current_thread().process().descriptor_limit(); },
+       .is_privileged = [] { return current_thread().user().has(kCapSysAdmin); }});
   start_task(std::move(thread));
 }
 
@@ -212,6 +217,7 @@ void kernel_main() {
   register_storage_file_systems();
   register_devices();
   register_fifos();
+  register_io_signals();
   register_proc();
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);

@@ -7,7 +7,7 @@ namespace occlum {
 
 using Pid = int32_t;
 
-// pid_max(5): numbers are 1 up to and without it.
+// Numbers are 1 up to and without this; /proc/sys/kernel/pid_max may be lower (process_table.h).
 constexpr Pid kPidLimit = 4194304;
 
 // Number 1 is the LibOS's own reaper (process_table.h); the first program is number 2.

@@ -187,12 +187,14 @@ ResourceLimit Process::set_limit(Resource resource, ResourceLimit limit) {
   const ResourceLimit old = properties_.with(
       [&](Properties& properties) { return std::exchange(properties.limits[resource], limit); });
   if (resource == Resource::kCpu) cpu_limit_.apply(limit.soft);
+  if (resource == Resource::kFiles) descriptor_limit_ = limit.soft;
   return old;
 }
 
 void Process::set_limits(const ResourceLimits& limits) {
   properties_.with([&](Properties& properties) { properties.limits = limits; });
   cpu_limit_.apply(limits[Resource::kCpu].soft);
+  descriptor_limit_ = limits[Resource::kFiles].soft;
 }
 
 void Process::raise_cpu_limit(uint64_t seconds) {

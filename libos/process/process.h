@@ -91,6 +91,7 @@ class Process : public RefCounted<Process> {
 
   // --- limits and accounts ---
   ResourceLimit limit(Resource resource) const;
+  uint64_t descriptor_limit() const { return descriptor_limit_.load(std::memory_order_relaxed); }
   ResourceLimits limits() const;
   ResourceLimit set_limit(Resource resource, ResourceLimit limit);  // returns the old one
   void set_limits(const ResourceLimits& limits);
@@ -189,6 +190,7 @@ class Process : public RefCounted<Process> {
   RefPtr<SignalActions> actions_;
   mutable SpinLocked<PendingSignals> pending_{LockRank::kSignal};
   mutable SpinLocked<Properties> properties_{LockRank::kProcess};
+  std::atomic<uint64_t> descriptor_limit_{0};  // the soft one of the limits, for each open(2)
   SpinLocked<OwnPtr<ProcessTimers>> timers_lock_{LockRank::kProcess};
   CpuLimitTimer cpu_limit_;
   WaitQueue signal_queue_, child_queue_, exit_queue_, vfork_queue_, stop_queue_;

@@ -8,6 +8,8 @@ namespace {
 
 constinit SpinLocked<ProcessTree> the_tree{LockRank::kProcessTable};
 constinit std::atomic<uint64_t> created = 0;
+constinit std::atomic<Pid> the_pid_limit = kPidLimit;
+constexpr Pid kReservedPids = 300;  // kernel/pid.c: these are given only once, at the start
 
 }  // namespace
 
@@ -20,7 +22,7 @@ void report_process_counters(CounterReport report) {
 
 SpinLocked<ProcessTree>& process_tree() { return the_tree; }
 
-// Numbers go up and start over behind the reaper's; a group or session keeps its number while it has members.
+// Numbers go up and start over at kReservedPids; a group or session keeps its number while it has members.
 Result<Pid> ProcessTree::allocate_pid() {
   const auto is_used = [&](Pid pid) {
     if (processes.contains(pid) || threads.contains(pid)) return true;
@@ -30,13 +32,22 @@ Result<Pid> ProcessTree::allocate_pid() {
     }
     return false;
   };
-  for (Pid tries = 0; tries < kPidLimit; ++tries) {
-    last_pid = last_pid + 1 < kPidLimit ? last_pid + 1 : kReaperPid + 1;
+  const Pid limit = pid_limit();
+  for (Pid tries = 0; tries < limit; ++tries) {
+    last_pid = last_pid + 1 < limit ? last_pid + 1 : kReservedPids;
     if (is_used(last_pid)) continue;
     created.fetch_add(1, std::memory_order_relaxed);
     return last_pid;
   }
   return Errno::kAgain;
+}
+
+Pid pid_limit() { return the_pid_limit.load(std::memory_order_relaxed); }
+
+Result<void> set_pid_limit(int64_t limit) {
+  if (limit <= kReservedPids || limit > kPidLimit) return Errno::kInval;
+  the_pid_limit.store(static_cast<Pid>(limit), std::memory_order_relaxed);
+  return {};
 }
 
 RefPtr<Process> find_process(Pid pid) {

@@ -45,6 +45,9 @@ RefPtr<Thread> find_thread(Pid tid);    // any thread that has not ended
 Result<void> for_each_process(FunctionRef<void(Process&)> visit);
 size_t process_count();
 size_t thread_count();
+// /proc/sys/kernel/pid_max: new numbers are below it. What has a higher one keeps it.
+Pid pid_limit();
+Result<void> set_pid_limit(int64_t limit);  // kInval: from 301 to kPidLimit
 // For /proc/loadavg and /proc/sys/kernel: the number that was given last, and how many were ever made.
 Pid last_pid();
 uint64_t processes_created();

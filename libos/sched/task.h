@@ -90,6 +90,7 @@ class Task : public RefCounted<Task> {
  public:
   // Counts down with the task's allocations from the heap; the one that makes it 0 fails. 0: none (fail-nth in proc(5)).
   std::atomic<uint32_t> fail_nth{0};
+  std::atomic<bool> makes_it_fail{false};  // heap_faults.h; what it clones inherits it
   LockRankStack lock_ranks;  // the locks that the task holds (debug builds check their order)
   // For /proc: true while it runs or waits for a vCPU; and where it ran last.
   bool is_runnable() const {

@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "libos/fs/vfs/file_locks.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/process/process.h"
+#include "libos/process/signals/io_signal.h"
 #include "libos/syscall/files_common.h"
 
 namespace occlum {
@@ -98,7 +100,7 @@ Result<long> sys_close_range(Thread& self, uint32_t first, uint32_t last, Flags 
 }
 
 Result<long> sys_dup(Thread& self, Fd fd) {
-  return TRY(self.files().install(TRY(self.files().get(number(fd)))));
+  return TRY(self.files().install_open(TRY(self.files().get(number(fd)))));
 }
 
 Result<long> sys_dup2(Thread& self, Fd from, Fd to) {
@@ -207,10 +209,19 @@ Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
 }
 
 constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
-              kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36,
-              kOfdSetLk = 37, kOfdSetLkW = 38, kGetLease = 1025, kDupFdCloexec = 1030,
+              kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kSetOwnEx = 15,
+              kGetOwnEx = 16, kOfdGetLk = 36,
+              kOfdSetLk = 37, kOfdSetLkW = 38, kSetLease = 1024,
+              kGetLease = 1025, kDupFdCloexec = 1030,
               kSetPipeSize = 1031, kGetPipeSize = 1032;
 constexpr uint64_t kFdCloexec = 1;
+
+// struct f_owner_ex. A single thread (F_OWNER_TID, 0) stands for its process.
+struct LinuxOwner {
+  uint32_t type;
+  int32_t number;
+};
+constexpr uint32_t kOwnerProcess = 1, kOwnerGroup = 2;
 
 }  // namespace
 
@@ -254,17 +265,33 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
     case kOfdSetLkW:
       return set_lock(self, file, lock, LockOwner::kDescription, LockWait::kYes);
     case kSetOwn:
-      return 0;  // there is no SIGIO
+      return done(set_signal_owner(self, *file, static_cast<int>(argument)));
     case kSetSig:
       if (argument > 64) return Errno::kInval;
       file->set_io_signal(static_cast<uint8_t>(argument));
       return 0;
     case kGetOwn:
+      return io_owner(*file);
+    case kSetOwnEx: {
+      const LinuxOwner owner = TRY(UserIn<LinuxOwner>(UserAddress(argument)).read());
+      if (owner.type > kOwnerGroup || owner.number < 0) return Errno::kInval;
+      const int who = owner.type == kOwnerGroup ? -owner.number : owner.number;
+      return done(set_signal_owner(self, *file, who));
+    }
+    case kGetOwnEx: {
+      const int who = io_owner(*file);
+      const LinuxOwner owner = {who < 0 ? kOwnerGroup : kOwnerProcess, who < 0 ? -who : who};
+      TRY(UserOut<LinuxOwner>(UserAddress(argument)).write(owner));
       return 0;
+    }
     case kGetSig:
       return file->io_signal();
-    case kGetLease:
-      return kUnLock;  // nobody can take one
+    case kSetLease:
+      return done(set_lease_of(self, *file, number(fd), static_cast<int>(argument)));
+    case kGetLease: {
+      const LeaseType type = lease_of(*file);
+      return type == LeaseType::kNone ? kUnLock : type == LeaseType::kRead ? kRdLock : kWrLock;
+    }
     case kSetPipeSize:
     case kGetPipeSize:
       if (file->kind() != FileKind::kPipe) return Errno::kBadFd;

@@ -8,6 +8,7 @@
 #include <bit>
 
 #include "libos/fs/file_table.h"
+#include "libos/fs/vfs/file_limit.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/task_poller.h"
 #include "libos/process/process.h"
@@ -59,7 +60,7 @@ Result<size_t> poll_until(std::span<Polled> entries, size_t found, Nanoseconds d
 
 Result<long> poll_descriptors(Thread& self, UserInOut<PollFd> fds, uint32_t count,
                               Nanoseconds deadline) {
-  if (count > self.files().limit()) return Errno::kInval;
+  if (count > descriptor_limit()) return Errno::kInval;
   auto records = TRY(fds.read_array(count));
   auto entries = TRY(Vec<Polled>::create(count));
   size_t bad = 0;
@@ -123,7 +124,7 @@ Result<long> select_descriptors(Thread& self, int count, std::span<SelectSet, 3>
   if (count < 0) return Errno::kInval;
   // Descriptors beyond the table are not looked at.
   const size_t limit =
-      std::min<size_t>(static_cast<size_t>(count), std::max<uint64_t>(self.files().limit(), 1024));
+      std::min<size_t>(static_cast<size_t>(count), std::max<uint64_t>(descriptor_limit(), 1024));
   const size_t words = (limit + kWordBits - 1) / kWordBits;
   for (SelectSet& set : sets) {
     if (!set.user.is_null()) set.words = TRY(set.user.read_array(words));

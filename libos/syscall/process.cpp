@@ -1,5 +1,6 @@
 // Processes: executing programs, who is who, groups and sessions (execve(2), getpid(2), setpgid(2), setsid(2)).
 #include "libos/process/process.h"
+#include "libos/fs/dev/tty/terminal.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/log.h"
 #include "libos/process/exec.h"
@@ -132,6 +133,16 @@ Result<long> sys_setsid(Thread& self) {
   });
 }
 
+// vhangup(2): without a controlling terminal nothing happens.
+Result<long> sys_vhangup(Thread& self) {
+  if (!self.user().has(kCapSysTtyConfig)) return Errno::kPerm;
+  const RefPtr<Session> session = self.process().session();
+  const RefPtr<File> file = session != nullptr ? session->terminal() : nullptr;
+  if (file == nullptr || file->kind() != FileKind::kTerminal) return 0;
+  static_cast<TtyFile&>(*file).terminal().hang_up(Terminal::HangUp::kForThoseWhoHaveIt);
+  return 0;
+}
+
 // pidfd_open(2).
 Result<long> sys_pidfd_open(Thread& self, Pid pid, Flags flags) {
   if ((bits(flags) & ~kOpenNonblock) != 0 || pid <= 0) return Errno::kInval;
@@ -149,7 +160,7 @@ Result<long> sys_pidfd_getfd(Thread& self, Fd pidfd, Fd target, Flags flags) {
   TRY(check_may_trace(self, *process, TracerIds::kReal));
   const RefPtr<FileTable> files = process->files();
   if (!files) return Errno::kSrch;
-  return TRY(self.files().install(TRY(files->get(number(target))), CloseOnExec::kYes));
+  return TRY(self.files().install_open(TRY(files->get(number(target))), CloseOnExec::kYes));
 }
 
 }  // namespace occlum

@@ -1,5 +1,7 @@
 // kcmp(2), process_madvise(2), process_mrelease(2): what one process asks about another, or does for its memory.
 #include "libos/fs/file_table.h"
+#include "libos/ipc/epoll.h"
+#include "libos/ipc/sysv_semaphores.h"
 #include "libos/lib/address.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space.h"
@@ -26,9 +28,26 @@ Result<RefPtr<File>> file_of(Thread& thread, uint64_t number) {
   return files->get(static_cast<int>(number));
 }
 
+// What semaphores are to take back belongs to the process; as on Linux there is no list before there is anything in it.
+const Process* undo_list(const Process& process) {
+  return sysv_semaphores::has_undo(process) ? &process : nullptr;
+}
+
+// struct kcmp_epoll_slot.
+struct EpollSlot {
+  uint32_t set, target, offset;
+};
+
+Result<RefPtr<File>> epoll_target(Thread& thread, UserIn<EpollSlot> at) {
+  const EpollSlot slot = TRY(at.read());
+  const RefPtr<File> set = TRY(file_of(thread, slot.set));
+  if (set->kind() != FileKind::kEpoll) return Errno::kInval;
+  return static_cast<EpollFile&>(*set).target(static_cast<int>(slot.target), slot.offset);
+}
+
 }  // namespace
 
-// There are no I/O contexts: all have none. Semaphore undo lists and targets of epoll sets cannot be compared.
+// There are no I/O contexts: all have none.
 Result<long> sys_kcmp(Thread& self, Pid first, Pid second, int type, uint64_t first_index,
                       uint64_t second_index) {
   const RefPtr<Thread> a = find_thread(first), b = find_thread(second);
@@ -51,8 +70,12 @@ Result<long> sys_kcmp(Thread& self, Pid first, Pid second, int type, uint64_t fi
     case Compared::kIo:
       return 0;
     case Compared::kSysvSem:
-    case Compared::kEpollTarget:
-      return Errno::kOpNotSupp;
+      return compare(undo_list(a->process()), undo_list(b->process()));
+    case Compared::kEpollTarget: {
+      const RefPtr<File> x = TRY(file_of(*a, first_index));
+      const RefPtr<File> y = TRY(epoll_target(*b, UserIn<EpollSlot>(UserAddress(second_index))));
+      return compare(x.get(), y.get());
+    }
   }
   return Errno::kInval;
 }

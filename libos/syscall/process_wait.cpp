@@ -190,9 +190,6 @@ Result<void> set_limit(Thread& self, Process& target, Resource resource, Resourc
   if (limit.hard > target.limit(resource).hard && !self.user().has(kCapSysResource))
     return Errno::kPerm;
   target.set_limit(resource, limit);
-  if (resource == Resource::kFiles) {
-    if (const RefPtr<FileTable> files = target.files()) files->set_limit(limit.soft);
-  }
   return {};
 }
 

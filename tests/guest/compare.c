@@ -2,7 +2,10 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sched.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/sem.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -56,6 +59,68 @@ static void* wait_there(void* unused) {
   pthread_barrier_wait(&barrier);
   return unused;
 }
+CASE(targets_of_epoll) {
+  pid_t self = getpid();
+  int set = epoll_create1(0), event = eventfd(0, 0), other = eventfd(0, 0), copy = dup(event);
+  struct epoll_event wanted = {.events = EPOLLIN};
+  REQUIRE(epoll_ctl(set, EPOLL_CTL_ADD, event, &wanted) == 0);
+  struct kcmp_epoll_slot slot = {(unsigned)set, (unsigned)event, 0};
+  const unsigned long at = (unsigned long)&slot;
+  CHECK_EQ(kcmp(self, self, KCMP_EPOLL_TFD, event, at), 0);
+  CHECK_EQ(kcmp(self, self, KCMP_EPOLL_TFD, copy, at), 0);
+  CHECK(kcmp(self, self, KCMP_EPOLL_TFD, other, at) > 0);
+  CHECK_ERRNO(kcmp(self, self, KCMP_EPOLL_TFD, 999, at), EBADF);
+  CHECK_ERRNO(kcmp(self, self, KCMP_EPOLL_TFD, event, 8), EFAULT);
+  slot.tfd = (unsigned)other;
+  CHECK_ERRNO(kcmp(self, self, KCMP_EPOLL_TFD, event, at), ENOENT);
+  slot.efd = (unsigned)event;
+  CHECK_ERRNO(kcmp(self, self, KCMP_EPOLL_TFD, event, at), EINVAL);
+  slot.efd = 999;
+  CHECK_ERRNO(kcmp(self, self, KCMP_EPOLL_TFD, event, at), EBADF);
+  // The number stands for two files.
+  CHECK_EQ(dup2(other, event), event);
+  REQUIRE(epoll_ctl(set, EPOLL_CTL_ADD, event, &wanted) == 0);
+  slot = (struct kcmp_epoll_slot){(unsigned)set, (unsigned)event, 0};
+  int first = kcmp(self, self, KCMP_EPOLL_TFD, copy, at) == 0;
+  slot.toff = 1;
+  int second = kcmp(self, self, KCMP_EPOLL_TFD, copy, at) == 0;
+  CHECK_EQ(first + second, 1);
+  slot.toff = 2;
+  CHECK_ERRNO(kcmp(self, self, KCMP_EPOLL_TFD, copy, at), ENOENT);
+  close(set);
+  close(event);
+  close(other);
+  close(copy);
+}
+
+CASE(undo_of_semaphores) {
+  pid_t self = getpid();
+  int set = semget(IPC_PRIVATE, 1, 0600), fds[2];
+  REQUIRE(set != -1 && pipe(fds) == 0);
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    char byte;
+    if (read(fds[0], &byte, 1) != 1) _exit(1);
+    struct sembuf up = {0, 1, SEM_UNDO};
+    if (semop(set, &up, 1) != 0) _exit(1);
+    for (;;) pause();
+  }
+  CHECK(same(self, child, KCMP_SYSVSEM));  // neither has any
+  CHECK_EQ(write(fds[1], "x", 1), 1);
+  while (semctl(set, 0, GETVAL) != 1) sched_yield();
+  CHECK(!same(self, child, KCMP_SYSVSEM));
+  CHECK(same(child, child, KCMP_SYSVSEM));
+  struct sembuf up = {0, 1, SEM_UNDO};
+  CHECK_OK(semop(set, &up, 1));
+  CHECK(!same(self, child, KCMP_SYSVSEM));
+  kill(child, SIGKILL);
+  CHECK_EQ(waitpid(child, NULL, 0), child);
+  semctl(set, 0, IPC_RMID);
+  close(fds[0]);
+  close(fds[1]);
+}
+
 CASE(threads) {
   pthread_t thread;
   pthread_barrier_init(&barrier, NULL, 2);

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -415,6 +416,116 @@ CASE(descriptor) {
   CHECK_EQ(found, 1);
   CHECK_EQ(fcntl(queue, F_GETFL), O_NONBLOCK);
   CHECK_EQ(lseek(queue, 5, SEEK_SET), 0);
+  end();
+}
+
+static int execute(const char* path) {
+  fflush(stdout);
+  pid_t pid = fork();
+  if (pid == 0) {
+    execl(path, path, NULL);
+    _exit(errno);
+  }
+  int status;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+CASE(executing) {
+  begin();
+  char command[256];
+  snprintf(command, sizeof command, "cp /bin/true %s/program && cp /bin/cat %s/reader", place, place);
+  CHECK_EQ(system(command), 0);
+  char line[128];
+  snprintf(line, sizeof line, "#!%s\n", at("program"));
+  make(at("script"), line);
+  make(at("junk"), "junk");
+  CHECK_OK(chmod(at("script"), 0755));
+  CHECK_OK(chmod(at("junk"), 0755));
+  CHECK_EQ(inotify_add_watch(queue, place, IN_ALL_EVENTS), 1);
+  CHECK_EQ(execute(at("program")), 0);
+  show("a program");
+  CHECK_EQ(execute(at("script")), 0);
+  show("a script");
+  CHECK_EQ(execute(at("junk")), ENOEXEC);
+  show("no program");
+  CHECK_OK(chmod(at("junk"), 0644));
+  CHECK_EQ(execute(at("junk")), EACCES);
+  show("not executable");
+  // It is closed when the last process that executes it ends.
+  int fds[2], out[2];
+  REQUIRE(pipe(fds) == 0 && pipe(out) == 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    dup2(fds[0], 0);
+    dup2(out[1], 1);
+    close(fds[1]);
+    execl(at("reader"), "reader", NULL);
+    _exit(1);
+  }
+  char byte;
+  CHECK_EQ(write(fds[1], "x", 1), 1);
+  CHECK_EQ(read(out[0], &byte, 1), 1);
+  show("while it runs");
+  close(fds[0]);
+  close(fds[1]);
+  CHECK_EQ(waitpid(pid, NULL, 0), pid);
+  show("at its end");
+  close(out[0]);
+  close(out[1]);
+  end();
+}
+
+CASE(fifos) {
+  begin();
+  CHECK_EQ(mkfifo(at("fifo"), 0600), 0);
+  CHECK_EQ(inotify_add_watch(queue, place, IN_ALL_EVENTS), 1);
+  CHECK_EQ(inotify_add_watch(queue, at("fifo"), IN_ALL_EVENTS), 2);
+  char bytes[4];
+  CHECK_ERRNO(open(at("fifo"), O_WRONLY | O_NONBLOCK), ENXIO);
+  show("nobody reads");
+  int reader = open(at("fifo"), O_RDONLY | O_NONBLOCK);
+  show("the reader");
+  int writer = open(at("fifo"), O_WRONLY);
+  show("the writer");
+  CHECK_EQ(write(writer, "abc", 3), 3);
+  CHECK_EQ(read(reader, bytes, 4), 3);
+  show("written and read");
+  close(writer);
+  show("the writer goes");
+  close(reader);
+  show("the reader goes");
+  int both = open(at("fifo"), O_RDWR);
+  close(both);
+  show("both at once");
+  end();
+}
+
+CASE(unmounted) {
+  begin();
+  CHECK_OK(mkdir(at("a"), 0755));
+  CHECK_OK(mkdir(at("b"), 0755));
+  if (mount("none", at("a"), "tmpfs", 0, NULL) == -1) {
+    end();
+    return;
+  }
+  CHECK_EQ(inotify_add_watch(queue, at("a"), IN_ALL_EVENTS), 1);
+  CHECK_OK(umount(at("a")));
+  show("a directory");
+  REQUIRE(mount("none", at("a"), "tmpfs", 0, NULL) == 0);
+  make(at("a/file"), "x");
+  CHECK_EQ(inotify_add_watch(queue, at("a/file"), IN_MODIFY), 2);
+  CHECK_EQ(inotify_add_watch(queue, place, IN_ALL_EVENTS & ~IN_ISDIR), 3);
+  CHECK_OK(umount(at("a")));
+  show("a file");
+  REQUIRE(mount("none", at("a"), "tmpfs", 0, NULL) == 0);
+  REQUIRE(mount(at("a"), at("b"), NULL, MS_BIND, NULL) == 0);
+  CHECK_EQ(inotify_add_watch(queue, at("a"), IN_ALL_EVENTS), 4);
+  CHECK_OK(umount(at("a")));
+  show("it is still mounted");
+  CHECK_OK(umount2(at("b"), MNT_DETACH));
+  show("and no more");
+  CHECK_ERRNO(inotify_rm_watch(queue, 4), EINVAL);
   end();
 }
 

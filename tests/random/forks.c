@@ -57,8 +57,6 @@ static void take(long pid) {
 }
 
 // The child does `body` and ends with what it returns; the parent goes on when it has ended.
-int shares_descriptors;
-
 static void in_child(long how, int (*body)(void*), void* argument) {
   long pid = quiet(SYS_clone, how, 0, 0, 0, 0, 0);
   if (pid == 0) _exit(body(argument));
@@ -83,9 +81,7 @@ OP(kForks, 8, clone_operations) {
       hex(some_of_list(LIST(CLONE_FILES, CLONE_FS, CLONE_VFORK, CLONE_UNTRACED, CLONE_SYSVSEM)) |
           ONE_OF(SIGCHLD, SIGCHLD, 0, SIGURG));
   say(" %u)", count);
-  shares_descriptors = (how & CLONE_FILES) != 0;
   in_child(how, some_operations, &count);
-  shares_descriptors = 0;
 }
 // It stays a zombie, for the operations on processes.
 OP(kForks, 4, fork_zombie) {

@@ -157,8 +157,6 @@ void memory_begin(void);
 // More operations, in a process that the running one has made: none that deals with other processes or threads, so that
 // only one process of the sequence does anything at a time.
 void run_in_child(unsigned count);
-// The process has its descriptors together with another. There RLIMIT_NOFILE belongs to the table, on Linux to each.
-extern int shares_descriptors;
 
 // The program itself again, as a child: `words` are its arguments.
 extern char* own_path;

@@ -162,6 +162,7 @@ void report_base_counters(CounterReport report) {
   report("memory.metadata_pages", memory.metadata_pages.load());
   report("memory.heap_bytes", memory.heap_bytes.load());
   report("memory.heap_requests", heap_requests());
+  report("memory.heap_failures", heap_failures());
   report("memory.object_pages", memory.object_pages.load());
   report("memory.faults", memory.faults.load());
   report("memory.spurious_faults", memory.spurious_faults.load());

@@ -3,9 +3,7 @@
 
 #include "libos/fs/proc/process_text.h"
 #include "libos/lib/text.h"
-#include "libos/process/credentials.h"
 #include "libos/process/memory_keeper.h"
-#include "libos/sched/heap_faults.h"
 
 namespace occlum {
 
@@ -126,24 +124,6 @@ Result<void> set_timer_slack(const Subject& subject, std::string_view text) {
   Thread& self = current_thread();
   if (subject.some_thread().get() != &self) return Errno::kPerm;
   self.timer_slack = wanted == 0 ? kDefault : wanted;
-  return {};
-}
-
-// sched/heap_faults.h. What is left to count; 0 when it has come to pass.
-Result<void> fail_nth_text(const Subject& subject, ProcText& out) {
-  const RefPtr<Thread> thread = subject.some_thread();
-  out.add("{}\n", thread ? thread->fail_nth.load() : 0);
-  return {};
-}
-
-Result<void> set_fail_nth(const Subject& subject, std::string_view text) {
-  const uint64_t wanted = TRY(parse_u64(trim(text)));
-  if (wanted > INT32_MAX) return Errno::kInval;
-  const RefPtr<Thread> thread = subject.some_thread();
-  if (!thread) return Errno::kSrch;
-  TRY(check_may_trace(current_thread(), *subject.process, TracerIds::kFileSystem));
-  allow_heap_failures();
-  thread->fail_nth = static_cast<uint32_t>(wanted);
   return {};
 }
 

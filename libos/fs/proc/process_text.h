@@ -30,10 +30,13 @@ Result<void> oom_adj_text(const Subject& subject, ProcText& out);
 Result<void> set_oom_score_adj(const Subject& subject, std::string_view text);
 Result<void> set_oom_adj(const Subject& subject, std::string_view text);
 Result<void> personality_text(const Subject& subject, ProcText& out);
-Result<void> fail_nth_text(const Subject& subject, ProcText& out);
-Result<void> set_fail_nth(const Subject& subject, std::string_view text);
 Result<void> timer_slack_text(const Subject& subject, ProcText& out);
 Result<void> set_timer_slack(const Subject& subject, std::string_view text);
+// fail-nth and make-it-fail (fault_text.cpp).
+Result<void> fail_nth_text(const Subject& subject, ProcText& out);
+Result<void> set_fail_nth(const Subject& subject, std::string_view text);
+Result<void> make_it_fail_text(const Subject& subject, ProcText& out);
+Result<void> set_make_it_fail(const Subject& subject, std::string_view text);
 // maps, smaps, smaps_rollup.
 Result<void> maps_text(const Subject& subject, ProcText& out);
 Result<void> smaps_text(const Subject& subject, ProcText& out);

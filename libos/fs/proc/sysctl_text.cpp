@@ -4,6 +4,8 @@
 #include "libos/fs/dev/tty/pty.h"
 #include "libos/fs/proc/proc_nodes.h"
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/file_limit.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/ipc/pipe.h"
 #include "libos/lib/random.h"
 #include "libos/lib/text.h"
@@ -131,8 +133,28 @@ Result<void> boot_id_text(const Subject&, ProcText& out) {
 }
 
 Result<void> file_nr_text(const Subject&, ProcText& out) {
-  out.add("{}\t0\t1048576\n", live_objects<File>());
+  out.add("{}\t0\t{}\n", live_objects<File>(), most_files());
   return {};
+}
+
+Result<void> file_max_text(const Subject&, ProcText& out) {
+  out.add("{}\n", most_files());
+  return {};
+}
+
+Result<void> write_file_max(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  return set_most_files(TRY(parse_u64(trim(text))));
+}
+
+Result<void> pid_limit_text(const Subject&, ProcText& out) {
+  out.add("{}\n", pid_limit());
+  return {};
+}
+
+Result<void> write_pid_limit(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  return set_pid_limit(TRY(parse_i64(trim(text))));
 }
 
 Result<void> thread_limit_text(const Subject&, ProcText& out) {
@@ -143,6 +165,30 @@ Result<void> thread_limit_text(const Subject&, ProcText& out) {
 Result<void> write_thread_limit(const Subject&, std::string_view text) {
   if (current_thread().user().uid != 0) return Errno::kPerm;
   return set_thread_limit(TRY(parse_u64(trim(text))));
+}
+
+Result<void> lease_time_text(const Subject&, ProcText& out) {
+  out.add("{}\n", lease_settings.break_seconds.load());
+  return {};
+}
+
+Result<void> write_lease_time(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  const uint64_t seconds = TRY(parse_u64(trim(text)));
+  if (seconds > INT32_MAX) return Errno::kInval;
+  lease_settings.break_seconds = static_cast<uint32_t>(seconds);
+  return {};
+}
+
+Result<void> leases_enable_text(const Subject&, ProcText& out) {
+  out.add("{}\n", lease_settings.is_enabled.load() ? 1 : 0);
+  return {};
+}
+
+Result<void> write_leases_enable(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  lease_settings.is_enabled = TRY(parse_u64(trim(text))) != 0;
+  return {};
 }
 
 Result<void> range_text(const Subject&, ProcText& out) {
@@ -184,7 +230,7 @@ constexpr std::array kKernelEntries = {
     proc_file("panic", constant<0>),
     proc_file("panic_on_oops", constant<1>),
     proc_file("perf_event_paranoid", constant<4>),
-    proc_file("pid_max", constant<static_cast<uint64_t>(kPidLimit)>),
+    proc_file("pid_max", pid_limit_text, 0644, write_pid_limit),
     proc_file("printk", printk_text),
     proc_directory("pty", kPtyEntries),
     proc_directory("random", kRandomEntries),
@@ -231,11 +277,11 @@ constexpr std::array kInotifyEntries = {proc_file("max_queued_events", constant<
 constexpr std::array kFsEntries = {proc_file("aio-max-nr", constant<65536>),
                                    proc_file("aio-nr", constant<0>),
                                    proc_directory("epoll", kEpollEntries),
-                                   proc_file("file-max", constant<1048576>),
+                                   proc_file("file-max", file_max_text, 0644, write_file_max),
                                    proc_file("file-nr", file_nr_text),
                                    proc_directory("inotify", kInotifyEntries),
-                                   proc_file("lease-break-time", constant<45>),
-                                   proc_file("leases-enable", constant<1>),
+                                   proc_file("lease-break-time", lease_time_text, 0644, write_lease_time),
+                                   proc_file("leases-enable", leases_enable_text, 0644, write_leases_enable),
                                    proc_file("mount-max", constant<100000>),
                                    proc_directory("mqueue", make_mqueue_directory),
                                    proc_file("nr_open", constant<1048576>),

@@ -199,7 +199,15 @@ Result<RefPtr<Inode>> make_sysctl_directory(RefPtr<FileSystem> file_system, cons
       TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), sysctl_entries())));
 }
 
-constexpr std::array kOcclumEntries = {proc_file("stats", stats_text)};
+Result<RefPtr<Inode>> make_failslab_directory(RefPtr<FileSystem> file_system, const Subject&,
+                                              uint64_t ino) {
+  return RefPtr<Inode>(
+      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), failslab_entries())));
+}
+
+constexpr std::array kOcclumEntries = {proc_directory("failslab", make_failslab_directory),
+                                       proc_file("stats", stats_text)};
+
 constexpr std::array kTtyEntries = {proc_file("drivers", tty_drivers_text)};
 
 constexpr std::array kSystemEntries = {proc_file("cmdline", cmdline_text),

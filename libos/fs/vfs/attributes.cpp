@@ -1,6 +1,7 @@
 // Attributes of files and file systems: chmod(2), chown(2), truncate(2), utimensat(2), access(2), statfs(2). See
 // operations.h.
 #include "libos/fs/vfs/file_capabilities.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/name_checks.h"
 #include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
@@ -80,6 +81,7 @@ Result<void> truncate_path(const Path& path, const Credentials& credentials, uin
   if (!inode.is_regular()) return Errno::kInval;
   TRY(check_access(path, credentials, kMayWrite));
   if (size > kMaxFileSize) return Errno::kFBig;
+  TRY(break_leases(inode, LeaseBreak::kForWriting, BreakWait::kYes));
   InodeGuard guard(inode.mutex());
   drop_file_capabilities(inode);
   TRY(inode.set_attributes(

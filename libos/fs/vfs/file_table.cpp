@@ -1,12 +1,17 @@
 // See libos/fs/file_table.h. Files are dropped one at a time, outside of the lock: their destructors may do anything.
 #include "libos/fs/file_table.h"
 
+#include "libos/fs/vfs/file_limit.h"
 #include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/inode.h"
 
 namespace occlum {
 
+namespace {
 constexpr size_t kMaxDescriptors = size_t{1} << 20;  // fs.nr_open
+
+size_t callers_limit() { return std::min<size_t>(descriptor_limit(), kMaxDescriptors); }
+}  // namespace
 
 FdReservation::FdReservation(FdReservation&& other) noexcept
     : table_(other.table_),
@@ -44,7 +49,6 @@ FileTable::~FileTable() { close_all(); }
 
 Result<RefPtr<FileTable>> FileTable::clone() const {
   RefPtr<FileTable> copy = TRY(create());
-  copy->set_limit(limit());
   // Nobody else sees the copy, but the ranks forbid holding both locks: the slots are built aside.
   Vec<Slot> slots;
   size_t first_maybe_free = 0;
@@ -68,8 +72,7 @@ Result<RefPtr<FileTable>> FileTable::clone() const {
   return copy;
 }
 
-Result<size_t> FileTable::take_slot(State& state, size_t minimum) {
-  const size_t limit = std::min<size_t>(this->limit(), kMaxDescriptors);
+Result<size_t> FileTable::take_slot(State& state, size_t minimum, size_t limit) {
   const size_t start = std::max(minimum, state.first_maybe_free);
   size_t number = start;
   while (number < state.slots.size() && !state.slots[number].is_free()) ++number;
@@ -86,14 +89,22 @@ Result<size_t> FileTable::take_slot(State& state, size_t minimum) {
   return number;
 }
 
-Result<FdReservation> FileTable::reserve(size_t count, CloseOnExec cloexec) {
+Result<FdReservation> FileTable::take(size_t count, CloseOnExec cloexec) {
   ASSERT(count == 1 || count == 2);
+  const size_t limit = callers_limit();
   FdReservation reservation(*this, cloexec);
   for (size_t i = 0; i < count; ++i) {
-    const size_t number = TRY(state_.with([&](State& state) { return take_slot(state, 0); }));
+    const size_t number =
+        TRY(state_.with([&](State& state) { return take_slot(state, 0, limit); }));
     reservation.numbers_[i] = static_cast<int>(number);
     ++reservation.count_;
   }
+  return reservation;
+}
+
+Result<FdReservation> FileTable::reserve(size_t count, CloseOnExec cloexec) {
+  FdReservation reservation = TRY(take(count, cloexec));
+  TRY(check_file_limit(count));
   return reservation;
 }
 
@@ -116,16 +127,25 @@ void FileTable::fill(int number, RefPtr<File> file, CloseOnExec cloexec) {
 }
 
 Result<int> FileTable::install(RefPtr<File> file, CloseOnExec cloexec) {
-  FdReservation reservation = TRY(reserve(1, cloexec));
+  FdReservation reservation = TRY(take(1, cloexec));
+  TRY(check_file_limit(0));
+  const int number = reservation[0];
+  reservation.commit(std::move(file));
+  return number;
+}
+
+Result<int> FileTable::install_open(RefPtr<File> file, CloseOnExec cloexec) {
+  FdReservation reservation = TRY(take(1, cloexec));
   const int number = reservation[0];
   reservation.commit(std::move(file));
   return number;
 }
 
 Result<int> FileTable::install_at_least(int minimum, RefPtr<File> file, CloseOnExec cloexec) {
-  if (minimum < 0 || static_cast<uint64_t>(minimum) >= limit()) return Errno::kInval;
-  const size_t number = TRY(
-      state_.with([&](State& state) { return take_slot(state, static_cast<size_t>(minimum)); }));
+  const size_t limit = callers_limit();
+  if (minimum < 0 || static_cast<uint64_t>(minimum) >= limit) return Errno::kInval;
+  const size_t number = TRY(state_.with(
+      [&](State& state) { return take_slot(state, static_cast<size_t>(minimum), limit); }));
   fill(static_cast<int>(number), std::move(file), cloexec);
   return static_cast<int>(number);
 }
@@ -163,8 +183,7 @@ Result<void> FileTable::close(int fd) {
 
 Result<int> FileTable::duplicate(int from, int to, CloseOnExec cloexec) {
   RefPtr<File> file = TRY(get(from));
-  if (to < 0 || static_cast<uint64_t>(to) >= std::min<uint64_t>(limit(), kMaxDescriptors))
-    return Errno::kBadFd;
+  if (to < 0 || static_cast<uint64_t>(to) >= callers_limit()) return Errno::kBadFd;
   file->add_descriptor();
   RefPtr<File> replaced;
   const Result<void> result = state_.with([&](State& state) -> Result<void> {

@@ -1,11 +1,13 @@
 // See mount.h.
 #include "libos/fs/vfs/mount.h"
 
+#include <algorithm>
 #include <array>
 
 #include "libos/fs/vfs/anonymous.h"
 #include "libos/fs/vfs/dentry_cache.h"
 #include "libos/fs/vfs/lookup.h"
+#include "libos/fs/vfs/notify.h"
 
 namespace occlum {
 
@@ -80,7 +82,8 @@ Result<RefPtr<Mount>> MountTable::bind(const Path& what, const Path& at, uint32_
 Result<void> MountTable::unmount(const Path& at, Unmount how) {
   RefPtr<Mount> removed, parent;
   RefPtr<Dentry> mountpoint;
-  return state_.with([&](State& state) -> Result<void> {
+  bool is_last = false;
+  TRY(state_.with([&](State& state) -> Result<void> {
     if (at.dentry != at.mount->root_) return Errno::kInval;
     if (at.mount->parent_ == nullptr) return Errno::kBusy;
     size_t index = state.mounts.size();
@@ -95,8 +98,14 @@ Result<void> MountTable::unmount(const Path& at, Unmount how) {
     parent = std::move(removed->parent_);
     mountpoint = std::move(removed->mountpoint_);
     mountpoint->mounts_.fetch_sub(1, std::memory_order_relaxed);
+    is_last = std::ranges::none_of(state.mounts, [&](const RefPtr<Mount>& other) {
+      return &other->file_system() == &removed->file_system();
+    });
     return {};
-  });
+  }));
+  // Those who still use a mount that was detached do so unwatched.
+  if (is_last) notify_unmounted(removed->file_system());
+  return {};
 }
 
 Result<void> MountTable::remount(const Path& at, uint32_t flags) {

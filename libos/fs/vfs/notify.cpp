@@ -174,6 +174,22 @@ void notify_renamed(Inode& from, std::string_view from_name, Inode& to, std::str
   if (is_watched(moved.file_system())) tell(moved, kNotifyMoveSelf, 0, {}, false);
 }
 
+void notify_unmounted(FileSystem& file_system) {
+  if (!is_anything_watched()) return;
+  Removed removed;
+  registry.with([&](Registry& all) {
+    for (Bucket& bucket : all.buckets) {
+      take(all, bucket, removed, [&](const Watch& watch) {
+        if (&watch.inode->file_system() != &file_system) return false;
+        watch.listener->on_event(watch, kNotifyUnmount | directory_bit(*watch.inode), 0, {});
+        watch.listener->on_event(watch, kNotifyIgnored, 0, {});
+        return true;
+      });
+    }
+  });
+  free_watches(removed);
+}
+
 Result<int> add_watch(WatchListener& listener, const Path& path, uint32_t mask, uint32_t user) {
   constexpr uint32_t kKept =
       kNotifyAllEvents | kNotifyExcludeUnlinked | kNotifyOneShot | kNotifyUnmount;

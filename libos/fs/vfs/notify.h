@@ -91,6 +91,8 @@ inline void notify_name_unused(Inode& inode) {
   if (is_anything_watched()) [[unlikely]]
     notify_detail::tell_gone(inode);
 }
+// It is mounted nowhere any more: its watches hear of that, and go.
+void notify_unmounted(FileSystem& file_system);
 // rename(2): both directories, what was replaced (or null), and what was moved.
 void notify_renamed(Inode& from, std::string_view from_name, Inode& to, std::string_view to_name,
                     Inode& moved, Inode* replaced);

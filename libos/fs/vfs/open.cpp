@@ -5,6 +5,7 @@
 #include "libos/fs/vfs/dentry_cache.h"
 #include "libos/fs/vfs/directory_file.h"
 #include "libos/fs/vfs/file_capabilities.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/name_checks.h"
 #include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
@@ -46,7 +47,13 @@ Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credential
       return Errno::kPerm;
   }
   RefPtr<File> file = TRY(inode.open(path, flags));
-  if (inode.is_regular() || inode.is_directory()) notify_file(*path.dentry, kNotifyOpen);
+  if (inode.is_regular()) {
+    const bool writes = (flags & kOpenAccessMode) != kOpenReadOnly;
+    TRY(break_leases(inode, writes ? LeaseBreak::kForWriting : LeaseBreak::kForReading,
+                     (flags & kOpenNonblock) != 0 ? BreakWait::kNo : BreakWait::kYes));
+  }
+  if (inode.is_regular() || inode.is_directory() || inode.type() == FileType::kFifo)
+    notify_file(*path.dentry, kNotifyOpen);
   if ((flags & kOpenTruncate) != 0 && inode.is_regular() && origin == Origin::kExisting) {
     InodeGuard guard(inode.mutex());
     drop_file_capabilities(inode);

@@ -15,9 +15,14 @@ constexpr uint32_t kKeptFlags =
     ~(kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec);
 
 RegularFile::RegularFile(Path path, uint32_t flags)
-    : File(flags & kKeptFlags), path_(std::move(path)), position_(LockRank::kFilePosition, 0u) {}
+    : File(flags & kKeptFlags), path_(std::move(path)),
+      opener_(*this, *path_.dentry->inode(), can_read(), can_write()),
+      position_(LockRank::kFilePosition, 0u) {}
 
-RegularFile::~RegularFile() = default;
+// What was executed has no descriptor that could be closed last.
+RegularFile::~RegularFile() {
+  if ((flags() & kOpenForExecution) != 0) notify_file(*path_.dentry, kNotifyCloseNoWrite);
+}
 
 Result<size_t> RegularFile::read(DataSink& sink) {
   return position_.with([&](uint64_t& position) -> Result<size_t> {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/mount.h"
 
 namespace occlum {
@@ -36,8 +37,12 @@ class RegularFile : public File {
   Result<Written> write_from(uint64_t offset, DataSource& source);
 
   const Path path_;
+  Opener opener_;
   MutexLocked<uint64_t> position_;
 };
+
+// With the flags of open(): for execve(2), by no descriptor (Linux's __FMODE_EXEC).
+constexpr uint32_t kOpenForExecution = 040;
 
 // What read(2) and write(2) may move at once (MAX_RW_COUNT).
 constexpr size_t kMaxTransfer = 0x7ffff000;

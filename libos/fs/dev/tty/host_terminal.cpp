@@ -110,7 +110,7 @@ void HostTerminal::read_keys() {
   if (count.is_error() && count.error() == Errno::kAgain) return;
   if (count.is_error() || count.value() == 0) {
     input_ended_ = true;
-    hang_up();
+    hang_up(HangUp::kForEver);
     return;
   }
   receive(std::span<const std::byte>(keys).first(count.value()));

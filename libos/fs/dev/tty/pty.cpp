@@ -250,7 +250,7 @@ PollEvents PtyTerminal::poll_master(Poller* poller) {
   return events;
 }
 
-void PtyTerminal::master_closed() { hang_up(); }
+void PtyTerminal::master_closed() { hang_up(HangUp::kForEver); }
 
 void PtyTerminal::slave_opened() {
   screen_.with([](Screen& screen) {

@@ -35,6 +35,7 @@ class Terminal::EchoBuffer : public LineDiscipline::Echo {
 };
 
 Result<void> Terminal::create(const Termios& termios) {
+  first_termios_ = termios;
   return state_.with([&](State& state) {
     state.discipline.set_termios(termios);
     return state.discipline.create();
@@ -45,8 +46,16 @@ size_t Terminal::input_room() const {
   return state_.with([](const State& state) { return state.discipline.room(); });
 }
 
+Terminal::Era Terminal::era() const {
+  return state_.with([](const State& state) { return state.era; });
+}
+
 bool Terminal::is_hung_up() const {
-  return state_.with([](const State& state) { return state.hung_up; });
+  return state_.with([](const State& state) { return state.is_gone; });
+}
+
+bool Terminal::is_hung_up(Era era) const {
+  return state_.with([&](const State& state) { return state.hung_up(era); });
 }
 
 Pid Terminal::foreground_group() const {
@@ -174,10 +183,17 @@ void Terminal::release_session(Pid session, Release why) {
     (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigCont));
 }
 
-void Terminal::hang_up() {
+void Terminal::hang_up(HangUp how) {
   Pid session = 0, foreground = 0;
   state_.with([&](State& state) {
-    state.hung_up = true;
+    if (how == HangUp::kForEver) {
+      state.is_gone = true;
+    } else {
+      ++state.era;
+      state.discipline.flush_input();
+      state.discipline.set_termios(first_termios_);
+      state.discipline.set_output_stopped(false);
+    }
     session = std::exchange(state.session, 0);
     foreground = std::exchange(state.foreground, 0);
   });
@@ -191,6 +207,7 @@ void Terminal::hang_up() {
       end_session(*lost);
     }
   }
+  input_taken();
   readable_.wake_all(kReadable | kPollHup);
   writable_.wake_all(kWritable | kPollHup);
 }
@@ -224,7 +241,7 @@ Result<size_t> Terminal::take_input(DataSink& sink, size_t limit, bool& end) {
   return count;
 }
 
-Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
+Result<size_t> Terminal::read(DataSink& sink, Blocking blocking, Era era) {
   TRY(check_background(kSigTtin));
   const size_t wanted = sink.remaining();
   if (wanted == 0) return size_t{0};
@@ -233,6 +250,7 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
   size_t total = 0;
   for (;;) {
     bool end = false;
+    if (era != this->era()) return total;
     const Result<size_t> count = take_input(sink, wanted - total, end);
     if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();
     total += count.value();
@@ -243,7 +261,7 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
     bool hung_up = false;
     state_.with([&](const State& state) {
       termios = state.discipline.termios();
-      hung_up = state.hung_up;
+      hung_up = state.hung_up(era);
     });
     if (hung_up) return total;
     Nanoseconds deadline = kNever;
@@ -256,8 +274,9 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
     }
     if (blocking == Blocking::kNo) return total != 0 ? Result<size_t>(total) : Errno::kAgain;
     const Result<void> waited = wait_until(readable_, deadline, Interruptible::kYes, [&] {
-      return state_.with(
-          [](const State& state) { return state.discipline.has_input() || state.hung_up; });
+      return state_.with([&](const State& state) {
+        return state.discipline.has_input() || state.hung_up(era);
+      });
     });
     if (!waited.is_error()) {
       if (total == 0) TRY(check_background(kSigTtin));
@@ -270,7 +289,7 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking) {
 
 // --- writing ---
 
-Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
+Result<size_t> Terminal::write(DataSource& source, Blocking blocking, Era era) {
   const Termios termios =
       state_.with([](const State& state) { return state.discipline.termios(); });
   if ((termios.local & kToStop) != 0) TRY(check_background(kSigTtou));
@@ -286,7 +305,7 @@ Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
     bool hung_up = false;
     auto is_ready = [&] {
       const bool stopped = state_.with([&](const State& state) {
-        hung_up = state.hung_up;
+        hung_up = state.hung_up(era);
         return state.discipline.is_output_stopped();
       });
       room = stopped ? 0 : screen_room();
@@ -326,7 +345,7 @@ Result<size_t> Terminal::write(DataSource& source, Blocking blocking) {
   return total;
 }
 
-PollEvents Terminal::poll(Poller* poller) {
+PollEvents Terminal::poll(Poller* poller, Era era) {
   if (poller != nullptr) {
     (void)poller->watch(readable_);
     (void)poller->watch(writable_);
@@ -335,7 +354,7 @@ PollEvents Terminal::poll(Poller* poller) {
   bool stopped = false;
   PollEvents events = state_.with([&](const State& state) -> PollEvents {
     stopped = state.discipline.is_output_stopped();
-    if (state.hung_up) return kReadable | kWritable | kPollErr | kPollHup;
+    if (state.hung_up(era)) return kReadable | kWritable | kPollErr | kPollHup;
     const Termios& termios = state.discipline.termios();
     const bool raw_minimum = !state.discipline.is_canonical() && termios.chars[kVTime] == 0;
     const size_t minimum = raw_minimum ? std::max<size_t>(termios.chars[kVMin], 1) : 1;

@@ -31,9 +31,12 @@ class Terminal : public RefCounted<Terminal> {
   // The name in /dev: "/dev/console", "/dev/pts/0".
   virtual Result<String> name() const = 0;
 
-  Result<size_t> read(DataSink& sink, Blocking blocking);
-  Result<size_t> write(DataSource& source, Blocking blocking);
-  PollEvents poll(Poller* poller);
+  // How often it had hung up when a file was opened: later ones are the end for that file.
+  using Era = uint32_t;
+  Era era() const;
+  Result<size_t> read(DataSink& sink, Blocking blocking, Era era);
+  Result<size_t> write(DataSource& source, Blocking blocking, Era era);
+  PollEvents poll(Poller* poller, Era era);
   // `file` becomes the session's terminal with TIOCSCTTY.
   Result<long> ioctl(Thread& self, TtyFile& file, uint32_t request, uint64_t argument);
   // The requests that a pty's master passes on: settings, sizes, the foreground group.
@@ -43,10 +46,13 @@ class Terminal : public RefCounted<Terminal> {
   void receive(std::span<const std::byte> keys);
   size_t input_room() const;
 
-  // The other side is gone: SIGHUP and SIGCONT to the session's leader, readers get the end, writers kIo. The
-  // foreground group is told when the leader ends.
-  void hang_up();
-  bool is_hung_up() const;
+  // SIGHUP and SIGCONT to the session's leader; the foreground group is told when the leader ends. For all that have it
+  // open now, readers get the end and writers kIo. When the other side is gone, that is so for ever; after vhangup(2) it
+  // can be opened again, with its first settings.
+  enum class HangUp { kForEver, kForThoseWhoHaveIt };
+  void hang_up(HangUp how);
+  bool is_hung_up() const;  // for ever
+  bool is_hung_up(Era era) const;
 
   // Makes it the controlling terminal of the process's session, when that has none and the process
   // leads it (open(2) without O_NOCTTY). True when it is now.
@@ -86,7 +92,9 @@ class Terminal : public RefCounted<Terminal> {
     WindowSize window;
     Pid session = 0;
     Pid foreground = 0;
-    bool hung_up = false;
+    bool is_gone = false;
+    Era era = 0;
+    bool hung_up(Era opened) const { return is_gone || era != opened; }
   };
   class EchoBuffer;
 
@@ -102,6 +110,7 @@ class Terminal : public RefCounted<Terminal> {
   static constexpr uint32_t kTtyGroup = 5;
   const uint64_t device_;
   AnonymousInode inode_{type_bits(FileType::kCharDevice) | 0620, 0, kTtyGroup};
+  Termios first_termios_;
   SpinLocked<State> state_{LockRank::kPipe};
   WaitQueue readable_;
 };
@@ -131,6 +140,7 @@ class TtyFile : public File {
 
  private:
   const RefPtr<Terminal> terminal_;
+  const Terminal::Era era_;
   const Path path_;
 };
 

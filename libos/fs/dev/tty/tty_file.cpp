@@ -4,22 +4,23 @@
 namespace occlum {
 
 TtyFile::TtyFile(RefPtr<Terminal> terminal, uint32_t flags, Path path)
-    : File(flags), terminal_(std::move(terminal)), path_(std::move(path)) {}
+    : File(flags), terminal_(std::move(terminal)), era_(terminal_->era()), path_(std::move(path)) {}
 
 Result<size_t> TtyFile::read(DataSink& sink) {
-  return terminal_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+  return terminal_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes, era_);
 }
 
 Result<size_t> TtyFile::write(DataSource& source) {
-  return terminal_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes);
+  if (terminal_->is_hung_up(era_)) return Errno::kIo;
+  return terminal_->write(source, is_nonblocking() ? Blocking::kNo : Blocking::kYes, era_);
 }
 
 Result<long> TtyFile::ioctl(Thread& self, uint32_t request, uint64_t argument) {
-  if (terminal_->is_hung_up()) return Errno::kIo;
+  if (terminal_->is_hung_up(era_)) return request == kTiocSPgrp ? Errno::kNotTty : Errno::kIo;
   return terminal_->ioctl(self, *this, request, argument);
 }
 
-PollEvents TtyFile::poll(Poller* poller) { return terminal_->poll(poller); }
+PollEvents TtyFile::poll(Poller* poller) { return terminal_->poll(poller, era_); }
 
 Inode* TtyFile::inode() { return path_.is_null() ? nullptr : &path_.inode(); }
 

@@ -1,0 +1,222 @@
+// See leases.h.
+#include "libos/fs/vfs/leases.h"
+
+#include <algorithm>
+#include <array>
+
+#include "libos/fs/vfs/file.h"
+#include "libos/lib/address.h"
+#include "libos/sched/wait_queue.h"
+
+namespace occlum {
+
+constinit LeaseSettings lease_settings;
+
+namespace {
+
+constexpr Nanoseconds kSecond = 1'000'000'000;
+constexpr size_t kBuckets = 64;
+
+using Openers = IntrusiveList<Opener, &Opener::node>;
+struct Bucket {
+  SpinLocked<Openers> openers{LockRank::kPoll};
+};
+[[clang::no_destroy]] constinit std::array<Bucket, kBuckets> buckets;
+constinit std::atomic<uint32_t> leases{0};
+[[clang::no_destroy]] constinit WaitQueue changes;
+constinit std::atomic<IoSignaller> io_signaller{nullptr};
+
+SpinLocked<Openers>& bucket_of(const Inode& inode) {
+  const uint64_t address = address_of(&inode);
+  return buckets[((address >> 6) ^ (address >> 12)) % kBuckets].openers;
+}
+
+// The file's own entry; null for what is no regular file.
+Opener* find(Openers& openers, const File& file) {
+  for (Opener& opener : openers) {
+    if (&opener.file == &file) return &opener;
+  }
+  return nullptr;
+}
+
+template <typename Use>
+auto with_opener(File& file, Use use) {
+  const Inode* inode = file.inode();
+  if (inode == nullptr) return use(nullptr);
+  return bucket_of(*inode).with([&](Openers& openers) { return use(find(openers, file)); });
+}
+
+void change(Opener& opener, LeaseType type) {
+  if (opener.lease == LeaseType::kNone) leases.fetch_add(1);
+  opener.lease = type;
+  if (type == LeaseType::kWrite) return;
+  opener.must_downgrade = false;
+  if (type == LeaseType::kRead) return;
+  opener.must_unlock = false;
+  opener.owner = {};
+  opener.file.set_io_signal(0);
+  leases.fetch_sub(1);
+}
+
+// What was not given up in time is taken.
+void expire(Opener& opener, Nanoseconds now) {
+  if (opener.must_downgrade && now >= opener.downgrade_by) change(opener, LeaseType::kRead);
+  if (opener.must_unlock && now >= opener.unlock_by) change(opener, LeaseType::kNone);
+}
+
+bool conflicts(const Opener& opener, LeaseBreak how) {
+  if (opener.lease == LeaseType::kNone) return false;
+  return how == LeaseBreak::kForWriting || opener.lease == LeaseType::kWrite;
+}
+
+// No lease to write beside other openers, none to read beside writers.
+bool is_open_otherwise(Openers& openers, const Opener& self, LeaseType wanted) {
+  return std::ranges::any_of(openers, [&](const Opener& other) {
+    if (&other.inode != &self.inode) return false;
+    if (wanted == LeaseType::kRead) return other.writes;
+    return &other != &self && (other.reads || other.writes);
+  });
+}
+
+bool is_leased_otherwise(Openers& openers, const Opener& self, LeaseType wanted) {
+  return std::ranges::any_of(openers, [&](const Opener& other) {
+    if (&other == &self || &other.inode != &self.inode || other.lease == LeaseType::kNone)
+      return false;
+    return wanted == LeaseType::kWrite || other.must_unlock;
+  });
+}
+
+Result<void> take_lease(Openers& openers, Opener& self, LeaseType type, int fd,
+                        const IoOwner& owner) {
+  if (is_open_otherwise(openers, self, type) || is_leased_otherwise(openers, self, type))
+    return Errno::kAgain;
+  if (self.lease == LeaseType::kNone) {
+    if (!lease_settings.is_enabled.load()) return Errno::kInval;
+    self.fd = fd;
+    if (self.owner.who == 0) self.owner = owner;
+  }
+  change(self, type);
+  return {};
+}
+
+// One holder that is to be told.
+struct Told {
+  IoOwner owner;
+  int signal = 0, fd = -1;
+};
+
+// Marks the next lease that stands in the way and was not asked for yet.
+bool ask_next(Openers& openers, const Inode& inode, LeaseBreak how, Nanoseconds by, Told& told) {
+  for (Opener& opener : openers) {
+    if (&opener.inode != &inode || !conflicts(opener, how) || opener.must_unlock) continue;
+    if (how == LeaseBreak::kForWriting) {
+      opener.must_unlock = true;
+      opener.unlock_by = by;
+    } else {
+      if (opener.must_downgrade) continue;
+      opener.must_downgrade = true;
+      opener.downgrade_by = by;
+    }
+    told = {.owner = opener.owner, .signal = opener.file.io_signal(), .fd = opener.fd};
+    return true;
+  }
+  return false;
+}
+
+// When the next of them ends by itself; 0: none stands in the way any more.
+Nanoseconds next_end(Openers& openers, const Inode& inode, LeaseBreak how) {
+  Nanoseconds end = 0;
+  const Nanoseconds now = monotonic_now();
+  for (Opener& opener : openers) {
+    if (&opener.inode != &inode) continue;
+    expire(opener, now);
+    if (!conflicts(opener, how)) continue;
+    const Nanoseconds by = opener.must_unlock ? opener.unlock_by : opener.downgrade_by;
+    end = end == 0 ? by : std::min(end, by);
+  }
+  return end;
+}
+
+}  // namespace
+
+Opener::Opener(File& file, const Inode& inode, bool reads, bool writes)
+    : file(file), inode(inode), reads(reads), writes(writes) {
+  bucket_of(inode).with([&](Openers& openers) { openers.push_back(*this); });
+}
+
+Opener::~Opener() {
+  const bool had_lease = bucket_of(inode).with([&](Openers& openers) {
+    openers.remove(*this);
+    if (lease == LeaseType::kNone) return false;
+    leases.fetch_sub(1);
+    return true;
+  });
+  if (had_lease) changes.wake_all();
+}
+
+Result<void> set_lease(File& file, LeaseType type, int fd, const IoOwner& owner) {
+  const Inode* inode = file.inode();
+  ASSERT(inode != nullptr);
+  // Whoever opens the file from now on looks for leases; who has opened it is in the list.
+  TRY(bucket_of(*inode).with([&](Openers& openers) -> Result<void> {
+    Opener* self = find(openers, file);
+    if (self == nullptr) return Errno::kInval;
+    const Nanoseconds now = monotonic_now();
+    for (Opener& opener : openers) expire(opener, now);
+    if (type != LeaseType::kNone) return take_lease(openers, *self, type, fd, owner);
+    if (self->lease == LeaseType::kNone) return Errno::kAgain;
+    change(*self, type);
+    return {};
+  }));
+  changes.wake_all();
+  return {};
+}
+
+LeaseType lease_of(File& file) {
+  return with_opener(file, [](Opener* opener) {
+    if (opener == nullptr) return LeaseType::kNone;
+    expire(*opener, monotonic_now());
+    if (opener->must_unlock) return LeaseType::kNone;
+    return opener->must_downgrade ? LeaseType::kRead : opener->lease;
+  });
+}
+
+void set_io_owner(File& file, const IoOwner& owner) {
+  with_opener(file, [&](Opener* opener) {
+    if (opener != nullptr) opener->owner = owner;
+  });
+}
+
+int io_owner(File& file) {
+  return with_opener(file, [](Opener* opener) { return opener != nullptr ? opener->owner.who : 0; });
+}
+
+Result<void> break_leases(const Inode& inode, LeaseBreak how, BreakWait wait) {
+  if (leases.load() == 0) [[likely]]
+    return {};
+  SpinLocked<Openers>& bucket = bucket_of(inode);
+  const uint32_t seconds = lease_settings.break_seconds.load();
+  const Nanoseconds by = seconds == 0 ? kNever : monotonic_now() + seconds * kSecond;
+  const IoSignaller signaller = io_signaller.load(std::memory_order_acquire);
+  Told told;
+  while (bucket.with([&](Openers& openers) { return ask_next(openers, inode, how, by, told); })) {
+    if (signaller != nullptr) signaller(told.owner, told.signal, told.fd);
+  }
+  for (;;) {
+    Nanoseconds end = 0;
+    const auto is_free = [&] {
+      end = bucket.with([&](Openers& openers) { return next_end(openers, inode, how); });
+      return end == 0;
+    };
+    if (is_free()) return {};
+    if (wait == BreakWait::kNo) return Errno::kAgain;
+    const Result<void> waited = wait_until(changes, end, Interruptible::kYes, is_free);
+    if (waited.is_error() && waited.error() != Errno::kTimedOut) return waited.error();
+  }
+}
+
+void set_io_signaller(IoSignaller signaller) {
+  io_signaller.store(signaller, std::memory_order_release);
+}
+
+}  // namespace occlum
