@@ -193,6 +193,18 @@ Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& mo
   return move.from.start;
 }
 
+// Several areas move one by one, with the gaps between them (mremap(2), since Linux 6.17).
+Result<uint64_t> move_each(AddressSpace& memory, const Move& move) {
+  for (const Area& area : TRY(memory.areas())) {
+    const uint64_t start = std::max(area.start, move.from.start);
+    const uint64_t end = std::min(area.end, move.from.end);
+    if (start >= end) continue;
+    TRY(memory.remap(start, end - start, end - start, move.how,
+                     move.fixed + (start - move.from.start)));
+  }
+  return move.fixed;
+}
+
 }  // namespace
 
 Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint64_t new_length,
@@ -208,6 +220,9 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
     if (!is_aligned(fixed, kPageSize)) return Errno::kInval;
     const AddressRange to = TRY(area_ops::checked_range(fixed, *new_size, Errno::kInval));
     if (to.start < move.from.end && move.from.start < to.end) return Errno::kInval;
+    const std::optional<Area> first = find_area(address);
+    if (*old_size == *new_size && first && first->end < move.from.end)
+      return move_each(*this, move);
   }
   // A shared object's home grows before our lock is taken: that waits for copies, which may fault in this space.
   if (const std::optional<Area> area = find_area(address); area && area->shared) {

@@ -180,7 +180,10 @@ Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
                       LockOwner owner) {
   LinuxFlock answer = TRY(at.read());
   if (file->inode() == nullptr) return Errno::kBadFd;
-  if (answer.type != kRdLock && answer.type != kWrLock) return Errno::kInval;
+  if (answer.type != kRdLock && answer.type != kWrLock &&
+      (owner == LockOwner::kProcess || answer.type != kUnLock)) {
+    return Errno::kInval;
+  }
   const RecordLock lock = TRY(decode_lock(self, file, answer, owner));
   const RecordLock other = TRY(file->inode()->locks())->test(lock);
   if (other.type == LockType::kUnlock) {
@@ -210,7 +213,21 @@ constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk
               kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kOfdGetLk = 36,
               kOfdSetLk = 37, kOfdSetLkW = 38, kGetLease = 1025, kDupFdCloexec = 1030,
               kSetPipeSize = 1031, kGetPipeSize = 1032;
+constexpr int kAddSeals = 1033, kGetSeals = 1034;
 constexpr uint64_t kFdCloexec = 1;
+
+// fcntl(2), "File Sealing": a tmpfs file that is no memfd has the one seal that no others are added.
+Result<long> seals_of_file(File& file, int command, uint64_t argument) {
+  constexpr uint64_t kSealSeal = 1, kKnown = 0x3f, kTmpfs = 0x01021994;
+  const Path* path = file.path();
+  if (path == nullptr || !path->inode().is_regular() ||
+      TRY(stat_file_system(*path)).type != kTmpfs) {
+    return Errno::kInval;
+  }
+  if (command == kGetSeals) return static_cast<long>(kSealSeal);
+  if (!file.can_write()) return Errno::kPerm;
+  return (argument & ~kKnown) != 0 ? Errno::kInval : Errno::kPerm;
+}
 
 }  // namespace
 
@@ -269,6 +286,10 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
     case kGetPipeSize:
       if (file->kind() != FileKind::kPipe) return Errno::kBadFd;
       return file->fcntl(command, argument);
+    case kAddSeals:
+    case kGetSeals:
+      if (file->kind() == FileKind::kMemory) return file->fcntl(command, argument);
+      return seals_of_file(*file, command, argument);
     default:
       return file->fcntl(command, argument);
   }
