@@ -13,7 +13,9 @@ MemoryFile::MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals)
       name_(std::move(name)),
       object_(std::move(object)),
       number_(next_anonymous_number()),
-      seals_(seals) {}
+      seals_(seals) {
+  if ((seals & kSealExec) != 0) owned_.with([](Owned& owned) { owned.permissions = 0666; });
+}
 
 Result<RefPtr<MemoryFile>> MemoryFile::create(String name, uint32_t seals) {
   return make_ref<MemoryFile>(std::move(name), TRY(MemoryObject::create(nullptr, 0)), seals);
