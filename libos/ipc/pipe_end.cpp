@@ -33,7 +33,8 @@ Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {
   auto pipe = TRY(Pipe::create());
   const uint64_t number = next_anonymous_number();
   Pair pair;
-  pair.reader = TRY(make_ref<PipeEnd>(pipe, flags | kReadOnly, Path(), number));
+  // Packets are the writer's doing.
+  pair.reader = TRY(make_ref<PipeEnd>(pipe, (flags & ~kOpenDirect) | kReadOnly, Path(), number));
   pair.writer = TRY(make_ref<PipeEnd>(pipe, flags | kWriteOnly, Path(), number));
   return pair;
 }

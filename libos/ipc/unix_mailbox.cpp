@@ -231,14 +231,6 @@ RefPtr<UnixName> Mailbox::name() const {
   return state_.with([](const State& state) { return state.name; });
 }
 
-void Mailbox::set_identity(const UserIdentity& identity) {
-  state_.with([&](State& state) { state.identity = identity; });
-}
-
-UserIdentity Mailbox::identity() const {
-  return state_.with([](const State& state) { return state.identity; });
-}
-
 void Mailbox::set_only_sender(const Mailbox* sender) {
   state_.with([&](State& state) { state.only_sender = sender; });
 }

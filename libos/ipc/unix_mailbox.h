@@ -120,11 +120,9 @@ class Mailbox : public RefCounted<Mailbox> {
   void set_limit(size_t bytes);
   size_t limit() const;
 
-  // Who owns it, for the peer: address and identity.
+  // The owner's address.
   void set_name(RefPtr<UnixName> name);
   RefPtr<UnixName> name() const;
-  void set_identity(const UserIdentity& identity);
-  UserIdentity identity() const;
   // Datagrams are taken from this sender only (the owner has connected to it); null: from all.
   void set_only_sender(const Mailbox* sender);
   bool accepts_from(const Mailbox& sender) const;
@@ -148,7 +146,6 @@ class Mailbox : public RefCounted<Mailbox> {
     bool stopped = false;
     bool dead = false;  // and stopped
     RefPtr<UnixName> name;
-    UserIdentity identity;
     const Mailbox* only_sender = nullptr;
   };
   SpinLocked<State> state_{LockRank::kSocket};

@@ -21,12 +21,6 @@ UserIdentity identity_of(Thread& self) {
   return {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
 }
 
-Result<RefPtr<Mailbox>> make_mailbox() {
-  auto mailbox = TRY(make_ref<Mailbox>());
-  mailbox->set_identity(identity_of(current_thread()));
-  return mailbox;
-}
-
 struct Linger {  // struct linger
   int32_t on, seconds;
 };
@@ -42,7 +36,7 @@ Result<RefPtr<UnixSocket>> UnixSocket::create(int type, int protocol, uint32_t f
   if (protocol != 0 && protocol != kAfUnix) return Errno::kProtoNoSupport;
   if (type == kRaw) type = kDatagram;  // as Linux
   if (type != kStream && type != kDatagram && type != kSeqPacket) return Errno::kSocktNoSupport;
-  return make_ref<UnixSocket>(type, flags, TRY(make_mailbox()));
+  return make_ref<UnixSocket>(type, flags, TRY(make_ref<Mailbox>()));
 }
 
 Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_t flags) {
@@ -56,13 +50,16 @@ Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_
 // Connects both ends to each other; neither is known to anybody else yet, or it is the connecting
 // thread's own.
 void UnixSocket::join(UnixSocket& a, UnixSocket& b) {
+  const UserIdentity identity = identity_of(current_thread());
   a.state_.with([&](State& state) {
     state.phase = Phase::kConnected;
     state.peer = b.inbox_;
+    state.peer_identity = identity;
   });
   b.state_.with([&](State& state) {
     state.phase = Phase::kConnected;
     state.peer = a.inbox_;
+    state.peer_identity = identity;
   });
   if (!a.is_datagram()) return;
   a.inbox_->set_only_sender(b.inbox_.get());
@@ -115,10 +112,11 @@ Result<void> UnixSocket::listen(int backlog) {
   if (inbox_->name() == nullptr) return Errno::kInval;
   const size_t limit =
       backlog < 0 ? kMaxBacklog : std::min(static_cast<size_t>(backlog), kMaxBacklog);
-  inbox_->set_identity(identity_of(current_thread()));
+  const UserIdentity identity = identity_of(current_thread());
   const bool listening = state_.with([&](State& state) {
     if (state.phase == Phase::kConnected) return false;
     state.phase = Phase::kListening;
+    state.peer_identity = identity;  // his own, which those who connect get
     state.backlog_limit = limit;
     return true;
   });
@@ -170,14 +168,15 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
     // The server's end is another socket with the listener's name and identity; it is complete
     // before anybody sees it.
     auto inbox = TRY(make_ref<Mailbox>());
-    inbox->set_identity(listener->inbox_->identity());
     inbox->set_name(listener->inbox_->name());
     auto server_end = TRY(make_ref<UnixSocket>(type(), 0u, std::move(inbox)));
-    inbox_->set_identity(identity_of(self));
+    const UserIdentity listeners =
+        listener->state_.with([](const State& state) { return state.peer_identity; });
     server_end->pass_credentials_.store(listener->pass_credentials_.load());
     server_end->state_.with([&](State& state) {
       state.phase = Phase::kConnected;
       state.peer = inbox_;
+      state.peer_identity = identity_of(self);
     });
     const RefPtr<Mailbox> server_inbox = server_end->inbox_;
     const auto queued = listener->enqueue(server_end);
@@ -185,6 +184,7 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
       state_.with([&](State& state) {
         state.phase = Phase::kConnected;
         state.peer = server_inbox;
+        state.peer_identity = listeners;
       });
       inbox_->writable.wake_all(kWritable);
       return {};
@@ -211,7 +211,6 @@ Result<void> UnixSocket::connect_datagram(Thread& self, const SocketAddress& add
     target = socket->inbox_;
     if (!target->accepts_from(*inbox_)) return Errno::kPerm;
   }
-  inbox_->set_identity(identity_of(self));
   change_peer(std::move(target));
   return {};
 }
@@ -369,8 +368,8 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
     case kSoPassCred:
       return put_option_int(value, pass_credentials_.load(std::memory_order_relaxed) ? 1 : 0);
     case kSoPeerCred: {
-      UserIdentity identity;
-      if (other != nullptr) identity = other->identity();
+      const UserIdentity identity =
+          state_.with([](const State& state) { return state.peer_identity; });
       const size_t size = std::min(value.size(), sizeof(identity));
       copy_bytes(value, object_bytes(identity).first(size));
       return size;

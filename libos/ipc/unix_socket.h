@@ -49,6 +49,7 @@ class UnixSocket : public Socket {
     Vec<RefPtr<UnixSocket>> backlog;  // oldest first
     size_t backlog_limit = 0;
     bool closed = false;
+    UserIdentity peer_identity;  // SO_PEERCRED, as of when they met
   };
 
   bool is_datagram() const { return type() == kDatagram; }

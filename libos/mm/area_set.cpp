@@ -17,6 +17,7 @@ AreaData tail_of(const AreaData& data, uint64_t start, uint64_t address) {
   tail.kind = data.kind;
   tail.is_alias = data.is_alias;
   tail.lock = data.lock;
+  tail.advice = data.advice;
   return tail;
 }
 

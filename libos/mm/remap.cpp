@@ -119,16 +119,11 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
 
 Result<uint64_t> remap_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
   const uint64_t new_end = move.from.start + move.new_length;
-  const bool shrinks_here = move.how != AddressSpace::Remap::kFixed && new_end <= move.from.end;
-  // What is cut off may reach over other areas; what grows or moves may not.
-  if (!shrinks_here && move.from.end > it->value.end) return Errno::kFault;
+  const bool stays = move.how != AddressSpace::Remap::kFixed && new_end == move.from.end;
+  if (!stays && move.from.end > it->value.end) return Errno::kFault;
   if (move.from.start == move.from.end) return Errno::kInval;
   if (move.how == AddressSpace::Remap::kFixed) return move_private(areas, it, move);
   if (new_end == move.from.end) return move.from.start;
-  if (new_end < move.from.end) {
-    TRY(area_ops::unmap(areas, {new_end, move.from.end}));
-    return move.from.start;
-  }
   if (grow_in_place(areas, it, move.from.end, new_end)) return move.from.start;
   if (move.how == AddressSpace::Remap::kInPlace) return Errno::kNoMem;
   return move_private(areas, it, move);
@@ -176,7 +171,8 @@ Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& mov
 }
 
 Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
-  if (move.from.end > it->value.end) return Errno::kFault;
+  const bool stays = move.how != AddressSpace::Remap::kFixed && move.new_length == move.from.size();
+  if (!stays && move.from.end > it->value.end) return Errno::kFault;
   const bool may_move = move.how != AddressSpace::Remap::kInPlace;
   if (move.from.start == move.from.end) {
     if (!may_move) return Errno::kInval;
@@ -184,9 +180,7 @@ Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& mo
   }
   if (move.how == AddressSpace::Remap::kFixed) return move_shared(areas, it, move);
   const uint64_t new_end = move.from.start + move.new_length;
-  if (new_end < move.from.end) {
-    TRY(area_ops::unmap(areas, {new_end, move.from.end}));
-  } else if (new_end > move.from.end && !grow_shared_in_place(areas, it, move)) {
+  if (new_end > move.from.end && !grow_shared_in_place(areas, it, move)) {
     if (!may_move) return Errno::kNoMem;
     return move_shared(areas, it, move);
   }
@@ -220,10 +214,17 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
     if (!is_aligned(fixed, kPageSize)) return Errno::kInval;
     const AddressRange to = TRY(area_ops::checked_range(fixed, *new_size, Errno::kInval));
     if (to.start < move.from.end && move.from.start < to.end) return Errno::kInval;
-    const std::optional<Area> first = find_area(address);
-    if (*old_size == *new_size && first && first->end < move.from.end)
-      return move_each(*this, move);
   }
+  const std::optional<Area> first = find_area(address);
+  if (!first) return Errno::kFault;
+  // What is cut off may reach over other areas; what grows may not.
+  if (*new_size < *old_size) {
+    TRY(unmap(address + *new_size, *old_size - *new_size));
+    if (how != Remap::kFixed) return address;
+    return remap(address, *new_size, *new_size, how, fixed);
+  }
+  if (how == Remap::kFixed && *old_size == *new_size && first->end < move.from.end)
+    return move_each(*this, move);
   // A shared object's home grows before our lock is taken: that waits for copies, which may fault in this space.
   if (const std::optional<Area> area = find_area(address); area && area->shared) {
     const uint64_t offset = area->offset + (address - area->start);

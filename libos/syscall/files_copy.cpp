@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "libos/fs/vfs/regular_file.h"
-#include "libos/process/signals/send.h"
 #include "libos/syscall/files_common.h"
 #include "libos/syscall/splice.h"
 
@@ -69,19 +68,19 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     return Errno::kInval;
   }
   if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
+  const bool is_onto_itself = from == to && !start;
+  if (is_onto_itself) start = TRY(from->seek(0, Whence::kCur));
   CopyPlace source(*from, start);
-  CopyPlace target(*to, std::nullopt);
+  CopyPlace target(*to, is_onto_itself ? start : std::nullopt);
   // Into a pipe goes what it has room for.
   const Result<size_t> copied =
       to->kind() == FileKind::kPipe
           ? splice_to_pipe(source, static_cast<PipeEnd&>(*to).pipe(), std::min(count, kMaxTransfer),
                            to->is_nonblocking() ? Blocking::kNo : Blocking::kYes)
           : copy(source, target, count);
-  if (copied.is_error()) {
-    if (copied.error() == Errno::kPipe && to->kind() != FileKind::kPipe)
-      send_signal_to_self(kSigPipe);
-    return copied.error();
-  }
+  if (copied.is_error()) return copied.error();
+  // Of one description copied onto itself there is one position.
+  if (is_onto_itself) TRY(from->seek(static_cast<int64_t>(*source.offset()), Whence::kSet));
   TRY(write_offset(offset, source));
   return static_cast<long>(copied.value());
 }
@@ -105,9 +104,11 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
   if (in_stat.dev != out_stat.dev) return Errno::kXDev;
   if (in_at.value_or(0) < 0 || out_at.value_or(0) < 0) return Errno::kInval;
   CopyPlace source(*from, in_at), target(*to, out_at);
+  const uint64_t out_start = out_at ? static_cast<uint64_t>(*out_at) : TRY(to->seek(0, Whence::kCur));
+  if (out_start >= kMaxFileSize) return Errno::kFBig;
   if (in_stat.ino == out_stat.ino) {
     const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));
-    const uint64_t b = target.offset() ? *target.offset() : TRY(to->seek(0, Whence::kCur));
+    const uint64_t b = out_start;
     const uint64_t distance = a < b ? b - a : a - b;
     // What lies behind the end as it is now is not copied, and no overlap.
     const uint64_t size = in_stat.size;

@@ -5,7 +5,6 @@
 
 #include "libos/fs/vfs/regular_file.h"
 #include "libos/process/process.h"
-#include "libos/process/signals/send.h"
 #include "libos/syscall/files_common.h"
 
 namespace occlum {
@@ -49,7 +48,6 @@ Result<long> write_source(Thread& self, File& file, const uint64_t* offset, Data
   if (file.inode() != nullptr && source.remaining() != 0)
     TRY(drop_set_id(*file.inode(), self.credentials()));
   Result<size_t> result = offset != nullptr ? file.write_at(*offset, source) : file.write(source);
-  if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
   const Result<long> count = finish(std::move(result), source);
   Thread::count(self.io.writes, 1);
   if (!count.is_error()) Thread::count(self.io.bytes_written, static_cast<uint64_t>(count.value()));

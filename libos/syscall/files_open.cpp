@@ -219,13 +219,14 @@ constexpr uint64_t kFdCloexec = 1;
 // fcntl(2), "File Sealing": a tmpfs file that is no memfd has the one seal that no others are added.
 Result<long> seals_of_file(File& file, int command, uint64_t argument) {
   constexpr uint64_t kSealSeal = 1, kKnown = 0x3f, kTmpfs = 0x01021994;
+  if (command == kAddSeals && !file.can_write()) return Errno::kPerm;
+  if (file.kind() == FileKind::kMemory) return file.fcntl(command, argument);
   const Path* path = file.path();
   if (path == nullptr || !path->inode().is_regular() ||
       TRY(stat_file_system(*path)).type != kTmpfs) {
     return Errno::kInval;
   }
   if (command == kGetSeals) return static_cast<long>(kSealSeal);
-  if (!file.can_write()) return Errno::kPerm;
   return (argument & ~kKnown) != 0 ? Errno::kInval : Errno::kPerm;
 }
 
@@ -288,7 +289,6 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
       return file->fcntl(command, argument);
     case kAddSeals:
     case kGetSeals:
-      if (file->kind() == FileKind::kMemory) return file->fcntl(command, argument);
       return seals_of_file(*file, command, argument);
     default:
       return file->fcntl(command, argument);

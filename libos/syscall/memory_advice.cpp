@@ -31,6 +31,11 @@ Result<void> fill_locked(AddressSpace& memory, uint64_t start, uint64_t end) {
       TRY(memory.advise(from, to - from, kAdvisePopulateRead));
     } else if (has(area.prot, Prot::kWrite)) {
       TRY(memory.advise(from, to - from, kAdvisePopulateWrite));
+    } else {
+      for (uint64_t at = from; at < to; at += kPageSize) {
+        if (memory.handle_fault(at, Access::kExecute) != FaultResult::kResolved)
+          return Errno::kNoMem;
+      }
     }
   }
   return {};
