@@ -219,6 +219,7 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
   if (!first) return Errno::kFault;
   // What is cut off may reach over other areas; what grows may not.
   if (*new_size < *old_size) {
+    if (how == Remap::kFixed && first->end < address + *new_size) return Errno::kFault;
     TRY(unmap(address + *new_size, *old_size - *new_size));
     if (how != Remap::kFixed) return address;
     return remap(address, *new_size, *new_size, how, fixed);
