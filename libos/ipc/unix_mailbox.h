@@ -7,6 +7,7 @@
 // flight count as descriptors.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "libos/fs/vfs/file.h"
@@ -126,6 +127,8 @@ class Mailbox : public RefCounted<Mailbox> {
   // Datagrams are taken from this sender only (the owner has connected to it); null: from all.
   void set_only_sender(const Mailbox* sender);
   bool accepts_from(const Mailbox& sender) const;
+
+  std::atomic<bool> passes_credentials{false};  // SO_PASSCRED
 
   // The owner waits here to read, and to send to its peer (which wakes `space` when it has read).
   WaitQueue readable;

@@ -102,7 +102,7 @@ Result<void> UnixSocket::bind(const SocketAddress& address) {
 
 // Who passes its identity on has a name.
 Result<void> UnixSocket::name_for_credentials() {
-  if (!pass_credentials_.load(std::memory_order_relaxed) || inbox_->name() != nullptr) return {};
+  if (!inbox_->passes_credentials.load(std::memory_order_relaxed) || inbox_->name() != nullptr) return {};
   const uint16_t family = kAfUnix;
   return bind(TRY(SocketAddress::create(object_bytes(family))));
 }
@@ -172,7 +172,7 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
     auto server_end = TRY(make_ref<UnixSocket>(type(), 0u, std::move(inbox)));
     const UserIdentity listeners =
         listener->state_.with([](const State& state) { return state.peer_identity; });
-    server_end->pass_credentials_.store(listener->pass_credentials_.load());
+    server_end->inbox_->passes_credentials.store(listener->inbox_->passes_credentials.load());
     server_end->state_.with([&](State& state) {
       state.phase = Phase::kConnected;
       state.peer = inbox_;
@@ -308,7 +308,7 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
   constexpr int kSmallestBuffer = 4608, kLargestBuffer = 4 << 20;
   switch (name) {
     case kSoPassCred:
-      pass_credentials_.store(number != 0, std::memory_order_relaxed);
+      inbox_->passes_credentials.store(number != 0, std::memory_order_relaxed);
       return {};
     // Linux counts what a sender has in flight; here the receiver's mailbox is what has the limit.
     case kSoSndBuf:
@@ -366,7 +366,7 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
       return put_option_int(value, listening ? 1 : 0);
     }
     case kSoPassCred:
-      return put_option_int(value, pass_credentials_.load(std::memory_order_relaxed) ? 1 : 0);
+      return put_option_int(value, inbox_->passes_credentials.load(std::memory_order_relaxed) ? 1 : 0);
     case kSoPeerCred: {
       const UserIdentity identity =
           state_.with([](const State& state) { return state.peer_identity; });
@@ -438,6 +438,7 @@ PollEvents UnixSocket::poll(Poller* poller) {
     may_send = state.may_send;
     return state.phase;
   });
+  if (inbox_->has_stopped() && !may_send) events |= kPollHup;
   if (!is_datagram() && phase == Phase::kUnconnected) return events | kPollHup | kWritable;
   if (phase == Phase::kListening) return events;
   if (other == nullptr) return events | kWritable;

@@ -76,10 +76,12 @@ class UnixSocket : public Socket {
   Errno no_receiver(const Mailbox& other, bool dead);
   bool may_send() const;
   Result<OwnPtr<Packet>> make_packet(DataSource& data, size_t size);
+  // `given`: the identity that the sender put into the message.
+  UserIdentity identity_for(const Mailbox& other, const std::optional<UserIdentity>& given) const;
   Result<size_t> send_stream(OutgoingMessage& message, FilesInFlight files,
-                             const UserIdentity& identity);
+                             const std::optional<UserIdentity>& given);
   Result<size_t> send_packet(OutgoingMessage& message, FilesInFlight files,
-                             const UserIdentity& identity);
+                             const std::optional<UserIdentity>& given);
   struct ReadTurn {
     bool ended = false;  // there is nothing and there will not be: no right was taken
     bool waited = false;
@@ -95,7 +97,6 @@ class UnixSocket : public Socket {
   UnixBinding binding_;
   MutexLocked<char> binding_lock_{LockRank::kProcess, '\0'};
   SpinLocked<State> state_{LockRank::kSocket};
-  std::atomic<bool> pass_credentials_{false};
   // Options that are kept and have no meaning here: SO_KEEPALIVE and the like, a bit for each name.
   bool flag_option(int name) const;
   void set_flag_option(int name, bool on);

@@ -71,8 +71,21 @@ Result<OwnPtr<Packet>> UnixSocket::make_packet(DataSource& data, size_t size) {
   return packet;
 }
 
+// Who sent a message is noted when one of both asks for it; a reader who asks later learns nobody.
+UserIdentity UnixSocket::identity_for(const Mailbox& other,
+                                      const std::optional<UserIdentity>& given) const {
+  constexpr uint32_t kNobody = 65534;  // the overflow ids
+  if (given) return *given;
+  if (!inbox_->passes_credentials.load(std::memory_order_relaxed) &&
+      !other.passes_credentials.load(std::memory_order_relaxed)) {
+    return {.pid = 0, .uid = kNobody, .gid = kNobody};
+  }
+  Thread& self = current_thread();
+  return {.pid = self.pid(), .uid = self.user().uid, .gid = self.user().gid};
+}
+
 Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight files,
-                                       const UserIdentity& identity) {
+                                       const std::optional<UserIdentity>& given) {
   const RefPtr<Mailbox> other = TRY(stream_destination(message));
   const Nanoseconds deadline = send_deadline();
   size_t total = 0;
@@ -93,7 +106,7 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
         std::min({message.data.remaining(), kStreamChunk, sending.room - Mailbox::kPacketCost});
     auto packet = make_packet(message.data, size);
     if (packet.is_error()) return failed(packet.error());
-    packet.value()->identity = identity;
+    packet.value()->identity = identity_for(*other, given);
     packet.value()->files = std::exchange(files, {});  // The first packet carries them all.
     if (!other->post(packet.release_value())) return failed(Errno::kPipe);
     total += size;
@@ -102,12 +115,12 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
 }
 
 Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight files,
-                                       const UserIdentity& identity) {
+                                       const std::optional<UserIdentity>& given) {
   TRY(check_packet_sender(message));
   const size_t size = message.data.remaining();
   auto packet = TRY(make_packet(message.data, size));
   const RefPtr<Mailbox> other = TRY(packet_destination(message));
-  packet->identity = identity;
+  packet->identity = identity_for(*other, given);
   packet->files = std::move(files);
   const Nanoseconds deadline = send_deadline();
   bool refused = false, dead = false;
@@ -142,17 +155,16 @@ Result<size_t> UnixSocket::send(OutgoingMessage& message) {
     if (inbox_->take_error()) return Errno::kConnReset;
     if (peer() == nullptr) return Errno::kNotConn;
   }
-  UserIdentity identity = {
-      .pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
+  std::optional<UserIdentity> given;
   FilesInFlight files;
   if (!message.control.empty()) {
     UnixControl control = TRY(parse_unix_control(self, message.control));
-    if (control.identity) identity = *control.identity;
+    given = control.identity;
     files = std::move(control.files);
   }
   if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
-  const auto sent = is_stream() ? send_stream(message, std::move(files), identity)
-                                : send_packet(message, std::move(files), identity);
+  const auto sent = is_stream() ? send_stream(message, std::move(files), given)
+                                : send_packet(message, std::move(files), given);
   if (sent.is_error() && sent.error() == Errno::kPipe && is_stream() &&
       (message.flags & kMsgNoSignal) == 0) {
     send_signal_to_self(kSigPipe);
@@ -205,7 +217,7 @@ void UnixSocket::note_sender(const Packet& packet, IncomingMessage& message) {
 // Who sent it, and what came with it. With the reading right.
 Result<void> UnixSocket::describe_packet(Packet& packet, IncomingMessage& message) {
   note_sender(packet, message);
-  const bool wants_identity = pass_credentials_.load(std::memory_order_relaxed);
+  const bool wants_identity = inbox_->passes_credentials.load(std::memory_order_relaxed);
   if (!wants_identity && packet.files.is_empty()) return {};
   if ((message.flags & kMsgPeek) != 0) {
     const FilesInFlight copies = TRY(packet.files.clone());
@@ -228,7 +240,7 @@ void UnixSocket::made_room() {
 // another sender's identity when identities are asked for.
 Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, bool& stop) {
   const bool peek = (message.flags & kMsgPeek) != 0;
-  const bool wants_identity = pass_credentials_.load(std::memory_order_relaxed);
+  const bool wants_identity = inbox_->passes_credentials.load(std::memory_order_relaxed);
   size_t total = 0;
   UserIdentity identity;
   FilesInFlight files;

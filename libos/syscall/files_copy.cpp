@@ -68,8 +68,10 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     return Errno::kInval;
   }
   if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
+  const uint64_t position = start ? *start : TRY(from->seek(0, Whence::kCur));
+  if (count > static_cast<uint64_t>(INT64_MAX) - position) return Errno::kInval;
   const bool is_onto_itself = from == to && !start;
-  if (is_onto_itself) start = TRY(from->seek(0, Whence::kCur));
+  if (is_onto_itself) start = position;
   CopyPlace source(*from, start);
   CopyPlace target(*to, is_onto_itself ? start : std::nullopt);
   // Into a pipe goes what it has room for.
