@@ -183,13 +183,14 @@ Result<void> EpollFile::add(int fd, const RefPtr<File>& file, EpollEvent event) 
 }
 
 Result<void> EpollFile::modify(int fd, File& file, EpollEvent event) {
+  if ((event.events & kEpollExclusive) != 0) return Errno::kInval;
   RefPtr<Item> item = items_.with([&](Items& items) {
     RefPtr<Item>* found = items.tree.find(Key{fd, &file});
     return found != nullptr ? *found : RefPtr<Item>();
   });
   if (item == nullptr) return Errno::kNoEnt;
   const bool refused = ready_.with([&](Ready&) {
-    if (((item->events_ | event.events) & kEpollExclusive) != 0) return true;
+    if ((item->events_ & kEpollExclusive) != 0) return true;
     item->events_ = event.events;
     item->data_ = event.data;
     item->is_spent_ = false;

@@ -43,6 +43,8 @@ class EpollFile : public File {
   PollEvents poll(Poller* poller) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kEpoll; }
+  // It has requests of its own (EPIOCSPARAMS, of busy polling) and knows no others.
+  Result<long> ioctl(Thread&, uint32_t, uint64_t) override { return Errno::kInval; }
 
   // For /proc/<pid>/fdinfo.
   struct Watched {

@@ -38,7 +38,7 @@ Result<size_t> EventFile::read(DataSink& sink) {
 
 Result<size_t> EventFile::write(DataSource& source) {
   uint64_t value = 0;
-  if (source.remaining() < sizeof(value)) return Errno::kInval;
+  if (source.remaining() != sizeof(value)) return Errno::kInval;
   TRY(source.read(writable_object_bytes(value)));
   if (value == UINT64_MAX) return Errno::kInval;
   auto attempt = [&] {

@@ -28,7 +28,9 @@ Result<void> futex_unlock_pi(Thread& self, FutexAddress futex) {
   AddressSpace& memory = self.memory();
   const UserAddress at(futex.address);
   const uint32_t mine = pi_number_of(self);
-  uint32_t word = TRY(load_user_u32(memory, at));
+  // Whose it is is looked at before whether it can be a futex at all.
+  uint32_t word = 0;
+  TRY(copy_from_user(memory, writable_object_bytes(word), at));
   if ((word & kFutexTidMask) != mine) return Errno::kPerm;
   const FutexKey key = TRY(futex_key_of(memory, futex));
   return pi_locks().with([&](PiLocks& locks) -> Result<void> {

@@ -10,6 +10,7 @@ MemoryFile::MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals)
     : File(2 | kOpenLargeFile),
       name_(std::move(name)),
       object_(std::move(object)),
+      inode_(type_bits(FileType::kRegular) | ((seals & kSealExec) != 0 ? 0666 : 0777)),
       seals_(seals) {}
 
 Result<RefPtr<MemoryFile>> MemoryFile::create(String name, uint32_t seals) {

@@ -44,7 +44,7 @@ class MemoryFile : public File {
 
   const String name_;
   const RefPtr<MemoryObject> object_;
-  AnonymousInode inode_{type_bits(FileType::kRegular) | 0777};
+  AnonymousInode inode_;
   std::atomic<uint32_t> seals_;
   // Position; held while data moves, so that reads and writes at the position follow each other.
   struct Position {

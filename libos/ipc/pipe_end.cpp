@@ -38,7 +38,8 @@ Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {
   auto pipe = TRY(Pipe::create());
   auto inode = TRY(make_ref<PipeInode>());
   Pair pair;
-  pair.reader = TRY(make_ref<PipeEnd>(pipe, flags | kReadOnly, inode));
+  // Packets are the writer's doing.
+  pair.reader = TRY(make_ref<PipeEnd>(pipe, (flags & ~kOpenDirect) | kReadOnly, inode));
   pair.writer = TRY(make_ref<PipeEnd>(pipe, flags | kWriteOnly, inode));
   return pair;
 }

@@ -31,16 +31,17 @@ Result<UserIdentity> check_identity(Thread& self, std::span<const std::byte> pay
   return claimed;
 }
 
-// Adds a record; false when it does not fit whole.
+// Adds a record, or what fits of it; false when that is not all.
 Result<bool> append_record(IncomingMessage& message, int type, std::span<const std::byte> payload) {
   const size_t start = align_up(message.control.size(), 8);
-  const size_t size = sizeof(ControlHeader) + payload.size();
-  if (start > message.control_room || size > message.control_room - start) return false;
+  const size_t room = message.control_room - std::min(start, message.control_room);
+  if (room < sizeof(ControlHeader)) return false;
+  const size_t size = std::min(sizeof(ControlHeader) + payload.size(), room);
   TRY(message.control.resize(start));
   const ControlHeader header = {size, kSolSocket, type};
   TRY(message.control.append(object_bytes(header)));
-  TRY(message.control.append(payload));
-  return true;
+  TRY(message.control.append(payload.first(size - sizeof(ControlHeader))));
+  return size == sizeof(ControlHeader) + payload.size();
 }
 
 }  // namespace

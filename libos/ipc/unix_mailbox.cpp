@@ -45,6 +45,7 @@ Mailbox::~Mailbox() { (void)stop_reading(); }
 Mailbox::SendState Mailbox::send_state() const {
   return state_.with([](const State& state) {
     return SendState{.refused = state.stopped,
+                     .dead = state.dead,
                      .room = state.bytes < state.limit ? state.limit - state.bytes : 0,
                      .has_packet_room = state.packets.size() < kMaxPackets};
   });
@@ -71,6 +72,15 @@ void Mailbox::end_of_data(Ending ending) {
   writable.wake_all(kPollOut | kPollWrNorm | kPollHup);
 }
 
+void Mailbox::lost_peer(const Mailbox& peer) {
+  const bool told = state_.with([&](State& state) {
+    if (state.dead || state.only_sender != &peer) return false;
+    state.reset = true;
+    return true;
+  });
+  if (told) readable.wake_all(kReadable | kPollErr);
+}
+
 void Mailbox::for_each_file(FunctionRef<void(File&)> visit) const {
   state_.with([&](const State& state) {
     for (const Packet& packet : state.packets) {
@@ -81,13 +91,13 @@ void Mailbox::for_each_file(FunctionRef<void(File&)> visit) const {
 
 // --- the owner ---
 
-Mailbox::Look Mailbox::begin_read() {
-  return state_.with([](State& state) {
+Mailbox::Look Mailbox::begin_read(First first) {
+  return state_.with([&](State& state) {
     if (state.reading) {
       state.contended = true;
       return Look::kBusy;
     }
-    if (!state.packets.is_empty()) {
+    if (!state.packets.is_empty() && !(state.reset && first == First::kError)) {
       state.reading = true;
       return Look::kPacket;
     }
@@ -140,9 +150,22 @@ void Mailbox::pop(Packet& packet) {
   (void)OwnPtr<Packet>::adopt(packet);  // freed here, outside of the lock: it may hold files
 }
 
-bool Mailbox::stop_reading() {
-  bool dropped = false;
+void Mailbox::shut_reading() {
   state_.with([](State& state) { state.stopped = true; });
+  readable.wake_all(kReadable | kPollRdHup);
+  space.wake_all(kPollOut | kPollErr);
+}
+
+bool Mailbox::stop_reading() {
+  state_.with([](State& state) { state.stopped = state.dead = true; });
+  const bool dropped = drop_queued();
+  readable.wake_all(kReadable | kPollRdHup);
+  space.wake_all(kPollOut | kPollErr);
+  return dropped;
+}
+
+bool Mailbox::drop_queued() {
+  bool dropped = false;
   for (;;) {
     // A reader that is at work keeps what it has in hand: it ends soon, and the destructor takes
     // the rest.
@@ -155,13 +178,10 @@ bool Mailbox::stop_reading() {
       }
       return one;
     });
-    if (packet == nullptr) break;
+    if (packet == nullptr) return dropped;
     dropped = true;
     (void)OwnPtr<Packet>::adopt(*packet);
   }
-  readable.wake_all(kReadable | kPollRdHup);
-  space.wake_all(kPollOut | kPollErr);
-  return dropped;
 }
 
 bool Mailbox::has_packet() const {
@@ -211,21 +231,13 @@ RefPtr<UnixName> Mailbox::name() const {
   return state_.with([](const State& state) { return state.name; });
 }
 
-void Mailbox::set_identity(const UserIdentity& identity) {
-  state_.with([&](State& state) { state.identity = identity; });
-}
-
-UserIdentity Mailbox::identity() const {
-  return state_.with([](const State& state) { return state.identity; });
-}
-
 void Mailbox::set_only_sender(const Mailbox* sender) {
   state_.with([&](State& state) { state.only_sender = sender; });
 }
 
 bool Mailbox::accepts_from(const Mailbox& sender) const {
   return state_.with([&](const State& state) {
-    return state.only_sender == nullptr || state.only_sender == &sender;
+    return state.dead || state.only_sender == nullptr || state.only_sender == &sender;
   });
 }
 

@@ -7,6 +7,7 @@
 // flight count as descriptors.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "libos/fs/vfs/file.h"
@@ -47,7 +48,7 @@ struct Packet {
   ListNode node;
   Vec<std::byte> data;
   size_t consumed = 0;
-  RefPtr<class UnixName> sender;  // null: unnamed
+  RefPtr<class Mailbox> sender;  // whose name, when it is read, is the sender's
   UserIdentity identity;
   FilesInFlight files;
   size_t left() const { return data.size() - consumed; }
@@ -71,7 +72,8 @@ class Mailbox : public RefCounted<Mailbox> {
 
   // --- senders ---
   struct SendState {
-    bool refused = false;  // the owner reads no more: kPipe, or kConnRefused for datagrams
+    bool refused = false;  // the owner reads no more: kPipe
+    bool dead = false;     // ... because it has gone: kConnRefused for datagrams
     size_t room = 0;       // bytes
     bool has_packet_room = false;
   };
@@ -81,11 +83,16 @@ class Mailbox : public RefCounted<Mailbox> {
   // The peer sends no more; `reset`: with a connection reset that the next read reports.
   enum class Ending { kOrderly, kReset };
   void end_of_data(Ending ending);
+  // A datagram socket that the owner talks to has left the owner for another one, and lost what it
+  // had sent: the owner is told, if it is connected to `peer` alone.
+  void lost_peer(const Mailbox& peer);
 
   // --- the owner ---
-  // Takes the reading right when there is something: true with a packet or at the end.
+  // Takes the reading right when there is a packet. Of packets and an error, a stream's reader sees
+  // the packets first.
   enum class Look { kPacket, kEnd, kReset, kNothing, kBusy };
-  Look begin_read();
+  enum class First { kPackets, kError };
+  Look begin_read(First first);
   // `waited`: a wake-up was used, which others that wait may need as well.
   void end_read(bool waited = true);
   // With the right: packets from the front.
@@ -94,8 +101,12 @@ class Mailbox : public RefCounted<Mailbox> {
   // Marks bytes of the first packets as read: whole ones go.
   void consumed(Packet& packet, size_t bytes);
   void pop(Packet& packet);
-  // Reads no more: drops what is queued. True when something unread was dropped.
+  // Takes nothing new (SHUT_RD); what is queued can be read.
+  void shut_reading();
+  // Has gone: drops what is queued. True when something unread was dropped.
   bool stop_reading();
+  // Drops what is queued; what a reader has in hand stays. True when something was dropped.
+  bool drop_queued();
   // The files in all packets. With the lock held: `visit` takes no lock.
   void for_each_file(FunctionRef<void(File&)> visit) const;
 
@@ -110,14 +121,14 @@ class Mailbox : public RefCounted<Mailbox> {
   void set_limit(size_t bytes);
   size_t limit() const;
 
-  // Who owns it, for the peer: address and identity.
+  // The owner's address.
   void set_name(RefPtr<UnixName> name);
   RefPtr<UnixName> name() const;
-  void set_identity(const UserIdentity& identity);
-  UserIdentity identity() const;
   // Datagrams are taken from this sender only (the owner has connected to it); null: from all.
   void set_only_sender(const Mailbox* sender);
   bool accepts_from(const Mailbox& sender) const;
+
+  std::atomic<bool> passes_credentials{false};  // SO_PASSCRED
 
   // The owner waits here to read, and to send to its peer (which wakes `space` when it has read).
   WaitQueue readable;
@@ -136,8 +147,8 @@ class Mailbox : public RefCounted<Mailbox> {
     bool ended = false;
     bool reset = false;
     bool stopped = false;
+    bool dead = false;  // and stopped
     RefPtr<UnixName> name;
-    UserIdentity identity;
     const Mailbox* only_sender = nullptr;
   };
   SpinLocked<State> state_{LockRank::kSocket};

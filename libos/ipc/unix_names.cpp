@@ -23,6 +23,13 @@ struct Table {
 };
 constinit SpinLocked<Table> table{LockRank::kSocket};
 
+// Abstract names are each socket type's own.
+Result<String> key_of(int type, std::string_view name) {
+  auto key = TRY(String::create(name));
+  TRY(key.append(static_cast<char>('0' + type)));
+  return key;
+}
+
 uint64_t key_of(const Path& path) { return __builtin_bit_cast(uint64_t, &path.inode()); }
 
 template <typename Map, typename Key>
@@ -44,14 +51,6 @@ std::string_view name_of(const SocketAddress& address,
   return name;
 }
 
-Result<void> check_address(const SocketAddress& address) {
-  if (address.size() < kFamilySize || address.size() > kMaxUnixAddress ||
-      address.family() != kAfUnix) {
-    return Errno::kInval;
-  }
-  return {};
-}
-
 Result<RefPtr<UnixName>> make_name(std::string_view name) {
   std::array<std::byte, SocketAddress::kMaxSize> bytes = {};
   const uint16_t family = kAfUnix;
@@ -65,6 +64,15 @@ Result<RefPtr<UnixName>> make_name(std::string_view name) {
 
 }  // namespace
 
+Result<void> check_unix_address(const SocketAddress& address) {
+  if (address.size() <= kFamilySize || address.size() > kMaxUnixAddress ||
+      address.family() != kAfUnix) {
+    return Errno::kInval;
+  }
+  return {};
+}
+
+// A socket that has a name is refused only when the new one could be made, as on Linux.
 Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::string_view path) {
   const WalkContext context = self.fs().walk(self.credentials());
   NewInode inode;
@@ -73,6 +81,10 @@ Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::strin
   inode.gid = self.credentials().fsgid;
   const auto made = make_node(context, path, inode, self.fs().umask());
   if (made.is_error()) return made.error() == Errno::kExist ? Errno::kAddrInUse : made.error();
+  if (is_bound()) {
+    TRY(remove_file(context, path));
+    return Errno::kInval;
+  }
   Path at = TRY(lookup_path(context, path, FollowLast::kNo));
   TRY(table.with([&](Table& it) { return it.by_inode.insert(key_of(at), &socket); }));
   path_ = std::move(at);
@@ -81,8 +93,9 @@ Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::strin
 
 Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket,
                                            const SocketAddress& address) {
-  TRY(check_address(address));
-  if (is_bound()) return Errno::kInval;
+  const bool any = address.size() == kFamilySize && address.family() == kAfUnix;
+  if (any && is_bound()) return RefPtr<UnixName>();
+  if (!any) TRY(check_unix_address(address));
   std::array<char, SocketAddress::kMaxSize> storage;
   std::string_view name = name_of(address, storage);
   if (!name.empty() && name.front() != '\0') {
@@ -90,9 +103,10 @@ Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket,
     TRY(bind_path(self, socket, name));
     return result;
   }
+  if (is_bound()) return Errno::kInval;
   std::array<char, 8> fresh = {};
   for (;;) {
-    if (address.size() == kFamilySize) {
+    if (any) {
       // Autobind: a NUL and five hexadecimal digits.
       uint32_t number = 0;
       random_bytes(writable_object_bytes(number));
@@ -101,10 +115,10 @@ Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket,
       const std::span<const char> chars = std::span(fresh).first(6);
       name = std::string_view(chars.begin(), chars.end());
     }
-    auto key = TRY(String::create(name));
+    auto key = TRY(key_of(socket.type(), name));
     auto result = TRY(make_name(name));
     const bool taken = TRY(table.with([&](Table& it) -> Result<bool> {
-      if (it.by_name.find(name) != nullptr) return true;
+      if (it.by_name.find(key.view()) != nullptr) return true;
       TRY(it.by_name.insert(TRY(key.clone()), &socket));
       return false;
     }));
@@ -112,7 +126,7 @@ Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket,
       abstract_ = std::move(key);
       return result;
     }
-    if (address.size() != kFamilySize) return Errno::kAddrInUse;
+    if (!any) return Errno::kAddrInUse;
   }
 }
 
@@ -126,22 +140,14 @@ void UnixBinding::clear() {
   abstract_.clear();
 }
 
-bool unix_path_exists(Thread& self, const SocketAddress& address) {
-  if (check_address(address).is_error()) return false;
-  std::array<char, SocketAddress::kMaxSize> storage;
-  const std::string_view name = name_of(address, storage);
-  if (name.empty() || name.front() == '\0') return false;
-  return !lookup_path(self.fs().walk(self.credentials()), name, FollowLast::kNo).is_error();
-}
-
-Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& address) {
-  TRY(check_address(address));
+Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& address, int type) {
+  TRY(check_unix_address(address));
   std::array<char, SocketAddress::kMaxSize> storage;
   const std::string_view name = name_of(address, storage);
   RefPtr<UnixSocket> found;
-  if (name.empty()) return Errno::kInval;
   if (name.front() == '\0') {
-    found = table.with([&](Table& it) { return find_in(it.by_name, name); });
+    const String key = TRY(key_of(type, name));
+    found = table.with([&](Table& it) { return find_in(it.by_name, key.view()); });
   } else {
     const Path path = TRY(lookup_path(self.fs().walk(self.credentials()), name, FollowLast::kYes));
     TRY(check_access(path, self.credentials(), kMayWrite));
@@ -149,6 +155,7 @@ Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& a
     found = table.with([&](Table& it) { return find_in(it.by_inode, key_of(path)); });
   }
   if (found == nullptr) return Errno::kConnRefused;
+  if (found->type() != type) return Errno::kPrototype;
   return found;
 }
 

@@ -20,8 +20,9 @@ class UnixBinding {
   ~UnixBinding() { clear(); }
 
   // bind(2): makes the socket's inode, or takes the abstract name; an address with nothing but the
-  // family gets a fresh abstract name. Returns the address as getsockname(2) gives it. kAddrInUse,
-  // kInval, and what the VFS says.
+  // family gets a fresh abstract name. Returns the address as getsockname(2) gives it; null: it had
+  // one already, which is all that is asked of an address without a name. kAddrInUse, kInval, and
+  // what the VFS says.
   Result<RefPtr<UnixName>> bind(Thread& self, UnixSocket& socket, const SocketAddress& address);
   bool is_bound() const { return !path_.is_null() || !abstract_.is_empty(); }
   void clear();
@@ -32,11 +33,10 @@ class UnixBinding {
   String abstract_;
 };
 
-// Whether the address is a path that leads somewhere: bind(2) finds that out before anything else.
-bool unix_path_exists(Thread& self, const SocketAddress& address);
-
-// connect(2) and sendto(2): the socket that listens or receives there. kConnRefused, kPrototype is
-// the caller's to say, and what the walk says.
-Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& address);
+// Whether it is a unix address with a name: kInval.
+Result<void> check_unix_address(const SocketAddress& address);
+// connect(2) and sendto(2): the socket of this type that listens or receives there. kConnRefused,
+// kPrototype (of paths: abstract names are each type's own), and what the walk says.
+Result<RefPtr<UnixSocket>> find_unix_socket(Thread& self, const SocketAddress& address, int type);
 
 }  // namespace occlum

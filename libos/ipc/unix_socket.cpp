@@ -21,11 +21,9 @@ UserIdentity identity_of(Thread& self) {
   return {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
 }
 
-Result<RefPtr<Mailbox>> make_mailbox() {
-  auto mailbox = TRY(make_ref<Mailbox>());
-  mailbox->set_identity(identity_of(current_thread()));
-  return mailbox;
-}
+struct Linger {  // struct linger
+  int32_t on, seconds;
+};
 
 }  // namespace
 
@@ -38,7 +36,7 @@ Result<RefPtr<UnixSocket>> UnixSocket::create(int type, int protocol, uint32_t f
   if (protocol != 0 && protocol != kAfUnix) return Errno::kProtoNoSupport;
   if (type == kRaw) type = kDatagram;  // as Linux
   if (type != kStream && type != kDatagram && type != kSeqPacket) return Errno::kSocktNoSupport;
-  return make_ref<UnixSocket>(type, flags, TRY(make_mailbox()));
+  return make_ref<UnixSocket>(type, flags, TRY(make_ref<Mailbox>()));
 }
 
 Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_t flags) {
@@ -52,13 +50,16 @@ Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_
 // Connects both ends to each other; neither is known to anybody else yet, or it is the connecting
 // thread's own.
 void UnixSocket::join(UnixSocket& a, UnixSocket& b) {
+  const UserIdentity identity = identity_of(current_thread());
   a.state_.with([&](State& state) {
     state.phase = Phase::kConnected;
     state.peer = b.inbox_;
+    state.peer_identity = identity;
   });
   b.state_.with([&](State& state) {
     state.phase = Phase::kConnected;
     state.peer = a.inbox_;
+    state.peer_identity = identity;
   });
   if (!a.is_datagram()) return;
   a.inbox_->set_only_sender(b.inbox_.get());
@@ -93,11 +94,17 @@ RefPtr<Mailbox> UnixSocket::peer() const {
 
 Result<void> UnixSocket::bind(const SocketAddress& address) {
   return binding_lock_.with([&](char&) -> Result<void> {
-    if (inbox_->name() != nullptr)
-      return unix_path_exists(current_thread(), address) ? Errno::kAddrInUse : Errno::kInval;
-    inbox_->set_name(TRY(binding_.bind(current_thread(), *this, address)));
+    RefPtr<UnixName> name = TRY(binding_.bind(current_thread(), *this, address));
+    if (name != nullptr) inbox_->set_name(std::move(name));
     return {};
   });
+}
+
+// Who passes its identity on has a name.
+Result<void> UnixSocket::name_for_credentials() {
+  if (!inbox_->passes_credentials.load(std::memory_order_relaxed) || inbox_->name() != nullptr) return {};
+  const uint16_t family = kAfUnix;
+  return bind(TRY(SocketAddress::create(object_bytes(family))));
 }
 
 Result<void> UnixSocket::listen(int backlog) {
@@ -105,10 +112,11 @@ Result<void> UnixSocket::listen(int backlog) {
   if (inbox_->name() == nullptr) return Errno::kInval;
   const size_t limit =
       backlog < 0 ? kMaxBacklog : std::min(static_cast<size_t>(backlog), kMaxBacklog);
-  inbox_->set_identity(identity_of(current_thread()));
+  const UserIdentity identity = identity_of(current_thread());
   const bool listening = state_.with([&](State& state) {
     if (state.phase == Phase::kConnected) return false;
     state.phase = Phase::kListening;
+    state.peer_identity = identity;  // his own, which those who connect get
     state.backlog_limit = limit;
     return true;
   });
@@ -119,36 +127,56 @@ Result<void> UnixSocket::listen(int backlog) {
 
 // --- connecting ---
 
+Result<void> UnixSocket::check_backlog(const State& state) const {
+  if (state.closed || state.phase != Phase::kListening || inbox_->has_stopped())
+    return Errno::kConnRefused;
+  if (state.backlog.size() > state.backlog_limit) return Errno::kAgain;
+  return {};
+}
+
 Result<void> UnixSocket::enqueue(RefPtr<UnixSocket> server_end) {
-  if (inbox_->has_stopped()) return Errno::kConnRefused;
   TRY(state_.with([&](State& state) -> Result<void> {
-    if (state.closed || state.phase != Phase::kListening) return Errno::kConnRefused;
-    if (state.backlog.size() > state.backlog_limit) return Errno::kAgain;
+    TRY(check_backlog(state));
     return state.backlog.push(std::move(server_end));
   }));
   inbox_->readable.wake_one(kReadable);
   return {};
 }
 
+// The listener is looked at first, then what this socket is.
+Result<void> UnixSocket::may_connect_to(const UnixSocket& listener) const {
+  TRY(listener.state_.with([&](const State& state) { return listener.check_backlog(state); }));
+  switch (state_.with([](const State& state) { return state.phase; })) {
+    case Phase::kConnected:
+      return Errno::kIsConn;
+    case Phase::kListening:
+      return Errno::kInval;
+    case Phase::kUnconnected:
+      return {};
+  }
+  return Errno::kInval;
+}
+
 Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& address) {
-  const Phase phase = state_.with([](const State& state) { return state.phase; });
-  if (phase == Phase::kConnected) return Errno::kIsConn;
-  if (phase == Phase::kListening) return Errno::kInval;
+  TRY(check_unix_address(address));
+  TRY(name_for_credentials());
   const Nanoseconds deadline = send_deadline();
   for (;;) {
-    RefPtr<UnixSocket> listener = TRY(find_unix_socket(self, address));
-    if (listener->type() != type()) return Errno::kPrototype;
+    RefPtr<UnixSocket> listener = TRY(find_unix_socket(self, address, type()));
+    const auto checked = may_connect_to(*listener);
+    if (checked.is_error() && checked.error() != Errno::kAgain) return checked.error();
     // The server's end is another socket with the listener's name and identity; it is complete
     // before anybody sees it.
     auto inbox = TRY(make_ref<Mailbox>());
-    inbox->set_identity(listener->inbox_->identity());
     inbox->set_name(listener->inbox_->name());
     auto server_end = TRY(make_ref<UnixSocket>(type(), 0u, std::move(inbox)));
-    inbox_->set_identity(identity_of(self));
-    server_end->pass_credentials_.store(listener->pass_credentials_.load());
+    const UserIdentity listeners =
+        listener->state_.with([](const State& state) { return state.peer_identity; });
+    server_end->inbox_->passes_credentials.store(listener->inbox_->passes_credentials.load());
     server_end->state_.with([&](State& state) {
       state.phase = Phase::kConnected;
       state.peer = inbox_;
+      state.peer_identity = identity_of(self);
     });
     const RefPtr<Mailbox> server_inbox = server_end->inbox_;
     const auto queued = listener->enqueue(server_end);
@@ -156,6 +184,7 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
       state_.with([&](State& state) {
         state.phase = Phase::kConnected;
         state.peer = server_inbox;
+        state.peer_identity = listeners;
       });
       inbox_->writable.wake_all(kWritable);
       return {};
@@ -176,18 +205,26 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
 Result<void> UnixSocket::connect_datagram(Thread& self, const SocketAddress& address) {
   RefPtr<Mailbox> target;
   if (address.family() != kAfUnspec || address.size() < sizeof(uint16_t)) {
-    RefPtr<UnixSocket> socket = TRY(find_unix_socket(self, address));
-    if (!socket->is_datagram()) return Errno::kPrototype;
+    TRY(check_unix_address(address));
+    TRY(name_for_credentials());
+    RefPtr<UnixSocket> socket = TRY(find_unix_socket(self, address, type()));
     target = socket->inbox_;
     if (!target->accepts_from(*inbox_)) return Errno::kPerm;
   }
-  inbox_->set_identity(identity_of(self));
-  inbox_->set_only_sender(target.get());
+  change_peer(std::move(target));
+  return {};
+}
+
+// What was received from the last peer is lost, and the peer is told so.
+void UnixSocket::change_peer(RefPtr<Mailbox> target) {
+  const Mailbox* const fresh = target.get();
+  inbox_->set_only_sender(fresh);
   state_.with([&](State& state) {
     state.phase = target != nullptr ? Phase::kConnected : Phase::kUnconnected;
     std::swap(state.peer, target);
   });
-  return {};
+  if (target != nullptr && target.get() != fresh && inbox_->drop_queued())
+    target->lost_peer(*inbox_);
 }
 
 Result<void> UnixSocket::connect(const SocketAddress& address) {
@@ -213,7 +250,7 @@ Result<Socket::Accepted> UnixSocket::accept(uint32_t flags) {
     const auto waited = wait_until(inbox_->readable, deadline, Interruptible::kYes, attempt);
     if (waited.is_error()) return wait_error(waited.error(), deadline, Errno::kAgain);
   }
-  if (taken == nullptr) return Errno::kInval;
+  if (taken == nullptr) return is_listening && is_nonblocking() ? Errno::kAgain : Errno::kInval;
   inbox_->space.wake_one(kWritable);
   TRY(taken->set_flags(flags));
   Accepted result;
@@ -230,7 +267,7 @@ Result<void> UnixSocket::shutdown(Shutdown how) {
     inbox_->writable.wake_all(kWritable);
   }
   if (how != Shutdown::kWrite) {
-    (void)inbox_->stop_reading();
+    inbox_->shut_reading();
     if (other != nullptr) other->writable.wake_all(kWritable | kPollHup);
   }
   return {};
@@ -252,6 +289,18 @@ Result<SocketAddress> UnixSocket::peer_address() {
 
 // --- the rest ---
 
+bool UnixSocket::flag_option(int name) const {
+  return (flag_options_.load(std::memory_order_relaxed) & 1u << name) != 0;
+}
+
+void UnixSocket::set_flag_option(int name, bool on) {
+  if (on) {
+    flag_options_.fetch_or(1u << name, std::memory_order_relaxed);
+  } else {
+    flag_options_.fetch_and(~(1u << name), std::memory_order_relaxed);
+  }
+}
+
 Result<void> UnixSocket::set_option(int level, int name, std::span<const std::byte> value) {
   if (auto base = set_base_option(level, name, value)) return *base;
   if (level != kSolSocket) return Errno::kOpNotSupp;
@@ -259,7 +308,7 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
   constexpr int kSmallestBuffer = 4608, kLargestBuffer = 4 << 20;
   switch (name) {
     case kSoPassCred:
-      pass_credentials_.store(number != 0, std::memory_order_relaxed);
+      inbox_->passes_credentials.store(number != 0, std::memory_order_relaxed);
       return {};
     // Linux counts what a sender has in flight; here the receiver's mailbox is what has the limit.
     case kSoSndBuf:
@@ -271,17 +320,34 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
       return {};
     case kSoRcvBuf:
     case kSoRcvBufForce:
-    case kSoReuseAddr:
+      return {};
     case kSoReusePort:
+      return number != 0 ? Result<void>(Errno::kOpNotSupp) : Result<void>();
+    case kSoDebug:
+      if (number != 0 && !current_thread().credentials().has(kCapNetAdmin)) return Errno::kAcces;
+      [[fallthrough]];
+    case kSoReuseAddr:
     case kSoKeepAlive:
     case kSoBroadcast:
     case kSoDontRoute:
     case kSoOobInline:
-    case kSoPriority:
-    case kSoDebug:
-    case kSoRcvLowat:
-    case kSoLinger:
+      set_flag_option(name, number != 0);
       return {};
+    case kSoPriority:
+      if ((number < 0 || number > 6) && !current_thread().credentials().has(kCapNetAdmin))
+        return Errno::kPerm;
+      priority_.store(number, std::memory_order_relaxed);
+      return {};
+    case kSoRcvLowat:
+      receive_least_.store(number < 0 ? INT32_MAX : std::max(number, 1),
+                           std::memory_order_relaxed);
+      return {};
+    case kSoLinger: {
+      const Linger linger = TRY(read_object<Linger>(value));
+      set_flag_option(name, linger.on != 0);
+      if (linger.on != 0) linger_seconds_.store(linger.seconds, std::memory_order_relaxed);
+      return {};
+    }
     default:
       return Errno::kNoProtoOpt;
   }
@@ -300,10 +366,10 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
       return put_option_int(value, listening ? 1 : 0);
     }
     case kSoPassCred:
-      return put_option_int(value, pass_credentials_.load(std::memory_order_relaxed) ? 1 : 0);
+      return put_option_int(value, inbox_->passes_credentials.load(std::memory_order_relaxed) ? 1 : 0);
     case kSoPeerCred: {
-      UserIdentity identity;
-      if (other != nullptr) identity = other->identity();
+      const UserIdentity identity =
+          state_.with([](const State& state) { return state.peer_identity; });
       const size_t size = std::min(value.size(), sizeof(identity));
       copy_bytes(value, object_bytes(identity).first(size));
       return size;
@@ -318,16 +384,20 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
     case kSoKeepAlive:
     case kSoBroadcast:
     case kSoOobInline:
-    case kSoPriority:
     case kSoDebug:
     case kSoDontRoute:
-      return put_option_int(value, 0);
+      return put_option_int(value, flag_option(name) ? 1 : 0);
+    case kSoPriority:
+      return put_option_int(value, priority_.load(std::memory_order_relaxed));
     case kSoRcvLowat:
+      return put_option_int(value, receive_least_.load(std::memory_order_relaxed));
     case kSoSndLowat:
       return put_option_int(value, 1);
     case kSoLinger: {
-      const size_t size = std::min<size_t>(value.size(), 8);
-      zero_bytes(value.first(size));
+      const Linger linger = {flag_option(name) ? 1 : 0,
+                             linger_seconds_.load(std::memory_order_relaxed)};
+      const size_t size = std::min(value.size(), sizeof(linger));
+      copy_bytes(value, object_bytes(linger).first(size));
       return size;
     }
     default:
@@ -368,6 +438,7 @@ PollEvents UnixSocket::poll(Poller* poller) {
     may_send = state.may_send;
     return state.phase;
   });
+  if (inbox_->has_stopped() && !may_send) events |= kPollHup;
   if (!is_datagram() && phase == Phase::kUnconnected) return events | kPollHup | kWritable;
   if (phase == Phase::kListening) return events;
   if (other == nullptr) return events | kWritable;

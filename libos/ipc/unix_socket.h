@@ -49,6 +49,7 @@ class UnixSocket : public Socket {
     Vec<RefPtr<UnixSocket>> backlog;  // oldest first
     size_t backlog_limit = 0;
     bool closed = false;
+    UserIdentity peer_identity;  // SO_PEERCRED, as of when they met
   };
 
   bool is_datagram() const { return type() == kDatagram; }
@@ -63,13 +64,24 @@ class UnixSocket : public Socket {
   static void join(UnixSocket& a, UnixSocket& b);
   // The listener's part of a connection: kAgain when the backlog is full, kConnRefused.
   Result<void> enqueue(RefPtr<UnixSocket> server_end);
+  Result<void> check_backlog(const State& state) const;
+  // connect(2) to `listener`, which is kAgain when it is full.
+  Result<void> may_connect_to(const UnixSocket& listener) const;
+  void change_peer(RefPtr<Mailbox> target);
+  Result<void> name_for_credentials();
 
-  Result<RefPtr<Mailbox>> destination(const OutgoingMessage& message);
+  Result<RefPtr<Mailbox>> stream_destination(const OutgoingMessage& message) const;
+  Result<RefPtr<Mailbox>> packet_destination(const OutgoingMessage& message);
+  Result<void> check_packet_sender(const OutgoingMessage& message);
+  Errno no_receiver(const Mailbox& other, bool dead);
+  bool may_send() const;
   Result<OwnPtr<Packet>> make_packet(DataSource& data, size_t size);
+  // `given`: the identity that the sender put into the message.
+  UserIdentity identity_for(const Mailbox& other, const std::optional<UserIdentity>& given) const;
   Result<size_t> send_stream(OutgoingMessage& message, FilesInFlight files,
-                             const UserIdentity& identity);
+                             const std::optional<UserIdentity>& given);
   Result<size_t> send_packet(OutgoingMessage& message, FilesInFlight files,
-                             const UserIdentity& identity);
+                             const std::optional<UserIdentity>& given);
   struct ReadTurn {
     bool ended = false;  // there is nothing and there will not be: no right was taken
     bool waited = false;
@@ -77,6 +89,7 @@ class UnixSocket : public Socket {
   Result<ReadTurn> wait_to_read(uint32_t message_flags, Nanoseconds deadline);
   Result<size_t> take_stream(IncomingMessage& message, size_t wanted, bool& stop);
   Result<size_t> take_packet(IncomingMessage& message);
+  static void note_sender(const Packet& packet, IncomingMessage& message);
   Result<void> describe_packet(Packet& packet, IncomingMessage& message);
   void made_room();
 
@@ -84,7 +97,12 @@ class UnixSocket : public Socket {
   UnixBinding binding_;
   MutexLocked<char> binding_lock_{LockRank::kProcess, '\0'};
   SpinLocked<State> state_{LockRank::kSocket};
-  std::atomic<bool> pass_credentials_{false};
+  // Options that are kept and have no meaning here: SO_KEEPALIVE and the like, a bit for each name.
+  bool flag_option(int name) const;
+  void set_flag_option(int name, bool on);
+  std::atomic<uint32_t> flag_options_{0};
+  std::atomic<int> linger_seconds_{0}, priority_{0};
+  std::atomic<int> receive_least_{1};  // SO_RCVLOWAT
 };
 
 }  // namespace occlum

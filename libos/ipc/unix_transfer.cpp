@@ -13,29 +13,50 @@ namespace occlum {
 namespace {
 constexpr size_t kStreamChunk = 32 * 1024;
 constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
+
+bool has_address(const OutgoingMessage& message) {
+  return message.to != nullptr && !message.to->is_empty();
+}
 }  // namespace
 
 // --- sending ---
 
-Result<RefPtr<Mailbox>> UnixSocket::destination(const OutgoingMessage& message) {
+bool UnixSocket::may_send() const {
+  return state_.with([](const State& state) { return state.may_send; });
+}
+
+Result<RefPtr<Mailbox>> UnixSocket::stream_destination(const OutgoingMessage& message) const {
   Phase phase = Phase::kUnconnected;
-  bool may_send = true;
   RefPtr<Mailbox> other = state_.with([&](const State& state) {
     phase = state.phase;
-    may_send = state.may_send;
     return state.peer;
   });
-  if (!may_send) return Errno::kPipe;
-  const bool has_address = message.to != nullptr && !message.to->is_empty();
-  if (!is_datagram()) {
-    if (has_address) return phase == Phase::kConnected ? Errno::kIsConn : Errno::kOpNotSupp;
-    if (other == nullptr) return Errno::kNotConn;
-    return other;
+  if (has_address(message))
+    return phase == Phase::kConnected ? Errno::kIsConn : Errno::kOpNotSupp;
+  if (other == nullptr) return Errno::kNotConn;
+  if (!may_send() || other->send_state().refused) return Errno::kPipe;
+  return other;
+}
+
+// What is wrong before the message and where it goes to are looked at.
+Result<void> UnixSocket::check_packet_sender(const OutgoingMessage& message) {
+  if (is_datagram()) {
+    if (has_address(message)) TRY(check_unix_address(*message.to));
+    TRY(name_for_credentials());
   }
-  if (has_address) {
-    RefPtr<UnixSocket> socket = TRY(find_unix_socket(current_thread(), *message.to));
-    if (!socket->is_datagram()) return Errno::kPrototype;
-    other = socket->inbox_;
+  if (message.data.remaining() > Mailbox::kDefaultLimit - 32) return Errno::kMsgSize;
+  if (inbox_->take_error()) return Errno::kConnReset;
+  if (!may_send()) return Errno::kPipe;
+  return {};
+}
+
+// Sequenced packets go to the peer whatever the address.
+Result<RefPtr<Mailbox>> UnixSocket::packet_destination(const OutgoingMessage& message) {
+  RefPtr<Mailbox> other;
+  if (is_datagram() && has_address(message)) {
+    other = TRY(find_unix_socket(current_thread(), *message.to, type()))->inbox_;
+  } else {
+    other = peer();
   }
   if (other == nullptr) return Errno::kNotConn;
   if (!other->accepts_from(*inbox_)) return Errno::kPerm;
@@ -46,13 +67,26 @@ Result<OwnPtr<Packet>> UnixSocket::make_packet(DataSource& data, size_t size) {
   auto packet = TRY(make_own<Packet>());
   packet->data = TRY(Vec<std::byte>::create(size));
   TRY(data.read(packet->data.span()));
-  packet->sender = inbox_->name();
+  packet->sender = inbox_;
   return packet;
 }
 
+// Who sent a message is noted when one of both asks for it; a reader who asks later learns nobody.
+UserIdentity UnixSocket::identity_for(const Mailbox& other,
+                                      const std::optional<UserIdentity>& given) const {
+  constexpr uint32_t kNobody = 65534;  // the overflow ids
+  if (given) return *given;
+  if (!inbox_->passes_credentials.load(std::memory_order_relaxed) &&
+      !other.passes_credentials.load(std::memory_order_relaxed)) {
+    return {.pid = 0, .uid = kNobody, .gid = kNobody};
+  }
+  Thread& self = current_thread();
+  return {.pid = self.pid(), .uid = self.user().uid, .gid = self.user().gid};
+}
+
 Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight files,
-                                       const UserIdentity& identity) {
-  const RefPtr<Mailbox> other = TRY(destination(message));
+                                       const std::optional<UserIdentity>& given) {
+  const RefPtr<Mailbox> other = TRY(stream_destination(message));
   const Nanoseconds deadline = send_deadline();
   size_t total = 0;
   while (message.data.remaining() != 0) {
@@ -67,13 +101,12 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
       const auto waited = wait_until(inbox_->writable, deadline, Interruptible::kYes, has_room);
       if (waited.is_error()) return failed(wait_error(waited.error(), deadline, Errno::kAgain));
     }
-    const bool may_send = state_.with([](const State& state) { return state.may_send; });
-    if (sending.refused || !may_send) return failed(Errno::kPipe);
+    if (sending.refused || !may_send()) return failed(Errno::kPipe);
     const size_t size =
         std::min({message.data.remaining(), kStreamChunk, sending.room - Mailbox::kPacketCost});
     auto packet = make_packet(message.data, size);
     if (packet.is_error()) return failed(packet.error());
-    packet.value()->identity = identity;
+    packet.value()->identity = identity_for(*other, given);
     packet.value()->files = std::exchange(files, {});  // The first packet carries them all.
     if (!other->post(packet.release_value())) return failed(Errno::kPipe);
     total += size;
@@ -82,19 +115,19 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
 }
 
 Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight files,
-                                       const UserIdentity& identity) {
-  const RefPtr<Mailbox> other = TRY(destination(message));
+                                       const std::optional<UserIdentity>& given) {
+  TRY(check_packet_sender(message));
   const size_t size = message.data.remaining();
-  if (size > Mailbox::kDefaultLimit - Mailbox::kPacketCost) return Errno::kMsgSize;
   auto packet = TRY(make_packet(message.data, size));
-  packet->identity = identity;
+  const RefPtr<Mailbox> other = TRY(packet_destination(message));
+  packet->identity = identity_for(*other, given);
   packet->files = std::move(files);
-  const Errno gone = is_datagram() ? Errno::kConnRefused : Errno::kPipe;
   const Nanoseconds deadline = send_deadline();
-  bool refused = false;
+  bool refused = false, dead = false;
   auto has_room = [&] {
     const Mailbox::SendState sending = other->send_state();
     refused = sending.refused;
+    dead = sending.dead;
     return refused || (sending.has_packet_room &&
                        sending.room >= std::min(size + Mailbox::kPacketCost, other->limit()));
   };
@@ -104,23 +137,34 @@ Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight f
     const auto waited = wait_until(queue, deadline, Interruptible::kYes, has_room);
     if (waited.is_error()) return wait_error(waited.error(), deadline, Errno::kAgain);
   }
-  if (refused || !other->post(std::move(packet))) return gone;
+  if (refused || !other->post(std::move(packet))) return no_receiver(*other, dead);
   return size;
 }
 
+// A datagram socket whose peer has gone is not connected any more.
+Errno UnixSocket::no_receiver(const Mailbox& other, bool dead) {
+  if (!is_datagram() || !dead) return Errno::kPipe;
+  if (peer().get() == &other) change_peer(nullptr);
+  return Errno::kConnRefused;
+}
+
+// MSG_OOB is as on a Linux without CONFIG_AF_UNIX_OOB.
 Result<size_t> UnixSocket::send(OutgoingMessage& message) {
   Thread& self = current_thread();
-  if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
-  UserIdentity identity = {
-      .pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
+  if (type() == kSeqPacket) {
+    if (inbox_->take_error()) return Errno::kConnReset;
+    if (peer() == nullptr) return Errno::kNotConn;
+  }
+  std::optional<UserIdentity> given;
   FilesInFlight files;
   if (!message.control.empty()) {
     UnixControl control = TRY(parse_unix_control(self, message.control));
-    if (control.identity) identity = *control.identity;
+    given = control.identity;
     files = std::move(control.files);
   }
-  const auto sent = is_stream() ? send_stream(message, std::move(files), identity)
-                                : send_packet(message, std::move(files), identity);
+  if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
+  const auto sent = is_stream() ? send_stream(message, std::move(files), given)
+                                : send_packet(message, std::move(files), given);
   if (sent.is_error() && sent.error() == Errno::kPipe && is_stream() &&
       (message.flags & kMsgNoSignal) == 0) {
     send_signal_to_self(kSigPipe);
@@ -134,14 +178,10 @@ Result<size_t> UnixSocket::send(OutgoingMessage& message) {
 Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
                                                       Nanoseconds deadline) {
   ReadTurn turn;
-  if (!is_datagram()) {
-    const Phase phase = state_.with([](const State& state) { return state.phase; });
-    if (phase != Phase::kConnected) return is_stream() ? Errno::kInval : Errno::kNotConn;
-  }
   Mailbox::Look look = Mailbox::Look::kNothing;
   const bool at_once = must_not_block(message_flags);
   auto attempt = [&] {
-    look = inbox_->begin_read();
+    look = inbox_->begin_read(is_stream() ? Mailbox::First::kPackets : Mailbox::First::kError);
     if (look == Mailbox::Look::kBusy) return false;
     return look != Mailbox::Look::kNothing || at_once;
   };
@@ -160,6 +200,8 @@ Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
     case Mailbox::Look::kReset:
       return Errno::kConnReset;
     case Mailbox::Look::kEnd:
+      // Only who waits is told that a datagram socket was shut down.
+      if (is_datagram() && at_once) return Errno::kAgain;
       turn.ended = true;
       return turn;
     case Mailbox::Look::kPacket:
@@ -168,10 +210,14 @@ Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
   return Errno::kIo;
 }
 
+void UnixSocket::note_sender(const Packet& packet, IncomingMessage& message) {
+  if (const RefPtr<UnixName> name = packet.sender->name()) message.from = name->address;
+}
+
 // Who sent it, and what came with it. With the reading right.
 Result<void> UnixSocket::describe_packet(Packet& packet, IncomingMessage& message) {
-  if (packet.sender != nullptr && !is_stream()) message.from = packet.sender->address;
-  const bool wants_identity = pass_credentials_.load(std::memory_order_relaxed);
+  note_sender(packet, message);
+  const bool wants_identity = inbox_->passes_credentials.load(std::memory_order_relaxed);
   if (!wants_identity && packet.files.is_empty()) return {};
   if ((message.flags & kMsgPeek) != 0) {
     const FilesInFlight copies = TRY(packet.files.clone());
@@ -194,15 +240,19 @@ void UnixSocket::made_room() {
 // another sender's identity when identities are asked for.
 Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, bool& stop) {
   const bool peek = (message.flags & kMsgPeek) != 0;
-  const bool wants_identity = pass_credentials_.load(std::memory_order_relaxed);
+  const bool wants_identity = inbox_->passes_credentials.load(std::memory_order_relaxed);
   size_t total = 0;
   UserIdentity identity;
   FilesInFlight files;
-  for (Packet* packet = inbox_->first(); packet != nullptr && total < wanted && !stop;) {
-    if (wants_identity && total != 0 && !(packet->identity == identity)) {
+  bool looked = false;  // the first one even if nothing is wanted, for its files
+  for (Packet* packet = inbox_->first();
+       packet != nullptr && (total < wanted || !looked) && !stop;) {
+    if (wants_identity && looked && !(packet->identity == identity)) {
       stop = true;
       break;
     }
+    looked = true;
+    note_sender(*packet, message);
     identity = packet->identity;
     const size_t count = std::min(packet->left(), wanted - total);
     const std::span<const std::byte> bytes = packet->data.span().subspan(packet->consumed, count);
@@ -220,7 +270,7 @@ Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, 
     if (!peek) inbox_->consumed(*packet, count);
     packet = peek ? following : inbox_->first();
   }
-  if (total != 0 && message.control.is_empty() && (wants_identity || !files.is_empty()))
+  if (looked && message.control.is_empty() && (wants_identity || !files.is_empty()))
     TRY(build_unix_control(current_thread(), message, wants_identity ? &identity : nullptr, files));
   return total;
 }
@@ -241,13 +291,21 @@ Result<size_t> UnixSocket::take_packet(IncomingMessage& message) {
 }
 
 Result<size_t> UnixSocket::receive(IncomingMessage& message) {
-  if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
-  if ((message.flags & kMsgErrorQueue) != 0) return Errno::kAgain;
+  if (!is_datagram()) {
+    const Phase phase = state_.with([](const State& state) { return state.phase; });
+    if (phase != Phase::kConnected) return is_stream() ? Errno::kInval : Errno::kNotConn;
+  }
+  if ((message.flags & kMsgOob) != 0) return is_stream() ? Errno::kInval : Errno::kOpNotSupp;
   const Nanoseconds deadline = receive_deadline();
   const size_t wanted = message.data.remaining();
   const bool peek = (message.flags & kMsgPeek) != 0;
   const bool wait_all = is_stream() && !peek && (message.flags & kMsgWaitAll) != 0;
-  if (is_stream() && wanted == 0) return size_t{0};
+  // A stream's reader waits for that much, and for something even if it wants nothing.
+  size_t least = wanted;
+  if (!wait_all) {
+    const int lowat = peek ? 1 : receive_least_.load(std::memory_order_relaxed);
+    least = std::max<size_t>(std::min(wanted, static_cast<size_t>(lowat)), 1);
+  }
   size_t total = 0;
   for (;;) {
     bool stop = false;
@@ -260,7 +318,7 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
     if (!peek) made_room();
     if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();
     total += count.value();
-    if (!wait_all || stop || total == wanted) return total;
+    if (!is_stream() || stop || total == wanted || total >= least) return total;
   }
 }
 

@@ -11,19 +11,86 @@ namespace {
 // Dropping this much at once gives the memory back to the host; less is zeroed and kept.
 constexpr uint64_t kGiveBack = 4 * 1024 * 1024;
 
-constexpr int kDontNeed = 4, kFree = 8, kRemove = 9, kPopulateRead = 22, kPopulateWrite = 23,
+constexpr int kNormal = 0, kRandom = 1, kSequential = 2, kDontNeed = 4, kFree = 8, kRemove = 9,
+              kDontFork = 10, kDoFork = 11, kDontDump = 16, kDoDump = 17, kWipeOnFork = 18,
+              kKeepOnFork = 19, kCold = 20, kPageOut = 21, kPopulateRead = 22, kPopulateWrite = 23,
               kDontNeedLocked = 24;
 
-// What needs nothing done: NORMAL RANDOM SEQUENTIAL WILLNEED DONTFORK DOFORK MERGEABLE UNMERGEABLE HUGEPAGE NOHUGEPAGE
-// DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT.
-// These would take pages away from under mlock(2).
-constexpr bool is_for_unlocked(int advice) {
-  constexpr int kCold = 20, kPageOut = 21;
-  return advice == kDontNeed || advice == kFree || advice == kCold || advice == kPageOut;
+// What has no effect beyond AreaAdvice: NORMAL RANDOM SEQUENTIAL WILLNEED DONTFORK DOFORK MERGEABLE UNMERGEABLE
+// HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT. MADV_FREE may be ignored: the pages keep
+// their content until somebody needs the memory, and nobody does.
+constexpr bool is_hint(int advice) {
+  return (advice >= 0 && advice <= 3) || (advice >= 10 && advice <= 21) || advice == kFree;
 }
 
-constexpr bool is_hint(int advice) {
-  return (advice >= 0 && advice <= 3) || (advice >= 10 && advice <= 21);
+uint8_t advice_after(uint8_t before, int advice) {
+  const auto changed = [&](unsigned less, unsigned more) {
+    return static_cast<uint8_t>((before & ~less) | more);
+  };
+  switch (advice) {
+    case kNormal:
+      return changed(kRandomReads | kSequentialReads, 0);
+    case kRandom:
+      return changed(kSequentialReads, kRandomReads);
+    case kSequential:
+      return changed(kRandomReads, kSequentialReads);
+    case kDontFork:
+      return changed(0, kNotForked);
+    case kDoFork:
+      return changed(kNotForked, 0);
+    case kDontDump:
+      return changed(0, kNotDumped);
+    case kDoDump:
+      return changed(kNotDumped, 0);
+    case kWipeOnFork:
+      return changed(0, kWipedOnFork);
+    case kKeepOnFork:
+      return changed(kWipedOnFork, 0);
+    default:
+      return before;
+  }
+}
+
+// Whether an area takes the advice.
+Result<void> check_area(const AreaData& area, int advice) {
+  const bool is_locked = area.lock != PageLock::kNone;
+  const bool is_anonymous = area.object() == nullptr && !area.shared;
+  switch (advice) {
+    case kDontNeed:
+    case kCold:
+    case kPageOut:
+      // These would take pages away from under mlock(2).
+      return is_locked ? Result<void>(Errno::kInval) : Result<void>();
+    case kFree:
+      return is_locked || !is_anonymous ? Result<void>(Errno::kInval) : Result<void>();
+    case kWipeOnFork:
+      return is_anonymous ? Result<void>() : Result<void>(Errno::kInval);
+    case kRemove:
+      if (is_locked || is_anonymous) return Errno::kInval;
+      return area.shared && area.may_write ? Result<void>() : Result<void>(Errno::kAcces);
+    default:
+      return {};
+  }
+}
+
+// How far advice goes, and what is said in the end: the first area that does not take it is the last that is looked at;
+// holes are passed over and told of.
+struct Reach {
+  AddressRange range;
+  Result<void> result;
+};
+Reach reach_of(const Areas& areas, AddressRange range, int advice) {
+  bool has_hole = false;
+  uint64_t at = range.start;
+  for (auto it = areas.set.first_after(at); it && it->key < range.end; ++it) {
+    if (!it->value.is_visible()) continue;
+    if (it->key > at) has_hole = true;
+    if (const Result<void> checked = check_area(it->value, advice); checked.is_error())
+      return {{range.start, std::max(it->key, range.start)}, checked};
+    at = it->value.end;
+  }
+  has_hole = has_hole || at < range.end;
+  return {range, has_hole ? Result<void>(Errno::kNoMem) : Result<void>()};
 }
 
 void drop_private(AreaSet::ConstIterator it, AddressRange part) {
@@ -38,6 +105,7 @@ void drop_private(AreaSet::ConstIterator it, AddressRange part) {
 }
 
 Result<void> drop(Areas& areas, AddressRange range) {
+  if (range.size() == 0) return {};
   TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (!it->value.is_visible() || it->value.shared) continue;
@@ -45,7 +113,22 @@ Result<void> drop(Areas& areas, AddressRange range) {
     drop_private(it, part);
     areas.lost.remove(part);
   }
-  return areas.set.covers(range) ? Result<void>() : Errno::kNoMem;
+  return {};
+}
+
+Result<void> keep_advice(Areas& areas, AddressRange range, int advice) {
+  bool changes = false;
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+    if (it->value.is_visible() && advice_after(it->value.advice, advice) != it->value.advice)
+      changes = true;
+  }
+  if (!changes) return {};
+  TRY(areas.set.split(range));
+  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
+    if (it->value.is_visible()) it->value.advice = advice_after(it->value.advice, advice);
+  }
+  areas.set.merge(range.start, range.end);
+  return {};
 }
 
 struct ObjectPart {
@@ -53,9 +136,8 @@ struct ObjectPart {
   uint64_t offset, length;
 };
 
-// The shared objects in the range. kNoMem also when there is a hole.
+// The shared objects in the range.
 Result<Vec<ObjectPart>> shared_parts(const Areas& areas, AddressRange range) {
-  if (!areas.set.covers(range)) return Errno::kNoMem;
   Vec<ObjectPart> parts;
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (!it->value.shared) continue;
@@ -66,42 +148,52 @@ Result<Vec<ObjectPart>> shared_parts(const Areas& areas, AddressRange range) {
   return parts;
 }
 
+// MADV_POPULATE_*: page by page, up to what cannot be filled.
+Result<void> fill(AddressSpace& memory, AddressRange range, Access access) {
+  const Prot right = access == Access::kWrite ? Prot::kWrite : Prot::kRead;
+  for (uint64_t at = range.start; at < range.end;) {
+    const std::optional<Area> area = memory.find_area(at);
+    if (!area) return Errno::kNoMem;
+    if (!has(area->prot, right)) return Errno::kInval;
+    for (; at < std::min(area->end, range.end); at += kPageSize) {
+      if (page_map::state_of(at).present() && memory.may_access(at, kPageSize, access)) continue;
+      const FaultResult result = memory.handle_fault(at, access);
+      if (result == FaultResult::kOutOfMemory) return Errno::kNoMem;
+      if (result == FaultResult::kNoMapping) break;  // unmapped meanwhile
+      if (result != FaultResult::kResolved) return Errno::kFault;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice) {
   if (!is_aligned(address, kPageSize)) return Errno::kInval;
   const bool drops = advice == kDontNeed || advice == kDontNeedLocked;
   const bool populates = advice == kPopulateRead || advice == kPopulateWrite;
-  if (!drops && !populates && advice != kFree && advice != kRemove && !is_hint(advice)) {
-    return Errno::kInval;
-  }
+  if (!drops && !populates && advice != kRemove && !is_hint(advice)) return Errno::kInval;
   if (length == 0) return {};
   const auto size = checked_align_up(length, kPageSize);
   if (!size || !checked_add(address, *size)) return Errno::kInval;
   const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
-  if (is_for_unlocked(advice) && locked_bytes(range.start, range.end) != 0) return Errno::kInval;
-  if (drops) {
-    return state_->areas.change([&](Areas& areas) { return drop(areas, range); });
-  }
+  if (populates)
+    return fill(*this, range, advice == kPopulateWrite ? Access::kWrite : Access::kRead);
   if (advice == kRemove) {
-    Vec<ObjectPart> parts =
-        TRY(state_->areas.hold([&](Areas& areas) { return shared_parts(areas, range); }));
-    if (parts.is_empty()) return Errno::kInval;
+    Reach reach;
+    const Vec<ObjectPart> parts =
+        TRY(state_->areas.hold([&](Areas& areas) {
+          reach = reach_of(areas, range, advice);
+          return shared_parts(areas, reach.range);
+        }));
     for (const ObjectPart& part : parts) TRY(part.object->punch_hole(part.offset, part.length));
-    return {};
+    return reach.result;
   }
-  TRY(check_mapped(address, length));
-  if (populates) {
-    const Access access = advice == kPopulateWrite ? Access::kWrite : Access::kRead;
-    for (uint64_t at = range.start; at < range.end; at += kPageSize) {
-      if (page_map::state_of(at).present() && may_access(at, kPageSize, access)) continue;
-      const FaultResult result = handle_fault(at, access);
-      if (result == FaultResult::kOutOfMemory) return Errno::kNoMem;
-      if (result != FaultResult::kResolved) return Errno::kFault;
-    }
-  }
-  // MADV_FREE may be ignored: the pages keep their content until somebody needs the memory, and nobody does.
-  return {};
+  return state_->areas.change([&](Areas& areas) -> Result<void> {
+    const Reach reach = reach_of(areas, range, advice);
+    TRY(drops ? drop(areas, reach.range) : keep_advice(areas, reach.range, advice));
+    return reach.result;
+  });
 }
 
 Result<void> AddressSpace::sync(uint64_t address, uint64_t length, int flags) {
@@ -110,8 +202,11 @@ Result<void> AddressSpace::sync(uint64_t address, uint64_t length, int flags) {
   if (length == 0) return {};
   const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
   if ((flags & kInvalidate) != 0 && locked_bytes(range.start, range.end) != 0) return Errno::kBusy;
-  Vec<ObjectPart> parts =
-      TRY(state_->areas.hold([&](Areas& areas) { return shared_parts(areas, range); }));
+  const Vec<ObjectPart> parts =
+      TRY(state_->areas.hold([&](Areas& areas) -> Result<Vec<ObjectPart>> {
+        if (!areas.set.covers(range)) return Errno::kNoMem;
+        return shared_parts(areas, range);
+      }));
   if ((flags & kSync) == 0) return {};
   const MemoryObject* last = nullptr;
   for (const ObjectPart& part : parts) {

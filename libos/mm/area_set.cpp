@@ -17,6 +17,7 @@ AreaData tail_of(const AreaData& data, uint64_t start, uint64_t address) {
   tail.kind = data.kind;
   tail.is_alias = data.is_alias;
   tail.lock = data.lock;
+  tail.advice = data.advice;
   return tail;
 }
 
@@ -24,7 +25,7 @@ bool can_join(uint64_t start, const AreaData& a, uint64_t next, const AreaData& 
   if (a.end != next || a.kind != b.kind || a.prot != b.prot || a.shared != b.shared) return false;
   if (a.may_write != b.may_write || a.is_stack != b.is_stack || a.is_alias != b.is_alias)
     return false;
-  if (a.lock != b.lock) return false;
+  if (a.lock != b.lock || a.advice != b.advice) return false;
   if (b.grows_down || a.source.get() != b.source.get()) return false;
   return a.object() == nullptr || a.offset + (next - start) == b.offset;
 }

@@ -27,6 +27,16 @@ struct AreaCount : Counted<AreaCount> {
   AreaCount() = default;
 };
 
+// madvise(2)'s lasting advice. The first two and the last are kept and have no meaning here, except that areas with
+// different advice are different ones, which mremap(2) does not cross.
+enum AreaAdvice : uint8_t {
+  kRandomReads = 1,
+  kSequentialReads = 2,
+  kNotForked = 4,
+  kWipedOnFork = 8,
+  kNotDumped = 16,
+};
+
 struct AreaData {
   enum class Kind : uint8_t {
     kOrdinary,
@@ -45,6 +55,7 @@ struct AreaData {
   Kind kind = Kind::kOrdinary;
   bool is_alias = false;  // shared, but not at the object's home: the addresses are ours
   PageLock lock = PageLock::kNone;
+  uint8_t advice = 0;  // AreaAdvice
   // Where a fault that goes on with the last one would be, and how many pages that one brought. Changed with the lock
   // held (not alone): readers do not look.
   uint32_t cluster = 0;

@@ -118,13 +118,24 @@ DataSource::DataSource(Vec<UserSegment> segments)
 
 Result<void> DataSource::read(std::span<std::byte> to) {
   ASSERT(to.size() <= remaining_);
+  const UserSegment first = current_;
+  const size_t first_next = next_segment_, before = transferred_;
   while (!to.empty()) {
     size_t count = to.size();
     if (is_user_) {
       next_segment(current_, segments_, next_segment_);
       count = std::min(count, current_.size);
-      // All or nothing: the file takes only whole reads from us.
-      TRY(copy_from_user(current_memory(), to.first(count), current_.address));
+      // All or nothing: the file takes only whole reads from us. What it could have had is what remains.
+      const auto load = [&](UserAddress from, size_t skip, size_t bytes) {
+        return copy_from_user(current_memory(), to.subspan(skip, bytes), from);
+      };
+      if (Result<void> loaded = load(current_.address, 0, count); loaded.is_error()) {
+        remaining_ = transferred_ - before + bytes_before_fault(current_.address, count, load);
+        transferred_ = before;
+        current_ = first;
+        next_segment_ = first_next;
+        return loaded;
+      }
       advance(current_, count);
     } else {
       copy_bytes(to, kernel_.subspan(transferred_, count));

@@ -88,6 +88,22 @@ Result<void> copy_areas(Areas& parent, Areas& child) {
   return {};
 }
 
+struct WithheldAreas {
+  Vec<AddressRange> not_forked, wiped;
+};
+
+Result<WithheldAreas> withheld_areas(const Areas& parent) {
+  WithheldAreas withheld;
+  for (auto it = parent.set.begin(); it; ++it) {
+    if ((it->value.advice & kNotForked) != 0) {
+      TRY(withheld.not_forked.push(area_ops::range_of(it)));
+    } else if ((it->value.advice & kWipedOnFork) != 0) {
+      TRY(withheld.wiped.push(area_ops::range_of(it)));
+    }
+  }
+  return withheld;
+}
+
 }  // namespace
 
 Result<RefPtr<AddressSpace>> AddressSpace::fork() {
@@ -95,6 +111,7 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
   child->layout = layout;
   child->auxv = TRY(auxv.clone());
   TRY(ConflictGroup::add(*this, *child));
+  WithheldAreas withheld;
   TRY(state_->areas.change([&](Areas& parent) -> Result<void> {
     if (!parent.group) return Errno::kNoMem;  // it was abandoned meanwhile
     const Nanoseconds start = monotonic_now();
@@ -103,11 +120,18 @@ Result<RefPtr<AddressSpace>> AddressSpace::fork() {
     const Result<void> copied =
         child->state_->areas.change_second([&](Areas& areas) -> Result<void> {
           TRY(copy_areas(parent, areas));
+          withheld = TRY(withheld_areas(parent));
           return part_pages(group, parent, areas);
         });
     group.start_slice(monotonic_now() - start);
     return copied;
   }));
+  // MADV_DONTFORK, MADV_WIPEONFORK: rare enough to be copied first.
+  constexpr int kDontNeed = 4;
+  for (const AddressRange& range : withheld.not_forked)
+    TRY(child->unmap(range.start, range.size()));
+  for (const AddressRange& range : withheld.wiped)
+    TRY(child->advise(range.start, range.size(), kDontNeed));
   return child;
 }
 

@@ -162,6 +162,8 @@ Result<size_t> MemoryObject::write(uint64_t offset, DataSource& source) {
     if (moved.is_error()) {
       if (moved.error() == Errno::kAgain && ++retries < kMostRetries) continue;
       if (moved.error() == Errno::kNoMem && make_room(room, *this, copy)) continue;
+      // The part of the chunk that lies before the bad page is written: that is what remains.
+      if (moved.error() == Errno::kFault && source.remaining() != 0) continue;
       if (source.transferred() == before) return final_error(moved.error());
       break;
     }

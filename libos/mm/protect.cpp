@@ -7,13 +7,21 @@
 namespace occlum {
 namespace {
 
-Result<void> check(const Areas& areas, AddressRange range, Prot prot) {
-  if (!areas.set.covers(range)) return Errno::kNoMem;
-  if (!has(prot, Prot::kWrite)) return {};
-  for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
-    if (it->value.shared && !it->value.may_write) return Errno::kAcces;
+// What lies before a hole, or before what may not be written, is changed nevertheless.
+struct Extent {
+  uint64_t end;
+  Result<void> result;  // why it ends before the range does
+};
+Extent extent_of(const Areas& areas, AddressRange range, Prot prot) {
+  uint64_t at = range.start;
+  for (auto it = areas.set.first_after(at); it && at < range.end; ++it) {
+    if (it->key > at || !it->value.is_visible()) break;
+    if (has(prot, Prot::kWrite) && it->value.shared && !it->value.may_write)
+      return {at, Errno::kAcces};
+    at = it->value.end;
   }
-  return {};
+  if (at < range.end) return {at, Errno::kNoMem};
+  return {range.end, {}};
 }
 
 }  // namespace
@@ -21,9 +29,11 @@ Result<void> check(const Areas& areas, AddressRange range, Prot prot) {
 Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot) {
   if (!is_aligned(address, kPageSize)) return Errno::kInval;
   if (length == 0) return {};
-  const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
+  const AddressRange wanted = TRY(area_ops::checked_range(address, length, Errno::kNoMem));
   return state_->areas.change([&](Areas& areas) -> Result<void> {
-    TRY(check(areas, range, prot));
+    const Extent extent = extent_of(areas, wanted, prot);
+    const AddressRange range{wanted.start, extent.end};
+    if (range.size() == 0) return extent.result;
     TRY(areas.set.split(range));
     TRY(area_ops::part_present(areas, range));
     Result<void> result;
@@ -52,7 +62,7 @@ Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot)
     }
     flush();
     areas.set.merge(range.start, range.end);
-    return result;
+    return result.is_error() ? result : extent.result;
   });
 }
 

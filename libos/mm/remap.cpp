@@ -119,16 +119,11 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
 
 Result<uint64_t> remap_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
   const uint64_t new_end = move.from.start + move.new_length;
-  const bool shrinks_here = move.how != AddressSpace::Remap::kFixed && new_end <= move.from.end;
-  // What is cut off may reach over other areas; what grows or moves may not.
-  if (!shrinks_here && move.from.end > it->value.end) return Errno::kFault;
+  const bool stays = move.how != AddressSpace::Remap::kFixed && new_end == move.from.end;
+  if (!stays && move.from.end > it->value.end) return Errno::kFault;
   if (move.from.start == move.from.end) return Errno::kInval;
   if (move.how == AddressSpace::Remap::kFixed) return move_private(areas, it, move);
   if (new_end == move.from.end) return move.from.start;
-  if (new_end < move.from.end) {
-    TRY(area_ops::unmap(areas, {new_end, move.from.end}));
-    return move.from.start;
-  }
   if (grow_in_place(areas, it, move.from.end, new_end)) return move.from.start;
   if (move.how == AddressSpace::Remap::kInPlace) return Errno::kNoMem;
   return move_private(areas, it, move);
@@ -175,7 +170,8 @@ Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& mov
 }
 
 Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
-  if (move.from.end > it->value.end) return Errno::kFault;
+  const bool stays = move.how != AddressSpace::Remap::kFixed && move.new_length == move.from.size();
+  if (!stays && move.from.end > it->value.end) return Errno::kFault;
   const bool may_move = move.how != AddressSpace::Remap::kInPlace;
   if (move.from.start == move.from.end) {
     if (!may_move) return Errno::kInval;
@@ -183,13 +179,23 @@ Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& mo
   }
   if (move.how == AddressSpace::Remap::kFixed) return move_shared(areas, it, move);
   const uint64_t new_end = move.from.start + move.new_length;
-  if (new_end < move.from.end) {
-    TRY(area_ops::unmap(areas, {new_end, move.from.end}));
-  } else if (new_end > move.from.end && !grow_shared_in_place(areas, it, move)) {
+  if (new_end > move.from.end && !grow_shared_in_place(areas, it, move)) {
     if (!may_move) return Errno::kNoMem;
     return move_shared(areas, it, move);
   }
   return move.from.start;
+}
+
+// Several areas move one by one, with the gaps between them (mremap(2), since Linux 6.17).
+Result<uint64_t> move_each(AddressSpace& memory, const Move& move) {
+  for (const Area& area : TRY(memory.areas())) {
+    const uint64_t start = std::max(area.start, move.from.start);
+    const uint64_t end = std::min(area.end, move.from.end);
+    if (start >= end) continue;
+    TRY(memory.remap(start, end - start, end - start, move.how,
+                     move.fixed + (start - move.from.start)));
+  }
+  return move.fixed;
 }
 
 }  // namespace
@@ -208,6 +214,17 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
     const AddressRange to = TRY(area_ops::checked_range(fixed, *new_size, Errno::kInval));
     if (to.start < move.from.end && move.from.start < to.end) return Errno::kInval;
   }
+  const std::optional<Area> first = find_area(address);
+  if (!first) return Errno::kFault;
+  // What is cut off may reach over other areas; what grows may not.
+  if (*new_size < *old_size) {
+    if (how == Remap::kFixed && first->end < address + *new_size) return Errno::kFault;
+    TRY(unmap(address + *new_size, *old_size - *new_size));
+    if (how != Remap::kFixed) return address;
+    return remap(address, *new_size, *new_size, how, fixed);
+  }
+  if (how == Remap::kFixed && *old_size == *new_size && first->end < move.from.end)
+    return move_each(*this, move);
   // A shared object's home grows before our lock is taken: that waits for copies, which may fault in this space.
   if (const std::optional<Area> area = find_area(address); area && area->shared) {
     const uint64_t offset = area->offset + (address - area->start);

@@ -21,7 +21,9 @@ size_t put_option_int(std::span<std::byte> value, int number) {
 
 Result<int> get_option_int(std::span<const std::byte> value) { return read_object<int>(value); }
 
+// recv(2) of nothing waits for something; read(2) of nothing does not.
 Result<size_t> Socket::read(DataSink& sink) {
+  if (sink.remaining() == 0) return size_t{0};
   IncomingMessage message = {.data = sink};
   return receive(message);
 }
@@ -56,6 +58,7 @@ Errno Socket::wait_error(Errno error, Nanoseconds deadline, Errno at_timeout) co
 std::optional<Result<void>> Socket::set_base_option(int level, int name,
                                                     std::span<const std::byte> value) {
   if (level != kSolSocket) return std::nullopt;
+  if (value.size() < sizeof(int)) return Result<void>(Errno::kInval);
   switch (name) {
     case kSoRcvTimeout:
     case kSoSndTimeout:

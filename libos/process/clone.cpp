@@ -143,6 +143,9 @@ Result<void> check_clone_flags(uint64_t flags) {
   if (all(kCloneClearSigHand | kCloneSigHand)) return Errno::kInval;
   if ((flags & kClonePidFd) != 0 && (flags & (kCloneDetached | kCloneThread)) != 0)
     return Errno::kInval;
+  // Undo values of semaphores do not go along into another namespace; who may not make one is told that.
+  if (all(kCloneNewIpc | kCloneSysVSem) && current_thread().user().has(kCapSysAdmin))
+    return Errno::kInval;
   if ((flags & (kCloneNamespaces | kCloneIntoCgroup)) != 0) return Errno::kPerm;
   return {};
 }

@@ -60,7 +60,8 @@ Result<Transition> credentials_after(Thread& self, const Executable& executable)
     if (next.uid == 0 || next.euid == 0) next.permitted = next.bounding | next.inheritable;
     if (next.euid == 0) effective = true;
   }
-  const bool is_set_id = next.euid != old.euid || next.egid != old.egid;
+  // A group that the caller was in already gives it nothing.
+  const bool is_set_id = next.euid != old.euid || !old.files.in_group(next.egid);
   const bool gains = is_set_id || (next.permitted & ~old.permitted) != 0;
   if (gains && (self.no_new_privileges || has_lesser_tracer(self))) {
     if (self.no_new_privileges || !old.has(kCapSetUid)) {

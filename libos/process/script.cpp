@@ -36,7 +36,11 @@ Result<ScriptLine> parse_script_line(std::string_view head) {
   line = without_trailing_blanks(without_leading_blanks(line));
   const size_t end = std::min(line.find_first_of(kTerminators), line.size());
   ScriptLine script{.interpreter = line.substr(0, end), .argument = std::nullopt};
-  if (script.interpreter.empty()) return Errno::kNoExec;
+  if (script.interpreter.empty()) {
+    // A name that a NUL ends, be it that behind the file's end, is an empty path: the current directory.
+    const bool has_end = newline == std::string_view::npos || end < line.size();
+    return has_end ? Errno::kAcces : Errno::kNoExec;
+  }
   if (end == line.size() || line[end] == '\0') return script;
   // One argument: the rest of the line, up to a NUL.
   std::string_view argument = without_leading_blanks(line.substr(end));

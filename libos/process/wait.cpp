@@ -91,6 +91,9 @@ Look look_for_child(Process& parent, const WaitRequest& request) {
   process_tree().with([&](ProcessTree& tree) {
     for (Process& child : parent.links(tree).children) {
       if (!is_meant(tree, child, request)) continue;
+      // Of a zombie nothing but its end can be waited for.
+      const Process::Links& links = child.links(tree);
+      if (links.is_zombie && !request.exited && !links.awaits_tracer) continue;
       look.has_children = true;
       if (look_at(tree, parent, child, request, look)) return;
     }

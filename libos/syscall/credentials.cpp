@@ -189,6 +189,8 @@ Result<long> sys_setgroups(Thread& self, size_t size, UserIn<uint32_t> groups) {
   if (size > kMostGroups) return Errno::kInval;
   UserCredentials next = TRY(self.user().clone());
   next.files.groups = TRY(groups.read_array(size));
+  if (std::ranges::find(next.files.groups, kUnchanged) != next.files.groups.end())
+    return Errno::kInval;
   std::ranges::sort(next.files.groups);
   TRY(self.set_credentials(std::move(next)));
   return 0;
@@ -221,11 +223,11 @@ Result<long> sys_capget(Thread& self, UserInOut<CapabilityHeader> header,
   const Result<size_t> halves = halves_of(header, given);
   if (halves.is_error())
     return data.is_null() && halves.error() == Errno::kInval ? Result<long>(0) : halves.error();
+  if (data.is_null()) return 0;
   if (given.pid < 0) return Errno::kInval;
   const RefPtr<Thread> thread = given.pid == 0 ? ref_to(self) : find_thread(given.pid);
   const RefPtr<SharedCredentials> credentials = thread ? thread->share_credentials() : nullptr;
   if (!credentials) return Errno::kSrch;
-  if (data.is_null()) return 0;
   for (size_t half = 0; half < halves.value(); ++half) {
     const auto part = [&](uint64_t set) { return static_cast<uint32_t>(set >> (32 * half)); };
     const UserCredentials& user = credentials->value;

@@ -97,9 +97,9 @@ Result<long> sys_timerfd_gettime(Thread& self, Fd fd, UserOut<TimerFdSetting> cu
 // --- signalfd ---
 
 Result<long> sys_signalfd4(Thread& self, Fd fd, UserIn<SignalSet> mask, size_t size, Flags flags) {
-  if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0 || size != sizeof(SignalSet))
-    return Errno::kInval;
+  if (size != sizeof(SignalSet)) return Errno::kInval;
   const SignalSet wanted = TRY(mask.read()) & ~kUnblockable;
+  if ((bits(flags) & ~(kOpenCloseOnExec | kOpenNonblock)) != 0) return Errno::kInval;
   if (number(fd) != -1) {
     auto file = TRY(get_kind<SignalFile>(self, fd, FileKind::kSignal, Errno::kInval));
     file->set_wanted(wanted);

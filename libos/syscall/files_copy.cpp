@@ -3,7 +3,6 @@
 #include <optional>
 
 #include "libos/fs/vfs/regular_file.h"
-#include "libos/process/signals/send.h"
 #include "libos/syscall/files_common.h"
 #include "libos/syscall/splice.h"
 
@@ -38,11 +37,9 @@ Result<size_t> copy(CopyPlace& from, CopyPlace& to, size_t count) {
   return total;
 }
 
-Result<std::optional<uint64_t>> read_offset(UserInOut<int64_t> at) {
-  if (at.is_null()) return std::optional<uint64_t>();
-  const int64_t offset = TRY(at.read());
-  if (offset < 0) return Errno::kInval;
-  return std::optional<uint64_t>(static_cast<uint64_t>(offset));
+Result<std::optional<int64_t>> read_offset(UserInOut<int64_t> at) {
+  if (at.is_null()) return std::optional<int64_t>();
+  return std::optional<int64_t>(TRY(at.read()));
 }
 
 Result<void> write_offset(UserInOut<int64_t> at, const CopyPlace& place) {
@@ -55,6 +52,13 @@ Result<void> write_offset(UserInOut<int64_t> at, const CopyPlace& place) {
 Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset, size_t count) {
   const RefPtr<File> from = TRY(io_file(self, in));
   if (!from->can_read()) return Errno::kBadFd;
+  std::optional<uint64_t> start;
+  if (!offset.is_null()) {
+    const int64_t at = TRY(offset.read());
+    if (from->kind() == FileKind::kPipe || from->kind() == FileKind::kSocket) return Errno::kSPipe;
+    if (at < 0) return Errno::kInval;
+    start = static_cast<uint64_t>(at);
+  }
   const RefPtr<File> to = TRY(io_file(self, out));
   if (!to->can_write()) return Errno::kBadFd;
   // The source must be something with pages (sendfile(2)).
@@ -64,19 +68,21 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     return Errno::kInval;
   }
   if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
-  CopyPlace source(*from, TRY(read_offset(offset)));
-  CopyPlace target(*to, std::nullopt);
+  const uint64_t position = start ? *start : TRY(from->seek(0, Whence::kCur));
+  if (count > static_cast<uint64_t>(INT64_MAX) - position) return Errno::kInval;
+  const bool is_onto_itself = from == to && !start;
+  if (is_onto_itself) start = position;
+  CopyPlace source(*from, start);
+  CopyPlace target(*to, is_onto_itself ? start : std::nullopt);
   // Into a pipe goes what it has room for.
   const Result<size_t> copied =
       to->kind() == FileKind::kPipe
           ? splice_to_pipe(source, static_cast<PipeEnd&>(*to).pipe(), std::min(count, kMaxTransfer),
                            to->is_nonblocking() ? Blocking::kNo : Blocking::kYes)
           : copy(source, target, count);
-  if (copied.is_error()) {
-    if (copied.error() == Errno::kPipe && to->kind() != FileKind::kPipe)
-      send_signal_to_self(kSigPipe);
-    return copied.error();
-  }
+  if (copied.is_error()) return copied.error();
+  // Of one description copied onto itself there is one position.
+  if (is_onto_itself) TRY(from->seek(static_cast<int64_t>(*source.offset()), Whence::kSet));
   TRY(write_offset(offset, source));
   return static_cast<long>(copied.value());
 }
@@ -85,22 +91,29 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
                                  UserInOut<int64_t> out_offset, size_t count, Flags flags) {
   const RefPtr<File> from = TRY(io_file(self, in));
   const RefPtr<File> to = TRY(io_file(self, out));
-  CopyPlace source(*from, TRY(read_offset(in_offset)));
-  CopyPlace target(*to, TRY(read_offset(out_offset)));
+  const std::optional<int64_t> in_at = TRY(read_offset(in_offset));
+  const std::optional<int64_t> out_at = TRY(read_offset(out_offset));
   if (bits(flags) != 0) return Errno::kInval;
+  const Stat in_stat = TRY(from->stat()), out_stat = TRY(to->stat());
+  for (const Stat& stat : {in_stat, out_stat}) {
+    if (type_of_mode(stat.mode) == FileType::kDirectory) return Errno::kIsDir;
+  }
+  for (const Stat& stat : {in_stat, out_stat}) {
+    if (type_of_mode(stat.mode) != FileType::kRegular) return Errno::kInval;
+  }
   if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0)
     return Errno::kBadFd;
-  for (Inode* inode : {from->inode(), to->inode()}) {
-    if (inode == nullptr) return Errno::kInval;
-    if (inode->is_directory()) return Errno::kIsDir;
-    if (!inode->is_regular()) return Errno::kInval;
-  }
-  if (from->inode() == to->inode()) {
+  if (in_stat.dev != out_stat.dev) return Errno::kXDev;
+  if (in_at.value_or(0) < 0 || out_at.value_or(0) < 0) return Errno::kInval;
+  CopyPlace source(*from, in_at), target(*to, out_at);
+  const uint64_t out_start = out_at ? static_cast<uint64_t>(*out_at) : TRY(to->seek(0, Whence::kCur));
+  if (out_start >= kMaxFileSize) return Errno::kFBig;
+  if (in_stat.ino == out_stat.ino) {
     const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));
-    const uint64_t b = target.offset() ? *target.offset() : TRY(to->seek(0, Whence::kCur));
+    const uint64_t b = out_start;
     const uint64_t distance = a < b ? b - a : a - b;
     // What lies behind the end as it is now is not copied, and no overlap.
-    const uint64_t size = TRY(from->inode()->stat()).size;
+    const uint64_t size = in_stat.size;
     count = std::min<uint64_t>(count, size > a ? size - a : 0);
     if (distance < count) return Errno::kInval;
   }

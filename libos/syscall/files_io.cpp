@@ -5,7 +5,6 @@
 
 #include "libos/fs/vfs/regular_file.h"
 #include "libos/process/process.h"
-#include "libos/process/signals/send.h"
 #include "libos/syscall/files_common.h"
 
 namespace occlum {
@@ -49,7 +48,6 @@ Result<long> write_source(Thread& self, File& file, const uint64_t* offset, Data
   if (file.inode() != nullptr && source.remaining() != 0)
     TRY(drop_set_id(*file.inode(), self.credentials()));
   Result<size_t> result = offset != nullptr ? file.write_at(*offset, source) : file.write(source);
-  if (result.is_error() && result.error() == Errno::kPipe) send_signal_to_self(kSigPipe);
   const Result<long> count = finish(std::move(result), source);
   Thread::count(self.io.writes, 1);
   if (!count.is_error()) Thread::count(self.io.bytes_written, static_cast<uint64_t>(count.value()));
@@ -223,9 +221,34 @@ Result<long> sys_ftruncate(Thread& self, Fd fd, int64_t length) {
   return done(file->truncate(static_cast<uint64_t>(length)));
 }
 
+namespace {
+
+// What a mode can be at all, whatever the file: one way, and FALLOC_FL_KEEP_SIZE where it has a meaning.
+Result<void> check_fallocate_mode(uint32_t mode) {
+  constexpr uint32_t kInsert = 0x20, kUnshare = 0x40, kWriteZeroes = 0x80;
+  const bool keeps_size = (mode & kFallocKeepSize) != 0;
+  switch (mode & ~uint32_t{kFallocKeepSize}) {
+    case 0:
+    case kUnshare:
+    case kFallocZeroRange:
+      return {};
+    case kFallocPunchHole:
+      return keeps_size ? Result<void>() : Errno::kOpNotSupp;
+    case kFallocCollapseRange:
+    case kInsert:
+    case kWriteZeroes:
+      return keeps_size ? Errno::kOpNotSupp : Result<void>();
+    default:
+      return Errno::kOpNotSupp;
+  }
+}
+
+}  // namespace
+
 Result<long> sys_fallocate(Thread& self, Fd fd, int mode, int64_t offset, int64_t length) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (offset < 0 || length <= 0) return Errno::kInval;
+  TRY(check_fallocate_mode(static_cast<uint32_t>(mode)));
   if (!file->can_write()) return Errno::kBadFd;
   if (file->kind() == FileKind::kPipe) return Errno::kSPipe;
   constexpr uint32_t kNoGrowth = kFallocPunchHole | kFallocCollapseRange;

@@ -26,9 +26,10 @@ Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argume
       return done(file->set_flags(on ? flags | kOpenAsync : flags & ~kOpenAsync));
     }
     case kFioNread:
-      if (Inode* inode = file->inode(); inode != nullptr && inode->is_regular()) {
+      if (Inode* inode = file->inode(); file->kind() == FileKind::kMemory ||
+                                        (inode != nullptr && inode->is_regular())) {
         const uint64_t position = TRY(file->seek(0, Whence::kCur));
-        const uint64_t size = TRY(inode->stat()).size;
+        const uint64_t size = TRY(file->stat()).size;
         const int64_t left = static_cast<int64_t>(size) - static_cast<int64_t>(position);
         TRY(UserOut<int32_t>(argument).write(static_cast<int32_t>(left)));
         return 0;

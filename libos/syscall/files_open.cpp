@@ -182,7 +182,10 @@ Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
                       LockOwner owner) {
   LinuxFlock answer = TRY(at.read());
   if (file->inode() == nullptr) return Errno::kBadFd;
-  if (answer.type != kRdLock && answer.type != kWrLock) return Errno::kInval;
+  if (answer.type != kRdLock && answer.type != kWrLock &&
+      (owner == LockOwner::kProcess || answer.type != kUnLock)) {
+    return Errno::kInval;
+  }
   const RecordLock lock = TRY(decode_lock(self, file, answer, owner));
   const RecordLock other = TRY(file->inode()->locks())->test(lock);
   if (other.type == LockType::kUnlock) {
@@ -214,6 +217,7 @@ constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk
               kOfdSetLk = 37, kOfdSetLkW = 38, kSetLease = 1024,
               kGetLease = 1025, kDupFdCloexec = 1030,
               kSetPipeSize = 1031, kGetPipeSize = 1032;
+constexpr int kAddSeals = 1033, kGetSeals = 1034;
 constexpr uint64_t kFdCloexec = 1;
 
 // struct f_owner_ex. A single thread (F_OWNER_TID, 0) stands for its process.
@@ -222,6 +226,20 @@ struct LinuxOwner {
   int32_t number;
 };
 constexpr uint32_t kOwnerProcess = 1, kOwnerGroup = 2;
+
+// fcntl(2), "File Sealing": a tmpfs file that is no memfd has the one seal that no others are added.
+Result<long> seals_of_file(File& file, int command, uint64_t argument) {
+  constexpr uint64_t kSealSeal = 1, kKnown = 0x3f, kTmpfs = 0x01021994;
+  if (command == kAddSeals && !file.can_write()) return Errno::kPerm;
+  if (file.kind() == FileKind::kMemory) return file.fcntl(command, argument);
+  const Path* path = file.path();
+  if (path == nullptr || !path->inode().is_regular() ||
+      TRY(stat_file_system(*path)).type != kTmpfs) {
+    return Errno::kInval;
+  }
+  if (command == kGetSeals) return static_cast<long>(kSealSeal);
+  return (argument & ~kKnown) != 0 ? Errno::kInval : Errno::kPerm;
+}
 
 }  // namespace
 
@@ -296,6 +314,9 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
     case kGetPipeSize:
       if (file->kind() != FileKind::kPipe) return Errno::kBadFd;
       return file->fcntl(command, argument);
+    case kAddSeals:
+    case kGetSeals:
+      return seals_of_file(*file, command, argument);
     default:
       return file->fcntl(command, argument);
   }

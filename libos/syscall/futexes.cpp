@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "libos/ipc/futex.h"
+#include "libos/ipc/futex_queue.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/dispatch.h"
 #include "libos/syscall/time_values.h"
@@ -80,8 +81,11 @@ Result<long> sys_futex(Thread& self, UserAddress word, int operation, uint32_t v
     case kRequeue:
     case kCmpRequeue:
       if (!are_counts) return Errno::kInval;
-      if (command == kCmpRequeue && TRY(load_user_u32(memory, word)) != third_value)
-        return Errno::kAgain;
+      if (command == kCmpRequeue) {
+        TRY(futex_key_of(memory, first));
+        TRY(futex_key_of(memory, second));
+        if (TRY(load_user_u32(memory, word)) != third_value) return Errno::kAgain;
+      }
       return futex_requeue(memory, first, second, value, second_count);
     case kWakeOp:
       return futex_wake_op(memory, first, second, count_of(value), count_of(second_count),

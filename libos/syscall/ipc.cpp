@@ -10,8 +10,9 @@ namespace occlum {
 
 // EFAULT on `fds` closes both ends again: no descriptor leaks.
 Result<long> sys_pipe2(Thread& self, UserOut<FdPair> fds, Flags flags) {
-  constexpr uint32_t kStatus = kOpenNonblock | kOpenDirect;
-  if ((bits(flags) & ~(kOpenCloseOnExec | kStatus)) != 0) return Errno::kInval;
+  constexpr uint32_t kStatus = kOpenNonblock | kOpenDirect, kNotifications = kOpenExclusive;
+  if ((bits(flags) & ~(kOpenCloseOnExec | kStatus | kNotifications)) != 0) return Errno::kInval;
+  if ((bits(flags) & kNotifications) != 0) return Errno::kNoPkg;  // as without CONFIG_WATCH_QUEUE
   auto pair = TRY(PipeEnd::create_pair(bits(flags) & kStatus));
   const auto cloexec = (bits(flags) & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
   FdReservation reserved = TRY(self.files().reserve(2, cloexec));

@@ -11,7 +11,7 @@
 namespace occlum {
 namespace {
 
-constexpr int kAdvisePopulateRead = 22;
+constexpr int kAdvisePopulateRead = 22, kAdvisePopulateWrite = 23;
 
 // mlock(2) and mlockall(2) by who may not lock anything.
 Result<void> check_may_lock(Thread& self) {
@@ -20,23 +20,43 @@ Result<void> check_may_lock(Thread& self) {
   return may ? Result<void>() : Errno::kPerm;
 }
 
+// Fills what is locked. What can only be written or executed is filled as well; what cannot be accessed at all is an
+// error.
+Result<void> fill_locked(AddressSpace& memory, uint64_t start, uint64_t end) {
+  for (const Area& area : TRY(memory.areas())) {
+    const uint64_t from = std::max(area.start, start), to = std::min(area.end, end);
+    if (from >= to) continue;
+    if (area.prot == Prot::kNone) return Errno::kNoMem;
+    if (has(area.prot, Prot::kRead)) {
+      TRY(memory.advise(from, to - from, kAdvisePopulateRead));
+    } else if (has(area.prot, Prot::kWrite)) {
+      TRY(memory.advise(from, to - from, kAdvisePopulateWrite));
+    } else {
+      for (uint64_t at = from; at < to; at += kPageSize) {
+        if (memory.handle_fault(at, Access::kExecute) != FaultResult::kResolved)
+          return Errno::kNoMem;
+      }
+    }
+  }
+  return {};
+}
+
 Result<long> lock_range(Thread& self, uint64_t address, size_t length, PageLock lock) {
   AddressSpace& memory = self.memory();
   const uint64_t start = align_down(address, kPageSize);
-  const auto end = checked_add(start, (address - start) + uint64_t{length});
-  const auto page_end = end ? checked_align_up(*end, kPageSize) : std::nullopt;
-  const uint64_t size = page_end.value_or(0) - (page_end ? start : 0);
+  // These sums wrap around, as Linux's do: a length near 2^64 is nothing.
+  const uint64_t size = align_down(length + (address - start) + (kPageSize - 1), kPageSize);
+  const uint64_t end = start + size;
   if (lock != PageLock::kNone) {
     TRY(check_may_lock(self));
     // What is locked already does not count again.
-    const uint64_t more = page_end ? size - memory.locked_bytes(start, *page_end) : UINT64_MAX;
+    const uint64_t more = size - memory.locked_bytes(start, end < start ? UINT64_MAX : end);
     if (check_lock_limit(self, more).is_error()) return Errno::kNoMem;
   }
-  if (!page_end) return Errno::kInval;
+  if (end < start) return Errno::kInval;
   if (size == 0) return 0L;
   TRY(memory.set_lock(start, size, lock));
-  // Pages that cannot be read stay as they are: mlock(2) on PROT_NONE memory is what ENOMEM is for.
-  if (lock == PageLock::kLocked && memory.advise(start, size, kAdvisePopulateRead).is_error())
+  if (lock == PageLock::kLocked && fill_locked(memory, start, end).is_error())
     return Errno::kNoMem;
   return 0L;
 }

@@ -35,9 +35,16 @@ struct Cursor {
     skip_empty();
     return segment == segments.size();
   }
+  size_t left_in_page() const { return kPageSize - address().value() % kPageSize; }
   UserAddress address() const { return segments[segment].address + done; }
   size_t left() const { return segments[segment].size - done; }
 };
+
+// Their pages are looked at as the kernel does it, by what the area is for: a page that can only be executed is not read.
+Result<void> check_their_page(AddressSpace& memory, UserAddress at, Prot right) {
+  const std::optional<Area> area = memory.find_area(at.value());
+  return area && has(area->prot, right) ? Result<void>() : Errno::kFault;
+}
 
 enum class Direction { kFromThem, kToThem };
 
@@ -49,19 +56,22 @@ Result<long> transfer(Thread& self, Pid pid, UserAddress local, size_t local_cou
   if (Cursor{ours}.at_end()) return 0;  // what is theirs is not even looked at
   const Vec<UserSegment> theirs = TRY(read_iovec(remote, remote_count));
   const RefPtr<AddressSpace> memory = TRY(memory_of(self, pid));
-  constexpr size_t kPart = 16 * 1024;
   Vec<std::byte> buffer;
-  TRY(buffer.resize(kPart));
+  TRY(buffer.resize(kPageSize));
+  const Prot right = direction == Direction::kFromThem ? Prot::kRead : Prot::kWrite;
   Cursor here{ours}, there{theirs};
   size_t moved = 0;
   while (!here.at_end() && !there.at_end()) {
-    const size_t size = std::min({here.left(), there.left(), kPart});
+    // Page by page of both sides, so that all that lies before a bad one is moved.
+    const size_t size =
+        std::min({here.left(), there.left(), here.left_in_page(), there.left_in_page()});
     const std::span<std::byte> part = buffer.span().first(size);
     AddressSpace& from = direction == Direction::kFromThem ? *memory : self.memory();
     AddressSpace& to = direction == Direction::kFromThem ? self.memory() : *memory;
     const Cursor& source = direction == Direction::kFromThem ? there : here;
     const Cursor& target = direction == Direction::kFromThem ? here : there;
-    Result<void> step = copy_from_user(from, part, source.address());
+    Result<void> step = check_their_page(*memory, there.address(), right);
+    if (!step.is_error()) step = copy_from_user(from, part, source.address());
     if (!step.is_error()) step = copy_to_user(to, target.address(), part);
     if (step.is_error()) {
       if (moved == 0) return step.error();

@@ -104,8 +104,11 @@ Result<long> sys_mq_open(Thread& self, UserString name, Flags flags, Mode mode,
                          UserIn<MessageQueueAttributes> attributes) {
   if (!attributes.is_null()) TRY(attributes.read());
   const String text = TRY(read_queue_name(name));
+  FdReservation reserved = TRY(self.files().reserve(1, CloseOnExec::kYes));
   RefPtr<File> file = TRY(open_queue(self, text.view(), bits(flags), mode, attributes));
-  return static_cast<long>(TRY(self.files().install(std::move(file), CloseOnExec::kYes)));
+  const int fd = reserved[0];
+  reserved.commit(std::move(file));
+  return static_cast<long>(fd);
 }
 
 Result<long> sys_mq_unlink(Thread& self, UserString name) {

@@ -135,10 +135,13 @@ Result<long> sys_socketpair(Thread& self, int domain, uint32_t type, int protoco
   const uint32_t flags = TRY(socket_flags(type));
   FdReservation reserved = TRY(self.files().reserve(2, close_on_exec(flags)));
   TRY(fds.write({reserved[0], reserved[1]}));
-  if (domain != kAfUnix)
-    return domain == kAfInet || domain == kAfInet6 ? Errno::kOpNotSupp : Errno::kAfNoSupport;
-  auto pair = TRY(
-      UnixSocket::create_pair(static_cast<int>(type & kTypeMask), protocol, flags & kOpenNonblock));
+  const auto kind = static_cast<int>(type & kTypeMask);
+  if (domain != kAfUnix) {
+    // Only what can be made at all is refused for not coming in pairs.
+    (void)TRY(HostSocket::create(domain, kind, protocol, flags & kOpenNonblock));
+    return Errno::kOpNotSupp;
+  }
+  auto pair = TRY(UnixSocket::create_pair(kind, protocol, flags & kOpenNonblock));
   reserved.commit(std::move(pair.first), std::move(pair.second));
   return 0L;
 }

@@ -209,12 +209,12 @@ Result<long> sys_setrlimit(Thread& self, uint32_t resource, UserIn<ResourceLimit
 // prlimit(2).
 Result<long> sys_prlimit64(Thread& self, Pid pid, uint32_t resource, UserIn<ResourceLimit> limit,
                            UserOut<ResourceLimit> old_limit) {
-  const Resource which = TRY(resource_of(resource));
   std::optional<ResourceLimit> wanted;
   if (!limit.is_null()) wanted = TRY(limit.read());
   RefPtr<Process> target = pid == 0 ? ref_to(self.process()) : find_process(pid);
   if (!target) return Errno::kSrch;
   TRY(check_may_limit(self, *target));
+  const Resource which = TRY(resource_of(resource));
   const ResourceLimit old = target->limit(which);
   if (wanted) TRY(set_limit(self, *target, which, *wanted));
   if (!old_limit.is_null()) TRY(old_limit.write(old));

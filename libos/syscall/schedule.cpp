@@ -11,7 +11,7 @@
 namespace occlum {
 namespace {
 
-constexpr int kDeadline = 6;  // SCHED_DEADLINE
+constexpr int kDeadline = 6, kExtensible = 7;  // SCHED_DEADLINE, SCHED_EXT
 constexpr int kResetOnFork = 0x40000000;
 constexpr int kLowestNice = 19, kHighestNice = -20;
 constexpr uint32_t kHighestPriority = 99;
@@ -168,12 +168,12 @@ Result<long> sys_sched_getparam(Thread& self, Pid pid, UserOut<SchedulingParamet
 }
 
 Result<long> sys_sched_get_priority_max(Thread&, int policy) {
-  if (!is_known(policy) && policy != kDeadline) return Errno::kInval;
+  if (!is_known(policy) && policy != kDeadline && policy != kExtensible) return Errno::kInval;
   return is_realtime(policy) ? kHighestPriority : 0;
 }
 
 Result<long> sys_sched_get_priority_min(Thread&, int policy) {
-  if (!is_known(policy) && policy != kDeadline) return Errno::kInval;
+  if (!is_known(policy) && policy != kDeadline && policy != kExtensible) return Errno::kInval;
   return is_realtime(policy) ? 1 : 0;
 }
 

@@ -28,6 +28,7 @@ Result<void> check_number(int signal) {
 }
 
 Result<void> send_checked(Thread& self, Process& process, const SignalInfo& info) {
+  TRY(check_number(info.signal));
   TRY(check_kill_permission(self, process, info.signal));
   if (info.signal == 0) return {};
   return send_signal(process, info);
@@ -61,11 +62,9 @@ Result<long> sys_kill(Thread& self, Pid pid, SignalNumber number) {
   const SignalInfo info = info_from(self, signal, kSiUser);
   if (pid > 0) {
     const RefPtr<Process> process = TRY(find_target(pid));
-    TRY(check_number(signal));
     TRY(send_checked(self, *process, info));
     return 0;
   }
-  TRY(check_number(signal));
   if (pid == -1) {
     // Everybody but the caller; those who may not be sent to are passed over in silence.
     const Result<long> sent =
@@ -151,8 +150,8 @@ Result<long> sys_pidfd_send_signal(Thread& self, Fd pidfd, SignalNumber number, 
     if (user.info.signal != signal) return Errno::kInval;
     info = TRY(read_info(self, process->pid(), signal, address));
   }
-  TRY(check_number(signal));
-  if (process->has_ended()) return Errno::kSrch;
+  // A zombie is there until it is waited for.
+  if (find_process(process->pid()) != process) return Errno::kSrch;
   TRY(send_checked(self, *process, info));
   return 0;
 }

@@ -53,7 +53,6 @@ Result<long> relative_sleep(Thread& self, Nanoseconds deadline, UserOut<Timespec
 bool is_own_thread_clock(const Thread& self, ClockId clock) {
   constexpr int kPerThread = 4;
   const int number = static_cast<int>(clock);
-  if (clock == kClockThreadCpu) return true;
   const Pid whose = ~(number >> 3);
   return number < 0 && (number & kPerThread) != 0 && (whose == 0 || whose == self.tid());
 }
@@ -126,17 +125,20 @@ Result<long> sys_nanosleep(Thread& self, UserIn<Timespec> duration, UserOut<Time
 // clock_nanosleep(2). The clock of the process's CPU time is waited for in steps, as its timers are.
 Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags,
                                  UserIn<Timespec> duration, UserOut<Timespec> remaining) {
+  // What the clock is comes first. One's own CPU time has two names, with an error of its own each.
+  const bool is_cpu_clock = clock == kClockProcessCpu || static_cast<int>(clock) < 0;
+  if (clock == kClockThreadCpu) return Errno::kOpNotSupp;
+  if (!is_cpu_clock) TRY(monotonic_deadline(clock, 0));
   const uint64_t wanted = TRY(to_nanoseconds(TRY(duration.read())));
   const bool is_absolute = (bits(flags) & kTimerAbsTime) != 0;
   if (is_own_thread_clock(self, clock)) return Errno::kInval;
-  if (clock == kClockProcessCpu || static_cast<int>(clock) < 0)
+  if (is_cpu_clock)
     return sleep_by_cpu_clock(self, clock, is_absolute, wanted, remaining);
   if (is_absolute) {
     if (sleep_until(TRY(monotonic_deadline(clock, wanted))).is_error())
       return Errno::kRestartNoHand;
     return 0;
   }
-  TRY(monotonic_deadline(clock, wanted));
   return relative_sleep(self, later(monotonic_now(), wanted), remaining);
 }
 

@@ -94,7 +94,9 @@ Result<void> limits_text(const Subject& subject, ProcText& out) {
     out.text(kLimitNames[i].name).pad_line_to(kSoft);
     add_limit(out, limit.soft, kHard);
     add_limit(out, limit.hard, kUnit);
-    out.text(kLimitNames[i].unit).pad_line_to(kUnit + 10).text("\n");
+    if (!kLimitNames[i].unit.empty())
+      out.text(kLimitNames[i].unit).pad_line_to(kUnit + 10);
+    out.text("\n");
   }
   return {};
 }

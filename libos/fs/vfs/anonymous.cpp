@@ -28,7 +28,21 @@ class FileInode final : public Inode {
       : Inode(std::move(file_system), type), file_(std::move(file)) {}
 
   Result<Stat> stat() override { return file_->stat(); }
-  Result<RefPtr<File>> open(const Path&, uint32_t) override { return file_; }
+  // Through /proc/<pid>/fd: what has no open(2) of its own cannot be opened once more.
+  Result<RefPtr<File>> open(const Path&, uint32_t) override {
+    switch (file_->kind()) {
+      case FileKind::kSocket:
+      case FileKind::kEvent:
+      case FileKind::kTimer:
+      case FileKind::kSignal:
+      case FileKind::kEpoll:
+      case FileKind::kInotify:
+      case FileKind::kProcess:
+        return Errno::kNxIo;
+      default:
+        return file_;
+    }
+  }
   Result<void> set_attributes(const AttributeChange& change) override {
     return file_->set_attributes(change);
   }

@@ -14,7 +14,19 @@ Result<size_t> File::read(DataSink&) { return Errno::kInval; }
 Result<size_t> File::write(DataSource&) { return Errno::kInval; }
 Result<size_t> File::read_at(uint64_t, DataSink&) { return Errno::kSPipe; }
 Result<size_t> File::write_at(uint64_t, DataSource&) { return Errno::kSPipe; }
-Result<uint64_t> File::seek(int64_t, Whence) { return Errno::kSPipe; }
+// What the kernel makes without a file system has one position, 0.
+Result<uint64_t> File::seek(int64_t, Whence) {
+  switch (kind()) {
+    case FileKind::kEvent:
+    case FileKind::kTimer:
+    case FileKind::kSignal:
+    case FileKind::kEpoll:
+    case FileKind::kInotify:
+      return uint64_t{0};
+    default:
+      return Errno::kSPipe;
+  }
+}
 Result<void> File::truncate(uint64_t) { return Errno::kInval; }
 Result<void> File::allocate(int, uint64_t, uint64_t) { return Errno::kNoDev; }
 Result<void> File::sync(bool) { return Errno::kInval; }

@@ -186,7 +186,14 @@ Result<void> FileLocks::set(RecordLock lock, LockWait wait) {
 
 RecordLock FileLocks::test(const RecordLock& lock) const {
   return table_->state.with([&](const LockState& state) {
-    if (const RecordLock* other = conflict(state, lock)) return *other;
+    if (lock.type == LockType::kUnlock) {
+      // Asked with F_UNLCK: whether the owner itself has a lock there.
+      for (const RecordLock& held : state.records) {
+        if (held.owner == lock.owner && held.overlaps(lock.start, lock.end)) return held;
+      }
+    } else if (const RecordLock* other = conflict(state, lock)) {
+      return *other;
+    }
     RecordLock none = lock;
     none.type = LockType::kUnlock;
     return none;

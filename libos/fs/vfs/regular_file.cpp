@@ -36,7 +36,6 @@ Result<size_t> RegularFile::read(DataSink& sink) {
 Result<size_t> RegularFile::read_at(uint64_t offset, DataSink& sink) {
   if (!can_read()) return Errno::kBadFd;
   sink.truncate(kMaxTransfer);
-  if (sink.remaining() == 0) return 0;
   const size_t count = TRY(inode()->read_at(offset, sink));
   if ((flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0)
     inode()->note_access();
