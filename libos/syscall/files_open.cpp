@@ -210,10 +210,8 @@ Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
 
 constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
               kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kSetOwnEx = 15,
-              kGetOwnEx = 16, kOfdGetLk = 36,
-              kOfdSetLk = 37, kOfdSetLkW = 38, kSetLease = 1024,
-              kGetLease = 1025, kDupFdCloexec = 1030,
-              kSetPipeSize = 1031, kGetPipeSize = 1032;
+              kGetOwnEx = 16, kOfdGetLk = 36, kOfdSetLk = 37, kOfdSetLkW = 38, kSetLease = 1024,
+              kGetLease = 1025, kDupFdCloexec = 1030, kSetPipeSize = 1031, kGetPipeSize = 1032;
 constexpr uint64_t kFdCloexec = 1;
 
 // struct f_owner_ex. A single thread (F_OWNER_TID, 0) stands for its process.
