@@ -118,6 +118,7 @@ static int run(char** arguments) {
   char directory[] = "/tmp/failing-XXXXXX";
   REQUIRE(mkdtemp(directory) != NULL);
   setenv("TMPDIR", directory, 1);
+  setenv("GUEST_WORD", "a word from the environment", 1);
   pid_t pid = fork();
   REQUIRE(pid != -1);
   if (pid == 0) {
