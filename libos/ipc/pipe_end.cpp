@@ -45,8 +45,7 @@ Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {
 }
 
 Result<size_t> PipeEnd::read(DataSink& sink) {
-  const size_t count =
-      TRY(pipe_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes));
+  const size_t count = TRY(pipe_->read(sink, is_nonblocking() ? Blocking::kNo : Blocking::kYes));
   tell(count, kNotifyAccess);
   return count;
 }

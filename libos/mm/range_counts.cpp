@@ -6,10 +6,41 @@
 
 namespace occlum {
 
+void RangeCounts::put_by(Node node) {
+  for (Node& place : spare_) {
+    if (place != nullptr) continue;
+    place = std::move(node);
+    return;
+  }
+}
+
+// As many as the heap gives.
+void RangeCounts::put_nodes_by() {
+  for (Node& place : spare_) {
+    if (place != nullptr) continue;
+    Result<Node> node = Segments::prepare(Start(), Segment{});
+    if (node.is_error()) return;
+    place = node.release_value();
+  }
+}
+
+RangeCounts::Node RangeCounts::node_for(uint64_t start, Segment segment) {
+  Result<Node> made = Segments::prepare(Start{start}, segment);
+  if (!made.is_error()) return made.release_value();
+  for (Node& place : spare_) {
+    if (place == nullptr) continue;
+    place->entry().key.address = start;
+    place->entry().value = segment;
+    return std::move(place);
+  }
+  return nullptr;
+}
+
 Result<void> RangeCounts::split_at(uint64_t address) {
   const auto it = segments_.last_at_most(address);
   if (!it || it->key == address || it->value.end <= address) return {};
-  auto node = TRY(Segments::prepare(address, it->value));
+  Node node = node_for(address, it->value);
+  if (node == nullptr) return Errno::kNoMem;
   it->value.end = address;
   segments_.insert(std::move(node));
   return {};
@@ -25,7 +56,7 @@ void RangeCounts::merge(AddressRange range) {
     if (!next) return;
     if (next->key == it->value.end && next->value.count == it->value.count) {
       it->value.end = next->value.end;
-      segments_.remove(next);
+      put_by(segments_.extract(next));
     } else {
       it = next;
     }
@@ -33,14 +64,15 @@ void RangeCounts::merge(AddressRange range) {
 }
 
 Result<void> RangeCounts::add(AddressRange range) {
+  put_nodes_by();
   TRY(split_at(range.start));
   TRY(split_at(range.end));
   // The gaps first: they need memory.
   Segments gaps;
   uint64_t at = range.start;
   for (auto it = segments_.lower_bound(range.start); at < range.end; ++it) {
-    const uint64_t gap_end = it ? std::min(it->key, range.end) : range.end;
-    if (at < gap_end) gaps.insert(TRY(Segments::prepare(at, Segment{gap_end, 1})));
+    const uint64_t gap_end = it ? std::min<uint64_t>(it->key, range.end) : range.end;
+    if (at < gap_end) gaps.insert(TRY(Segments::prepare(Start{at}, Segment{gap_end, 1})));
     if (!it || it->key >= range.end) break;
     at = it->value.end;
   }
@@ -81,7 +113,7 @@ void RangeCounts::for_each(AddressRange range,
   for (; it && it->key < range.end; ++it) {
     if (it->value.end <= at) continue;
     if (at < it->key) visit({at, it->key}, 0);
-    const uint64_t start = std::max(at, it->key);
+    const uint64_t start = std::max<uint64_t>(at, it->key);
     at = std::min(it->value.end, range.end);
     visit({start, at}, it->value.count);
   }

@@ -1,10 +1,12 @@
 // RangeCounts: how many members of a conflict group have which linear addresses.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "libos/arch/memory.h"
 #include "libos/lib/function_ref.h"
+#include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/tree.h"
 
@@ -15,8 +17,9 @@ class RangeCounts {
  public:
   // One more member has the range. Errors: kNoMem, nothing has changed.
   Result<void> add(AddressRange range);
-  // One member less has it; all of it must be counted. Calls `freed` for the parts that nobody has now. Never fails:
-  // where memory for the bookkeeping is lacking, parts stay counted for good, and the log says so.
+  // One member less has it; all of it must be counted. Calls `freed` for the parts that nobody has now. Never fails: the
+  // nodes that it needs when there is no memory were put by. Should these be used up too, the range stays counted for
+  // good, and the log says so.
   void remove(AddressRange range, FunctionRef<void(AddressRange)> freed);
 
   // Calls `visit` for the parts of the range in order, with how many have them (0 too).
@@ -34,12 +37,23 @@ class RangeCounts {
     uint64_t end;
     uint32_t count;
   };
-  using Segments = Tree<uint64_t, Segment>;
+  // A node that is put by gets its key when it is used; in the tree the key never changes.
+  struct Start {
+    mutable uint64_t address = 0;
+    operator uint64_t() const { return address; }
+  };
+  using Segments = Tree<Start, Segment>;
+  using Node = OwnPtr<Segments::Node>;
+  static constexpr size_t kPutBy = 8;
 
+  void put_by(Node node);
+  void put_nodes_by();
+  Node node_for(uint64_t start, Segment segment);  // null: no memory
   Result<void> split_at(uint64_t address);
   void merge(AddressRange range);
 
   Segments segments_;
+  std::array<Node, kPutBy> spare_;
 };
 
 }  // namespace occlum

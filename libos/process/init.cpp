@@ -133,7 +133,7 @@ Result<RefPtr<FileTable>> open_standard_files() {
 }
 
 // What the first thread starts with: it is root's.
-Result<Thread::Resources> make_resources(RefPtr<FsContext> fs, const ResourceLimits& limits) {
+Result<Thread::Resources> make_resources(RefPtr<FsContext> fs) {
   Thread::Resources resources;
   resources.memory = TRY(AddressSpace::create());
   resources.files = TRY(open_standard_files());
@@ -179,7 +179,7 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
 
   const ResourceLimits limits = default_resource_limits(config.stack_size());
   RefPtr<Thread> thread =
-      must(make_first_process(must(make_resources(fs, limits), "the first process"), limits),
+      must(make_first_process(must(make_resources(fs), "the first process"), limits),
            "the first process");
   Result<Found> found = find_program(*fs, thread->credentials(), boot.argv.first().view(),
                                      path.empty() ? kDefaultPath : path);

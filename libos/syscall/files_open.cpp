@@ -213,10 +213,8 @@ Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
 
 constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
               kSetLkW = 7, kSetOwn = 8, kGetOwn = 9, kSetSig = 10, kGetSig = 11, kSetOwnEx = 15,
-              kGetOwnEx = 16, kOfdGetLk = 36,
-              kOfdSetLk = 37, kOfdSetLkW = 38, kSetLease = 1024,
-              kGetLease = 1025, kDupFdCloexec = 1030,
-              kSetPipeSize = 1031, kGetPipeSize = 1032;
+              kGetOwnEx = 16, kOfdGetLk = 36, kOfdSetLk = 37, kOfdSetLkW = 38, kSetLease = 1024,
+              kGetLease = 1025, kDupFdCloexec = 1030, kSetPipeSize = 1031, kGetPipeSize = 1032;
 constexpr int kAddSeals = 1033, kGetSeals = 1034;
 constexpr uint64_t kFdCloexec = 1;
 

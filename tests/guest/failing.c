@@ -118,6 +118,7 @@ static int run(char** arguments) {
   char directory[] = "/tmp/failing-XXXXXX";
   REQUIRE(mkdtemp(directory) != NULL);
   setenv("TMPDIR", directory, 1);
+  setenv("GUEST_WORD", "a word from the environment", 1);
   pid_t pid = fork();
   REQUIRE(pid != -1);
   if (pid == 0) {
@@ -204,7 +205,8 @@ int main(int argc, char** argv) {
     const int many = !all && i % 4 == 3;
     if (many) number = 2 + (long)(next_random() % 300);
     const int earlier = check_failures;
-    fprintf(stderr, "failing: %s with %s %ld\n", arguments[0], many ? "each" : "allocation", number);
+    fprintf(stderr, "failing: %s with %s %ld\n", arguments[0], many ? "each" : "allocation",
+            number);
     arm(number, 100, many ? -1 : 1);
     const int status = run(arguments);
     if (status == -1) {
@@ -223,7 +225,9 @@ int main(int argc, char** argv) {
   }
   const long failed = statistic("memory.heap_failures") - failed_before;
   CHECK(failed > 0);
-  printf("%u allocations; %d rounds: %d ended, %d killed, %d waited in vain; %ld allocations failed, %d failures\n",
-         most, rounds, ended, killed, timed_out, failed, check_failures);
+  printf(
+      "%u allocations; %d rounds: %d ended, %d killed, %d waited in vain; %ld allocations failed, "
+      "%d failures\n",
+      most, rounds, ended, killed, timed_out, failed, check_failures);
   return check_failures != 0;
 }

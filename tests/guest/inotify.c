@@ -434,7 +434,8 @@ static int execute(const char* path) {
 CASE(executing) {
   begin();
   char command[256];
-  snprintf(command, sizeof command, "cp /bin/true %s/program && cp /bin/cat %s/reader", place, place);
+  snprintf(command, sizeof command, "cp /bin/true %s/program && cp /bin/cat %s/reader", place,
+           place);
   CHECK_EQ(system(command), 0);
   char line[128];
   snprintf(line, sizeof line, "#!%s\n", at("program"));

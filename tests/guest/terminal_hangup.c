@@ -69,7 +69,8 @@ static void leader(const char* name, int tell) {
     if (ioctl(all[i], TIOCGWINSZ, &byte) != -1 || errno != EIO) _exit(30 + i);
     if (tcsetpgrp(all[i], getpid()) != -1 || errno != ENOTTY) _exit(40 + i);
     struct pollfd poll_fd = {all[i], POLLIN | POLLOUT, 0};
-    if (poll(&poll_fd, 1, 0) != 1 || poll_fd.revents != (POLLIN | POLLOUT | POLLERR | POLLHUP)) _exit(50 + i);
+    if (poll(&poll_fd, 1, 0) != 1 || poll_fd.revents != (POLLIN | POLLOUT | POLLERR | POLLHUP))
+      _exit(50 + i);
     struct stat status;
     if (fstat(all[i], &status) != 0 || !S_ISCHR(status.st_mode)) _exit(60 + i);
   }

@@ -9,7 +9,9 @@
 #include "libos/fs/tmpfs/tmpfs.h"
 #include "libos/fs/union/union_fs.h"
 #include "libos/fs/vfs/dentry_cache.h"
+#include "libos/fs/vfs/file_limit.h"
 #include "libos/fs/vfs/file_locks.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/regular_file.h"
 
@@ -273,15 +275,47 @@ TEST_F(Vfs, TheLowestDescriptorIsTaken) {
   }
   EXPECT_EQ(MUST(table->install(file)), 1);
   EXPECT_EQ(MUST(table->install_at_least(10, file, CloseOnExec::kYes)), 10);
-  table->set_limit(11);
+  set_file_limit_caller({.descriptor_limit = [] { return uint64_t{11}; }});
   EXPECT_EQ(error(table->install_at_least(10, file, CloseOnExec::kNo)), Errno::kMFile);
   EXPECT_EQ(error(table->install_at_least(11, file, CloseOnExec::kNo)), Errno::kInval);
+  set_file_limit_caller({});
   const RefPtr<FileTable> copy = MUST(table->clone());
   copy->close_on_exec();
   EXPECT_EQ(error(copy->get(10)), Errno::kBadFd);
   EXPECT_EQ(error(table->get(10)), kOk);
   copy->close_range(1, 3);
   EXPECT_EQ(MUST(copy->numbers()).size(), 2u);
+}
+
+TEST_F(Vfs, OpenFilesAreCounted) {
+  write("file", "");
+  const RefPtr<File> file = MUST(open("file", kOpenReadOnly));
+  const RefPtr<FileTable> table = MUST(FileTable::create());
+  const uint64_t before = most_files();
+  MUST(set_most_files(live_objects<File>()));
+  set_file_limit_caller({.is_privileged = [] { return false; }});
+  EXPECT_EQ(error(table->reserve(1)), Errno::kNFile);
+  EXPECT_EQ(MUST(table->install_open(file)), 0);
+  set_file_limit_caller({.is_privileged = [] { return true; }});
+  EXPECT_EQ(MUST(table->reserve(1))[0], 1);
+  set_file_limit_caller({});
+  MUST(set_most_files(before));
+}
+
+TEST_F(Vfs, LeasesAreForThoseWhoHaveAFileAlone) {
+  write("file", "");
+  RefPtr<File> reader = MUST(open("file", kOpenReadOnly));
+  MUST(set_lease(*reader, LeaseType::kWrite, 3, {.who = 7}));
+  EXPECT_EQ(io_owner(*reader), 7);
+  EXPECT_EQ(error(open("file", kOpenReadOnly | kOpenNonblock)), Errno::kAgain);
+  EXPECT_EQ(lease_of(*reader), LeaseType::kRead);
+  MUST(set_lease(*reader, LeaseType::kRead, 3, {.who = 7}));
+  const RefPtr<File> second = MUST(open("file", kOpenReadOnly | kOpenNonblock));
+  EXPECT_EQ(error(set_lease(*second, LeaseType::kWrite, 4, {})), Errno::kAgain);
+  EXPECT_EQ(error(open("file", kOpenReadWrite | kOpenNonblock)), Errno::kAgain);
+  EXPECT_EQ(lease_of(*reader), LeaseType::kNone);
+  reader = nullptr;
+  EXPECT_EQ(error(open("file", kOpenReadWrite | kOpenNonblock)), kOk);
 }
 
 TEST_F(Vfs, RecordLocksSplitAndJoin) {

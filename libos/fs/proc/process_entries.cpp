@@ -255,10 +255,10 @@ Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const S
       proc_file("status", status_text), proc_traced_file("syscall", syscall_text, 0400),          \
       proc_file("uid_map", id_map_text, 0644), proc_file("wchan", wchan_text)
 
-constexpr std::array kThreadEntries = {OCCLUM_PROC_COMMON, proc_file("children", children_text),
-                                       proc_file("fail-nth", fail_nth_text, 0644, set_fail_nth),
-                                       proc_file("make-it-fail", make_it_fail_text, 0644,
-                                                 set_make_it_fail)};
+constexpr std::array kThreadEntries = {
+    OCCLUM_PROC_COMMON, proc_file("children", children_text),
+    proc_file("fail-nth", fail_nth_text, 0644, set_fail_nth),
+    proc_file("make-it-fail", make_it_fail_text, 0644, set_make_it_fail)};
 constexpr std::array kProcessEntries = {
     OCCLUM_PROC_COMMON,
     proc_file("coredump_filter", coredump_filter_text, 0644, accept_number),

@@ -188,7 +188,8 @@ void set_io_owner(File& file, const IoOwner& owner) {
 }
 
 int io_owner(File& file) {
-  return with_opener(file, [](Opener* opener) { return opener != nullptr ? opener->owner.who : 0; });
+  return with_opener(file,
+                     [](Opener* opener) { return opener != nullptr ? opener->owner.who : 0; });
 }
 
 Result<void> break_leases(const Inode& inode, LeaseBreak how, BreakWait wait) {

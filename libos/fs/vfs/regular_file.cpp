@@ -15,7 +15,8 @@ constexpr uint32_t kKeptFlags =
     ~(kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenCloseOnExec);
 
 RegularFile::RegularFile(Path path, uint32_t flags)
-    : File(flags & kKeptFlags), path_(std::move(path)),
+    : File(flags & kKeptFlags),
+      path_(std::move(path)),
       opener_(*this, *path_.dentry->inode(), can_read(), can_write()),
       position_(LockRank::kFilePosition, 0u) {}
 

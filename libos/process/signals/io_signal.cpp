@@ -38,8 +38,7 @@ void send(const IoOwner& owner, Process& target, int signal, int fd) {
 
 void send_to_owner(const IoOwner& owner, int signal, int fd) {
   if (owner.who > 0) {
-    if (const RefPtr<Process> process = find_process(owner.who))
-      send(owner, *process, signal, fd);
+    if (const RefPtr<Process> process = find_process(owner.who)) send(owner, *process, signal, fd);
     return;
   }
   if (owner.who == 0) return;

@@ -274,9 +274,8 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking, Era era) {
     }
     if (blocking == Blocking::kNo) return total != 0 ? Result<size_t>(total) : Errno::kAgain;
     const Result<void> waited = wait_until(readable_, deadline, Interruptible::kYes, [&] {
-      return state_.with([&](const State& state) {
-        return state.discipline.has_input() || state.hung_up(era);
-      });
+      return state_.with(
+          [&](const State& state) { return state.discipline.has_input() || state.hung_up(era); });
     });
     if (!waited.is_error()) {
       if (total == 0) TRY(check_background(kSigTtin));
