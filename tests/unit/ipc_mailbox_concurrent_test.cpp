@@ -23,12 +23,12 @@ TEST(Mailbox, PacketsComeInOrderAndGo) {
   const size_t before = testing::live_allocations();
   {
     auto box = MUST(make_ref<Mailbox>());
-    EXPECT_EQ(box->begin_read(), Mailbox::Look::kNothing);
+    EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kNothing);
     EXPECT_TRUE(box->post(packet(10, 1)));
     EXPECT_TRUE(box->post(packet(20, 2)));
     EXPECT_EQ(box->queued_bytes(), 30u);
-    ASSERT_EQ(box->begin_read(), Mailbox::Look::kPacket);
-    EXPECT_EQ(box->begin_read(), Mailbox::Look::kBusy);
+    ASSERT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kPacket);
+    EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kBusy);
     Packet* first = box->first();
     EXPECT_EQ(first->left(), 10u);
     box->consumed(*first, 4);
@@ -37,10 +37,10 @@ TEST(Mailbox, PacketsComeInOrderAndGo) {
     EXPECT_EQ(box->first()->left(), 20u);
     box->end_read();
     box->end_of_data(Mailbox::Ending::kOrderly);
-    ASSERT_EQ(box->begin_read(), Mailbox::Look::kPacket);
+    ASSERT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kPacket);
     box->pop(*box->first());
     box->end_read();
-    EXPECT_EQ(box->begin_read(), Mailbox::Look::kEnd);
+    EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kEnd);
     EXPECT_EQ(box->send_state().room, Mailbox::kDefaultLimit);
     EXPECT_TRUE(box->post(packet(5, 3)));
     EXPECT_TRUE(box->stop_reading());
@@ -54,8 +54,8 @@ TEST(Mailbox, AResetIsReportedOnce) {
   auto box = MUST(make_ref<Mailbox>());
   box->end_of_data(Mailbox::Ending::kReset);
   EXPECT_TRUE(box->has_error());
-  EXPECT_EQ(box->begin_read(), Mailbox::Look::kReset);
-  EXPECT_EQ(box->begin_read(), Mailbox::Look::kEnd);
+  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kReset);
+  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kEnd);
 }
 
 TEST(Mailbox, FilesInFlightCountAsDescriptors) {
@@ -95,7 +95,7 @@ TEST(Mailbox, SendersAndAReader) {
   int received = 0;
   while (received < kSenders * kPackets) {
     MUST(wait_until(box->readable, kNever, Interruptible::kNo, [&] { return box->has_packet(); }));
-    ASSERT_EQ(box->begin_read(), Mailbox::Look::kPacket);
+    ASSERT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kPacket);
     Packet* one = box->first();
     for (const std::byte byte : one->data) ASSERT_EQ(byte, one->data[0]);
     box->pop(*one);

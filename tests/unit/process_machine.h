@@ -321,7 +321,6 @@ inline void run_program(Code code) {
     Thread::Resources resources;
     resources.memory = MUST(AddressSpace::create());
     resources.files = MUST(FileTable::create());
-    resources.files->set_limit(1024);
     resources.fs = root_of_files();
     UserCredentials root;
     root.derive_file_part();
