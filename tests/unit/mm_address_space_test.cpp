@@ -454,8 +454,9 @@ class RandomOperations {
         const Prot p = prot();
         const bool ok = covered(at, bytes);
         ASSERT_EQ(!space_->protect(at, bytes, p).is_error(), ok);
-        if (!ok) break;
-        for (uint64_t q = at; q < at + bytes; q += kPageSize) model_[q].prot = p;
+        // What lies before a hole has changed.
+        for (uint64_t q = at; q < at + bytes && model_.contains(q); q += kPageSize)
+          model_[q].prot = p;
         break;
       }
       case 3:

@@ -127,8 +127,8 @@ class Program {
     for (uint64_t i = first; i < first + count; ++i) is_whole = is_whole && pages_.contains(i);
     const Result<void> done = space_->protect(at(first), count * kPageSize, prot);
     ASSERT_EQ(!done.is_error(), is_whole);
-    if (!is_whole) return;
-    for (uint64_t i = first; i < first + count; ++i) pages_.at(i).prot = prot;
+    // What lies before a hole has changed.
+    for (uint64_t i = first; i < first + count && pages_.contains(i); ++i) pages_.at(i).prot = prot;
   }
   void drop(uint64_t first, uint64_t count) {
     constexpr int kDontNeed = 4;
