@@ -1,5 +1,5 @@
-# The folders of libos/ that build hosted (libc++, sanitizers) for the unit tests. Add yours when it does; libos/arch/hosted
-# is always in. Of some folders only files do.
+# The folders of libos/ that build hosted (libc++, sanitizers) for the unit tests, without the rest of libos/. Add yours when
+# it does; libos/arch/hosted is always in. Of some folders only files do.
 set(OCCLUM_HOSTED_DIRS
   fs/dev
   fs/erofs

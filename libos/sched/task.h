@@ -77,7 +77,7 @@ class Task : public RefCounted<Task> {
   ListNode grave_node_;
   mutable RunEntity run_{this};
   TaskContext context_;
-  std::atomic<uint32_t> permit_{0};  // 1: a remembered wake-up
+  std::atomic<uint32_t> permit_{0};  // of unpark() and park(): see scheduler.cpp
   std::atomic<State> state_{State::kNew};
   std::atomic<uint64_t> cpu_time_{0};
   std::atomic<uint64_t> slice_start_{0};
