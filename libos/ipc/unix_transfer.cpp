@@ -31,8 +31,7 @@ Result<RefPtr<Mailbox>> UnixSocket::stream_destination(const OutgoingMessage& me
     phase = state.phase;
     return state.peer;
   });
-  if (has_address(message))
-    return phase == Phase::kConnected ? Errno::kIsConn : Errno::kOpNotSupp;
+  if (has_address(message)) return phase == Phase::kConnected ? Errno::kIsConn : Errno::kOpNotSupp;
   if (other == nullptr) return Errno::kNotConn;
   if (!may_send() || other->send_state().refused) return Errno::kPipe;
   return other;

@@ -181,11 +181,10 @@ Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice)
     return fill(*this, range, advice == kPopulateWrite ? Access::kWrite : Access::kRead);
   if (advice == kRemove) {
     Reach reach;
-    const Vec<ObjectPart> parts =
-        TRY(state_->areas.hold([&](Areas& areas) {
-          reach = reach_of(areas, range, advice);
-          return shared_parts(areas, reach.range);
-        }));
+    const Vec<ObjectPart> parts = TRY(state_->areas.hold([&](Areas& areas) {
+      reach = reach_of(areas, range, advice);
+      return shared_parts(areas, reach.range);
+    }));
     for (const ObjectPart& part : parts) TRY(part.object->punch_hole(part.offset, part.length));
     return reach.result;
   }

@@ -106,7 +106,8 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
   if (in_stat.dev != out_stat.dev) return Errno::kXDev;
   if (in_at.value_or(0) < 0 || out_at.value_or(0) < 0) return Errno::kInval;
   CopyPlace source(*from, in_at), target(*to, out_at);
-  const uint64_t out_start = out_at ? static_cast<uint64_t>(*out_at) : TRY(to->seek(0, Whence::kCur));
+  const uint64_t out_start =
+      out_at ? static_cast<uint64_t>(*out_at) : TRY(to->seek(0, Whence::kCur));
   if (out_start >= kMaxFileSize) return Errno::kFBig;
   if (in_stat.ino == out_stat.ino) {
     const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));

@@ -56,8 +56,7 @@ Result<long> lock_range(Thread& self, uint64_t address, size_t length, PageLock 
   if (end < start) return Errno::kInval;
   if (size == 0) return 0L;
   TRY(memory.set_lock(start, size, lock));
-  if (lock == PageLock::kLocked && fill_locked(memory, start, end).is_error())
-    return Errno::kNoMem;
+  if (lock == PageLock::kLocked && fill_locked(memory, start, end).is_error()) return Errno::kNoMem;
   return 0L;
 }
 

@@ -132,8 +132,7 @@ Result<long> sys_clock_nanosleep(Thread& self, ClockId clock, Flags flags,
   const uint64_t wanted = TRY(to_nanoseconds(TRY(duration.read())));
   const bool is_absolute = (bits(flags) & kTimerAbsTime) != 0;
   if (is_own_thread_clock(self, clock)) return Errno::kInval;
-  if (is_cpu_clock)
-    return sleep_by_cpu_clock(self, clock, is_absolute, wanted, remaining);
+  if (is_cpu_clock) return sleep_by_cpu_clock(self, clock, is_absolute, wanted, remaining);
   if (is_absolute) {
     if (sleep_until(TRY(monotonic_deadline(clock, wanted))).is_error())
       return Errno::kRestartNoHand;

@@ -534,4 +534,31 @@ CASE(killed_at_random_moments) {
   munmap(memory, 200 * PAGE);
 }
 
+// madvise(2): what a child does not get, and what it gets empty. A split area keeps its advice.
+CASE(withheld_from_the_child) {
+  char* memory = mmap(NULL, 6 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  memset(memory, 7, 6 * PAGE);
+  CHECK_OK(madvise(memory + PAGE, 2 * PAGE, MADV_WIPEONFORK));
+  CHECK_OK(madvise(memory + 4 * PAGE, 2 * PAGE, MADV_DONTFORK));
+  CHECK_OK(mprotect(memory + 5 * PAGE, PAGE, PROT_READ));
+  pid_t pid = fork_quietly();
+  if (pid == 0) {
+    unsigned char there[6];
+    const bool kept = memory[0] == 7 && memory[3 * PAGE] == 7;
+    const bool wiped = memory[PAGE] == 0 && memory[2 * PAGE] == 0;
+    const bool gone = mincore(memory + 4 * PAGE, PAGE, there) != 0 &&
+                      mincore(memory + 5 * PAGE, PAGE, there) != 0;
+    _exit(kept | wiped << 1 | gone << 2);
+  }
+  CHECK_EQ(exit_code(pid), 7);
+  CHECK_EQ(memory[PAGE] + memory[4 * PAGE] + memory[5 * PAGE], 21);
+  CHECK_OK(madvise(memory + PAGE, 5 * PAGE, MADV_KEEPONFORK));
+  CHECK_OK(madvise(memory + PAGE, 5 * PAGE, MADV_DOFORK));
+  pid = fork_quietly();
+  if (pid == 0) _exit(memory[PAGE] + memory[4 * PAGE] + memory[5 * PAGE]);
+  CHECK_EQ(exit_code(pid), 21);
+  munmap(memory, 6 * PAGE);
+}
+
 CHECK_MAIN

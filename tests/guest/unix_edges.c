@@ -265,4 +265,22 @@ CASE(reset_and_urgent) {
   close(pair[0]);
 }
 
+// recv(2) of nothing waits for something and brings what comes with it; read(2) of nothing does not.
+CASE(nothing_wanted) {
+  open_pair(SOCK_STREAM);
+  char text[8];
+  CHECK_EQ(read(pair[1], text, 0), 0);
+  CHECK_ERRNO(recv(pair[1], text, 0, MSG_DONTWAIT), EAGAIN);
+  CHECK_EQ(send(pair[0], "x", 1, 0), 1);
+  CHECK_EQ(recv(pair[1], text, 0, MSG_DONTWAIT), 0);
+  CHECK_EQ(recv(pair[1], text, 8, MSG_DONTWAIT), 1);
+  // What is queued stays readable after SHUT_RD.
+  CHECK_EQ(send(pair[0], "left", 4, 0), 4);
+  CHECK_OK(shutdown(pair[1], SHUT_RD));
+  CHECK_EQ(recv(pair[1], text, 8, 0), 4);
+  CHECK_EQ(recv(pair[1], text, 8, 0), 0);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 CHECK_MAIN

@@ -205,8 +205,7 @@ OP(kFiles, 4, sendfile) {
       a.st_dev == b.st_dev) {
     return say(" same file)");
   }
-  long r =
-      CALL(sendfile, to, from, percent(60) ? pointer(&at, "at") : 0, length());
+  long r = CALL(sendfile, to, from, percent(60) ? pointer(&at, "at") : 0, length());
   if (r >= 0) say(" %lld", (long long)at);
 }
 OP(kFiles, 4, flock) {

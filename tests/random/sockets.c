@@ -109,14 +109,12 @@ static long message_flags(void) {
 // Not MSG_OOB: the LibOS is as a kernel without CONFIG_AF_UNIX_OOB.
 static long send_flags(void) {
   return hex(MSG_DONTWAIT | some_of_list(LIST(MSG_NOSIGNAL)) |
-             (percent(15) ? ONE_OF(MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_EOR, MSG_DONTROUTE,
-                                   MSG_ERRQUEUE)
-                          : 0));
+             (percent(15)
+                  ? ONE_OF(MSG_PEEK, MSG_TRUNC, MSG_WAITALL, MSG_EOR, MSG_DONTROUTE, MSG_ERRQUEUE)
+                  : 0));
 }
 static long message_size(void) { return number(ONE_OF(0, 1, 10, 100, 1000, 4096, 10000)); }
-OP(kSockets, 10, sendto) {
-  CALL(sendto, SOCKET, input(10000), message_size(), send_flags(), 0, 0);
-}
+OP(kSockets, 10, sendto) { CALL(sendto, SOCKET, input(10000), message_size(), send_flags(), 0, 0); }
 OP(kSockets, 5, sendto_address) {
   CALL(sendto, SOCKET, input(1000), number(ONE_OF(0, 1, 100)), send_flags(), any_address(),
        number(address_size));
@@ -235,8 +233,7 @@ OP(kSockets, 3, sendmmsg) {
   struct mmsghdr all[2] = {{message, 7}, {message, 7}};
   all[1].msg_hdr.msg_control = NULL;
   all[1].msg_hdr.msg_controllen = 0;
-  long r =
-      CALL(sendmmsg, fd, pointer(all, "messages"), number(ONE_OF(2, 2, 1, 0)), send_flags());
+  long r = CALL(sendmmsg, fd, pointer(all, "messages"), number(ONE_OF(2, 2, 1, 0)), send_flags());
   if (r >= 0) say(" %u %u", all[0].msg_len, all[1].msg_len);
 }
 OP(kSockets, 3, recvmmsg) {

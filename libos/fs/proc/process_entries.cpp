@@ -94,8 +94,7 @@ Result<void> limits_text(const Subject& subject, ProcText& out) {
     out.text(kLimitNames[i].name).pad_line_to(kSoft);
     add_limit(out, limit.soft, kHard);
     add_limit(out, limit.hard, kUnit);
-    if (!kLimitNames[i].unit.empty())
-      out.text(kLimitNames[i].unit).pad_line_to(kUnit + 10);
+    if (!kLimitNames[i].unit.empty()) out.text(kLimitNames[i].unit).pad_line_to(kUnit + 10);
     out.text("\n");
   }
   return {};
