@@ -139,7 +139,7 @@ def specs() -> list[Spec]:
              f" grep -v 'read(0' log | {BY_PROCESS} | {NORMAL}; sed -E 's/[0-9]+/N/' err | sort"),
         bash("strace.signals", "strace -o log -e trace=none bash -c 'trap \"echo usr\" USR1; kill -USR1 $$; (exit 3); kill -9 $$'; echo $?;" f" {NORMAL} log"),
         bash("gdb.steps", f"{GDB} -x {{dir}}/steps.gdb {{dir}}/program 2>&1 | {NORMAL} | sort | uniq -c"),
-        bash("gdb.threads", f"{GDB} -x {{dir}}/threads.gdb --args {{dir}}/program threads 2>&1 | {NORMAL} | grep -v 'exited\\]'"),
+        bash("gdb.threads", f"{GDB} -x {{dir}}/threads.gdb --args {{dir}}/program threads 2>&1 | {NORMAL} | grep -v 'exited\\]\\|^.Detaching after fork'"),  # its line and the child's come in any order
         bash("gdb.attaches", "mkfifo f; {dir}/program wait < f & p=$!; exec 9> f; until grep -q 'State:.S' /proc/$p/status; do :; done;"
              f" {GDB} -ex 'break twice' -ex 'bt -2' -ex 'print total' -ex 'set var answer = 42' -ex detach -p $p 2>&1 | {NORMAL} | grep -v '^ *[0-9]*.*sysdeps'; exec 9>&-; wait $p; echo $?"),
         bash("gdb.crash", "echo 'int main(void) { int *p = 0; return *p; }' > c.c; gcc -g -o c c.c;"
