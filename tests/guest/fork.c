@@ -545,9 +545,9 @@ CASE(withheld_from_the_child) {
   pid_t pid = fork_quietly();
   if (pid == 0) {
     unsigned char there[6];
-    const bool kept = memory[0] == 7 && memory[3 * PAGE] == 7;
-    const bool wiped = memory[PAGE] == 0 && memory[2 * PAGE] == 0;
-    const bool gone = mincore(memory + 4 * PAGE, PAGE, there) != 0 &&
+    const int kept = memory[0] == 7 && memory[3 * PAGE] == 7;
+    const int wiped = memory[PAGE] == 0 && memory[2 * PAGE] == 0;
+    const int gone = mincore(memory + 4 * PAGE, PAGE, there) != 0 &&
                       mincore(memory + 5 * PAGE, PAGE, there) != 0;
     _exit(kept | wiped << 1 | gone << 2);
   }
