@@ -59,6 +59,10 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     if (at < 0) return Errno::kInval;
     start = static_cast<uint64_t>(at);
   }
+  // No range of a file ends behind the largest offset; what has no positions is refused below.
+  const Result<uint64_t> position = start ? Result<uint64_t>(*start) : from->seek(0, Whence::kCur);
+  if (!position.is_error() && count > static_cast<uint64_t>(INT64_MAX) - position.value())
+    return Errno::kInval;
   const RefPtr<File> to = TRY(io_file(self, out));
   if (!to->can_write()) return Errno::kBadFd;
   // The source must be something with pages (sendfile(2)).
@@ -68,10 +72,9 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     return Errno::kInval;
   }
   if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
-  const uint64_t position = start ? *start : TRY(from->seek(0, Whence::kCur));
-  if (count > static_cast<uint64_t>(INT64_MAX) - position) return Errno::kInval;
+  TRY(Result<uint64_t>(position));
   const bool is_onto_itself = from == to && !start;
-  if (is_onto_itself) start = position;
+  if (is_onto_itself) start = position.value();
   CopyPlace source(*from, start);
   CopyPlace target(*to, is_onto_itself ? start : std::nullopt);
   // Into a pipe goes what it has room for.

@@ -72,12 +72,13 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   if ((wanted.resolve & kBeneath) != 0) walk |= kWalkBeneath;
   if ((wanted.resolve & kInRoot) != 0) walk |= kWalkInRoot;
   const String text = TRY(read_name(path));
+  FdReservation reservation =
+      TRY(self.files().reserve(1, close_on_exec_of(static_cast<uint32_t>(wanted.flags))));
   // With RESOLVE_IN_ROOT an absolute path starts at the directory, too.
   WalkContext context = self.fs().walk(self.credentials());
   if (directory != kAtCwd) context.start = TRY(path_of_fd(self, directory));
   uint32_t flags = static_cast<uint32_t>(wanted.flags);
   if ((flags & kOpenPath) == 0) flags |= kOpenLargeFile;
-  FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
   RefPtr<File> file = TRY(open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode),
                                     self.fs().umask(), walk));
   const int fd = reservation[0];

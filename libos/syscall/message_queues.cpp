@@ -103,8 +103,8 @@ Result<Nanoseconds> read_deadline(UserIn<Timespec> timeout) {
 Result<long> sys_mq_open(Thread& self, UserString name, Flags flags, Mode mode,
                          UserIn<MessageQueueAttributes> attributes) {
   if (!attributes.is_null()) TRY(attributes.read());
-  const String text = TRY(read_queue_name(name));
   FdReservation reserved = TRY(self.files().reserve(1, CloseOnExec::kYes));
+  const String text = TRY(read_queue_name(name));
   RefPtr<File> file = TRY(open_queue(self, text.view(), bits(flags), mode, attributes));
   const int fd = reserved[0];
   reserved.commit(std::move(file));

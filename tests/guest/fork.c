@@ -548,7 +548,7 @@ CASE(withheld_from_the_child) {
     const int kept = memory[0] == 7 && memory[3 * PAGE] == 7;
     const int wiped = memory[PAGE] == 0 && memory[2 * PAGE] == 0;
     const int gone = mincore(memory + 4 * PAGE, PAGE, there) != 0 &&
-                      mincore(memory + 5 * PAGE, PAGE, there) != 0;
+                     mincore(memory + 5 * PAGE, PAGE, there) != 0;
     _exit(kept | wiped << 1 | gone << 2);
   }
   CHECK_EQ(exit_code(pid), 7);
