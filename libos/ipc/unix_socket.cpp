@@ -17,8 +17,10 @@ constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
 constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 constexpr size_t kMaxBacklog = 4096;  // net.core.somaxconn
 
+// Of SO_PEERCRED: the effective ids (unix(7)).
 UserIdentity identity_of(Thread& self) {
-  return {.pid = self.pid(), .uid = self.credentials().fsuid, .gid = self.credentials().fsgid};
+  const UserCredentials& user = self.user();
+  return {.pid = self.pid(), .uid = user.euid, .gid = user.egid};
 }
 
 }  // namespace
