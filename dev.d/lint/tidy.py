@@ -97,11 +97,12 @@ def check(context) -> list[str]:
     complaints = {}  # An ordered set: many files include the header that is complained about.
     with concurrent.futures.ThreadPoolExecutor(context.jobs) as pool:
         try:
-            futures = [pool.submit(look, context, results, entry) for entry in todo]
+            futures = {pool.submit(look, context, results, entry): entry["file"] for entry in todo}
             for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                source = str(pathlib.Path(futures[future]).relative_to(context.root))
                 for line in future.result():
                     if line not in complaints:
-                        print(f"  {line}", flush=True)
+                        print(f"  {line}" if line.startswith(source) else f"  {line} (by way of {source})", flush=True)
                     complaints[line] = True
                 if count % 25 == 0:
                     print(f"lint tidy: {count} of {len(todo)} done, {len(complaints)} complaints", flush=True)

@@ -194,7 +194,7 @@ class PipeEnd : public File {
   void tell(size_t count, uint32_t event);
 
   RefPtr<Pipe> pipe_;
-  Path path_;                 // of a FIFO
+  Path path_;                  // of a FIFO
   RefPtr<PipeInode> unnamed_;  // of a pipe, whose ends share it
   uint32_t writers_before_ = 0;
 };

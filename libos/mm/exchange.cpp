@@ -8,7 +8,6 @@
 namespace occlum {
 namespace {
 
-
 // The private area of a member that has the page, if there is one.
 AreaSet::Iterator private_area(Areas& areas, uint64_t page) {
   const AreaSet::Iterator area = areas.set.find(page);

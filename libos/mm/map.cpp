@@ -324,8 +324,8 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
       continue;
     }
     if (done.error() == Errno::kBusy) {
-      const Result<void> free = ConflictGroup::make_way(
-          *this, {request.address, request.address + request.length});
+      const Result<void> free =
+          ConflictGroup::make_way(*this, {request.address, request.address + request.length});
       if (!free.is_error() && ++joins < kJoins) continue;
       if (free.is_error() && free.error() != Errno::kAgain) return free.error();
     } else if (done.error() != Errno::kAgain) {

@@ -15,7 +15,6 @@
 namespace occlum {
 namespace {
 
-
 // The linear addresses to reserve for an object of `bytes` bytes: room to grow, more of it for small objects.
 uint64_t home_size_for(uint64_t bytes) {
   const uint64_t size = align_up(std::max<uint64_t>(bytes, kPageSize), kPageSize);

@@ -63,9 +63,8 @@ RefPtr<AddressSpace> SpaceList::find(const AddressSpace& but,
   return spaces.with([&](List& list) {
     for (AddressSpace& space : list) {
       if (&space == &but) continue;
-      const bool has_some = space.state_->areas.peek_long([&](const Areas& areas) {
-        return (!own || areas.group != own) && matches(areas);
-      });
+      const bool has_some = space.state_->areas.peek_long(
+          [&](const Areas& areas) { return (!own || areas.group != own) && matches(areas); });
       if (has_some && space.try_ref()) return RefPtr<AddressSpace>::adopt(space);
     }
     return RefPtr<AddressSpace>();

@@ -33,9 +33,7 @@ Result<size_t> Socket::write(DataSource& source) {
   return send(message);
 }
 
-Result<Stat> Socket::stat() {
-  return inode_.stat();
-}
+Result<Stat> Socket::stat() { return inode_.stat(); }
 
 Result<void> Socket::set_attributes(const AttributeChange& change) {
   inode_.change(change);

@@ -264,9 +264,9 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
   const UserInOut<LinuxFlock> lock{UserAddress(argument)};
   switch (command) {
     case kSetFl:
-      if (((argument ^ file->flags()) & kOpenNoAtime) != 0 && file->inode() != nullptr &&
-          !is_owner(TRY(file->inode()->ownership()), self.credentials())) {
-        return Errno::kPerm;
+      if (((argument ^ file->flags()) & kOpenNoAtime) != 0) {
+        const Stat stat = TRY(file->stat());
+        if (!is_owner({stat.mode, stat.uid, stat.gid}, self.credentials())) return Errno::kPerm;
       }
       return done(file->set_flags(static_cast<uint32_t>(argument)));
     case kGetLk:

@@ -67,8 +67,8 @@ CASE(where_a_part_was_unmapped) {
   replace(area + 2 * PAGE, 1);
   CHECK_EQ(area[0], 'a');
   expect(area + 2 * PAGE, "zd");
-  char* behind = mmap(area + 4 * PAGE, PAGE, RW,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  char* behind =
+      mmap(area + 4 * PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
   CHECK(behind == area + 4 * PAGE || errno == EEXIST);
   expect(area + 2 * PAGE, "zd");
 }

@@ -67,8 +67,7 @@ CASE(short_processes) {
   run_for(1);
   counts_read(&before);
   int descriptors = counts_descriptors();
-  long heap = stat_of("memory.heap_bytes"),
-       kernel = kernel_pages();
+  long heap = stat_of("memory.heap_bytes"), kernel = kernel_pages();
   long present = stat_of("memory.user_present_pages"),
        committed = stat_of("memory.committed_pages");
   long count = run_for(seconds);
@@ -84,8 +83,7 @@ CASE(short_processes) {
   fprintf(stderr,
           "short_processes: heap %+ld bytes, LibOS pages in use %+ld, of programs %+ld, committed "
           "%+ld\n",
-          grown, kernel_pages() - kernel,
-          stat_of("memory.user_present_pages") - present,
+          grown, kernel_pages() - kernel, stat_of("memory.user_present_pages") - present,
           stat_of("memory.committed_pages") - committed);
   CHECK(grown < 65536);
   CHECK(kernel_pages() - kernel < 256);

@@ -120,8 +120,9 @@ class DevInode : public Inode {
  private:
   template <typename Use>
   void attributes(Use use) {
-    static_cast<DevFileSystem&>(file_system())
-        .attributes.with([&](DevFileSystem::Attributes& all) { use(all.of.at(ino_ - kRootIno)); });
+    static_cast<DevFileSystem&>(file_system()).attributes.with([&](DevFileSystem::Attributes& all) {
+      use(all.of.at(ino_ - kRootIno));
+    });
   }
 
   const uint64_t ino_;
@@ -228,9 +229,8 @@ class DevRoot final : public DevInode {
       case FileType::kSymlink:
         return RefPtr<Inode>(TRY(make_ref<DevLink>(std::move(self), ino, node->target)));
       default:
-        return RefPtr<Inode>(
-            TRY(make_ref<DevInode>(std::move(self), node->type, ino,
-                                   make_device(node->major, node->minor))));
+        return RefPtr<Inode>(TRY(make_ref<DevInode>(std::move(self), node->type, ino,
+                                                    make_device(node->major, node->minor))));
     }
   }
 

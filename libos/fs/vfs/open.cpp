@@ -104,8 +104,8 @@ Result<RefPtr<File>> open_unnamed(const WalkContext& context, std::string_view p
   RefPtr<Dentry> dentry =
       TRY(dentry_cache().insert(directory.dentry, text, std::move(inode), DentryCache::Keep::kNo));
   dentry_cache().remove(*dentry);  // it has no name: shown as deleted
-  return finish_open({directory.mount, std::move(dentry)}, *context.credentials,
-                     flags, Origin::kCreated);
+  return finish_open({directory.mount, std::move(dentry)}, *context.credentials, flags,
+                     Origin::kCreated);
 }
 
 }  // namespace
