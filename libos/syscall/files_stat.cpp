@@ -53,7 +53,7 @@ struct Subject {
   uint32_t mount_id = 0;
 };
 Result<Subject> stat_at(Thread& self, Fd directory, UserString path, uint32_t flags) {
-  if ((flags & kAtEmptyPath) != 0 && directory != kAtCwd) {
+  if ((flags & kAtEmptyPath) != 0 && number(directory) >= 0) {
     const bool is_empty = path.is_null() || TRY(UserIn<char>(path.address()).read()) == '\0';
     if (is_empty) {
       const RefPtr<File> file = TRY(self.files().get(number(directory)));
