@@ -64,6 +64,7 @@ struct AreaData {
 
   MemoryObject* object() const { return source ? source->object.get() : nullptr; }
   bool owns_addresses() const { return !shared || is_alias; }
+  bool is_at_home_of(const MemoryObject& of) const { return !owns_addresses() && object() == &of; }
   bool is_visible() const { return kind != Kind::kReserve; }
 };
 

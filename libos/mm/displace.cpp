@@ -14,7 +14,7 @@ using EachMember = FunctionRef<void(FunctionRef<void(Areas&)> use)>;
 void for_each_at_home(Areas& areas, const MemoryObject& object,
                       FunctionRef<void(AreaSet::Iterator)> use) {
   for (auto it = areas.set.begin(); it; ++it) {
-    if (it->value.object() == &object && it->value.shared && !it->value.is_alias) use(it);
+    if (it->value.is_at_home_of(object)) use(it);
   }
 }
 

@@ -226,11 +226,9 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
   if (how == Remap::kFixed && *old_size == *new_size && first->end < move.from.end)
     return move_each(*this, move);
   // A shared object's home grows before our lock is taken: that waits for copies, which may fault in this space.
-  if (const std::optional<Area> area = find_area(address); area && area->shared) {
-    const uint64_t offset = area->offset + (address - area->start);
-    // When it cannot grow the mapping moves.
-    if (how != Remap::kFixed && *new_size > *old_size) (void)area->object->home(offset + *new_size);
-  }
+  // When it cannot grow the mapping moves.
+  if (first->shared && how != Remap::kFixed && *new_size > *old_size)
+    (void)first->object->home(first->offset + (address - first->start) + *new_size);
   for (Patience patience;;) {
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
       const AreaSet::Iterator it = areas.set.find(address);

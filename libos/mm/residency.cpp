@@ -50,7 +50,7 @@ RefPtr<AddressSpace> SpaceList::find_owner(const AddressSpace& but, AddressRange
 RefPtr<AddressSpace> SpaceList::find_mapper(const AddressSpace& but, const MemoryObject& object) {
   return find(but, [&](const Areas& areas) {
     for (auto it = areas.set.begin(); it; ++it) {
-      if (it->value.object() == &object && it->value.shared && !it->value.is_alias) return true;
+      if (it->value.is_at_home_of(object)) return true;
     }
     return false;
   });

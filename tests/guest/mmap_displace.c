@@ -24,6 +24,12 @@ static int object(long pages) {
   return fd;
 }
 
+static char* view_of(int fd) {
+  char* area = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+  REQUIRE(area != MAP_FAILED);
+  return area;
+}
+
 // Zeroes are there, and what is written stays there.
 static void replace(char* at, long pages) {
   char* area = mmap(at, pages * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -75,16 +81,15 @@ CASE(where_a_part_was_unmapped) {
 
 CASE(where_nobody_maps_it_any_more) {
   int fd = object(4);
-  char* area = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
-  REQUIRE(area != MAP_FAILED);
+  char* area = view_of(fd);
   memset(area, 'f', 4 * PAGE);
   CHECK(munmap(area, 4 * PAGE) == 0);
   replace(area, 4);
   char byte = 0;
   CHECK_EQ(pread(fd, &byte, 1, 2 * PAGE), 1);
   CHECK_EQ(byte, 'f');
-  char* again = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
-  REQUIRE(again != MAP_FAILED && again != area);
+  char* again = view_of(fd);
+  REQUIRE(again != area);
   again[0] = 'g';
   CHECK_EQ(pread(fd, &byte, 1, 0), 1);
   CHECK_EQ(byte, 'g');
@@ -124,8 +129,7 @@ CASE(by_members_of_a_family) {
 // Two that have nothing in common but the file.
 CASE(by_strangers) {
   int fd = object(4);
-  char* area = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
-  REQUIRE(area != MAP_FAILED);
+  char* area = view_of(fd);
   memset(area, 'm', 4 * PAGE);
   int to_child[2], to_parent[2];
   REQUIRE(pipe(to_child) == 0 && pipe(to_parent) == 0);
@@ -164,8 +168,7 @@ static int stranger(char** argv) {
 
 CASE(by_the_object_itself) {
   int fd = object(4);
-  char* area = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
-  REQUIRE(area != MAP_FAILED);
+  char* area = view_of(fd);
   for (int i = 0; i < 4; i++) memset(area + i * PAGE, '0' + i, PAGE);
   REQUIRE(mmap(area + PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, 2 * PAGE) == area + PAGE);
   expect(area, "0223");

@@ -1,5 +1,6 @@
 // Processes: starting the program again in many ways, what it inherits, waiting, groups and sessions.
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/prctl.h>
@@ -17,6 +18,15 @@ int child_main(int argc, char** argv) {
     // To the end of the sequence: PR_SET_PDEATHSIG would want a permission that its parent may have given away.
     char byte;
     while (read(kEndFd, &byte, 1) == -1) {
+      struct pollfd end = {kEndFd, POLLIN, 0};
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN) {
+        poll(&end, 1, -1);
+        continue;
+      }
+      // Out of reach: then for longer than any sequence takes, but not for ever.
+      poll(NULL, 0, 60000);
+      break;
     }
     return 98;
   }

@@ -65,7 +65,9 @@ OP(kThreads, 2, futex_pi) {
 
 // Runs `body` in a thread that takes no signals, and joins it.
 static long argument, result;
+static pid_t worker;
 static void* run_body(void* body) {
+  worker = gettid();
   result = ((long (*)(void))body)();
   return NULL;
 }
@@ -82,6 +84,8 @@ static pthread_t begin(long (*body)(void)) {
 static void join(pthread_t thread) {
   if (!thread) return;
   pthread_join(thread, NULL);
+  // It is joined a moment before it is no longer counted as a thread.
+  while (syscall(SYS_tgkill, getpid(), worker, 0) == 0) sched_yield();
   say(result < 0 ? " worker %s" : " worker %.0s%ld", errno_name(-result), result);
 }
 
