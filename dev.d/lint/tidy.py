@@ -18,6 +18,9 @@ import time
 PARTS = ("sgx", "emulator", "abi", "host", "libos", "image", "cli")
 TIDY = "clang-tidy-19"
 
+# A file that is looked at gets what it includes, and nothing by way of a precompiled header.
+PRECOMPILED = re.compile(r" -Winvalid-pch| -Xclang -fno-pch-timestamp| -Xclang -include(-pch)? -Xclang \S+")
+
 
 def entries_of(context) -> list[dict]:
     """One compile command for each source file. The first one is the real one: the unit tests compile libos/ again with
@@ -28,7 +31,7 @@ def entries_of(context) -> list[dict]:
         if source.suffix == ".cpp" and source.is_relative_to(context.root):
             source = source.relative_to(context.root)
             if source.parts[0] in PARTS and source in context.files:
-                entries.setdefault(source, entry)
+                entries.setdefault(source, entry | {"command": PRECOMPILED.sub("", entry["command"])})
     return list(entries.values())
 
 

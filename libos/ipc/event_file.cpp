@@ -6,8 +6,6 @@
 namespace occlum {
 
 namespace {
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 constexpr uint64_t kMaxCount = UINT64_MAX - 1;
 }  // namespace
 

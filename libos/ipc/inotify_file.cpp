@@ -11,9 +11,6 @@
 namespace occlum {
 namespace {
 
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr uint32_t kFionRead = 0x541b;
-
 // struct inotify_event without its name.
 struct Header {
   int32_t watch;

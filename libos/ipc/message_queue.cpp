@@ -5,10 +5,7 @@
 
 namespace occlum {
 
-namespace {
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
-}  // namespace
+namespace {}  // namespace
 
 MessageQueue::~MessageQueue() {
   state_.with([](State& state) {

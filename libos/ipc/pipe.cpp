@@ -10,9 +10,6 @@ namespace occlum {
 
 namespace {
 
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
-
 enum class Attempt { kDone, kBusy, kMustWait };
 
 }  // namespace

@@ -8,9 +8,7 @@
 
 namespace occlum {
 
-namespace {
-constexpr uint32_t kFionRead = 0x541b;
-}  // namespace
+namespace {}  // namespace
 
 PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path)
     : File(flags), pipe_(std::move(pipe)), path_(std::move(path)) {

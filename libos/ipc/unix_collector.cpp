@@ -4,6 +4,7 @@
 #include "libos/ipc/unix_collector.h"
 
 #include "libos/ipc/unix_socket.h"
+#include "libos/lib/address.h"
 #include "libos/lib/hash_map.h"
 #include "libos/lib/list.h"
 
@@ -23,8 +24,6 @@ struct Flights {
 };
 constinit SpinLocked<Flights> flights{LockRank::kPipe};
 constinit std::atomic<size_t> in_flight{0};
-
-uint64_t key_of(const File& file) { return __builtin_bit_cast(uint64_t, &file); }
 
 UnixSocket* unix_socket_of(File& file) {
   if (file.kind() != FileKind::kSocket || static_cast<Socket&>(file).domain() != kAfUnix)
@@ -51,7 +50,7 @@ void find_live(Flights& all) {
   all.sockets.for_each([&](uint64_t, Flight& flight) {
     if (has_owner(flight)) return mark_live(flight, to_follow);
     flight.socket->inbox().for_each_file([&](File& file) {
-      if (Flight* inner = all.sockets.find(key_of(file))) ++inner->inside;
+      if (Flight* inner = all.sockets.find(address_of(&file))) ++inner->inside;
     });
   });
   all.sockets.for_each([&](uint64_t, Flight& flight) {
@@ -61,7 +60,7 @@ void find_live(Flights& all) {
     Flight& flight = *to_follow;
     to_follow = flight.next_live;
     flight.socket->inbox().for_each_file([&](File& file) {
-      if (Flight* inner = all.sockets.find(key_of(file))) mark_live(*inner, to_follow);
+      if (Flight* inner = all.sockets.find(address_of(&file))) mark_live(*inner, to_follow);
     });
   }
 }
@@ -95,8 +94,8 @@ bool put_off(Vec<RefPtr<File>>& files) {
 Result<void> begin_flight(File& file) {
   if (UnixSocket* const socket = unix_socket_of(file)) {
     TRY(flights.with([&](Flights& all) -> Result<void> {
-      Flight* flight = all.sockets.find(key_of(file));
-      if (flight == nullptr) flight = TRY(all.sockets.insert(key_of(file), Flight{}));
+      Flight* flight = all.sockets.find(address_of(&file));
+      if (flight == nullptr) flight = TRY(all.sockets.insert(address_of(&file), Flight{}));
       flight->socket = socket;
       ++flight->messages;
       return {};
@@ -110,8 +109,8 @@ void end_flight(File& file) {
   in_flight.fetch_sub(1, std::memory_order_relaxed);
   if (unix_socket_of(file) == nullptr) return;
   flights.with([&](Flights& all) {
-    Flight* const flight = all.sockets.find(key_of(file));
-    if (flight != nullptr && --flight->messages == 0) all.sockets.remove(key_of(file));
+    Flight* const flight = all.sockets.find(address_of(&file));
+    if (flight != nullptr && --flight->messages == 0) all.sockets.remove(address_of(&file));
   });
 }
 

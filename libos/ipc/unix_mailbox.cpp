@@ -4,9 +4,7 @@
 
 namespace occlum {
 
-namespace {
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-}  // namespace
+namespace {}  // namespace
 
 // --- files in flight ---
 

@@ -5,6 +5,7 @@
 
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/unix_socket.h"
+#include "libos/lib/address.h"
 #include "libos/lib/hash_map.h"
 #include "libos/lib/log.h"
 #include "libos/lib/random.h"
@@ -30,7 +31,7 @@ Result<String> key_of(int type, std::string_view name) {
   return key;
 }
 
-uint64_t key_of(const Path& path) { return __builtin_bit_cast(uint64_t, &path.inode()); }
+uint64_t key_of(const Path& path) { return address_of(&path.inode()); }
 
 template <typename Map, typename Key>
 RefPtr<UnixSocket> find_in(Map& map, const Key& key) {

@@ -13,8 +13,6 @@ namespace occlum {
 
 namespace {
 
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 constexpr size_t kMaxBacklog = 4096;  // net.core.somaxconn
 
 // Of SO_PEERCRED: the effective ids (unix(7)).
@@ -289,11 +287,10 @@ Result<SocketAddress> UnixSocket::peer_address() {
 // --- the rest ---
 
 Result<long> UnixSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
-  constexpr uint32_t kFionRead = 0x541b, kOutQueue = 0x5411;
   size_t bytes = 0;
   if (request == kFionRead) {
     bytes = is_stream() ? inbox_->queued_bytes() : inbox_->first_size();
-  } else if (request == kOutQueue) {
+  } else if (request == kTiocOutQueue) {
     const RefPtr<Mailbox> other = peer();
     bytes = other != nullptr ? other->queued_bytes() : 0;
   } else {

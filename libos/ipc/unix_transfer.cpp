@@ -12,7 +12,6 @@ namespace occlum {
 
 namespace {
 constexpr size_t kStreamChunk = 32 * 1024;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 
 bool has_address(const OutgoingMessage& message) {
   return message.to != nullptr && !message.to->is_empty();

@@ -10,18 +10,6 @@
 namespace occlum {
 namespace {
 
-bool allows(Prot prot, Access access) {
-  switch (access) {
-    case Access::kRead:
-      return prot != Prot::kNone;
-    case Access::kWrite:
-      return has(prot, Prot::kWrite);
-    case Access::kExecute:
-      return has(prot, Prot::kExec);
-  }
-  return false;
-}
-
 Area without_name(AreaSet::ConstIterator it) {
   const AreaData& data = it->value;
   return Area{.start = it->key,

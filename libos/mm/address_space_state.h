@@ -15,6 +15,23 @@
 
 namespace occlum {
 
+// What a mapping has to have for an access.
+constexpr Prot right_for(Access access) {
+  switch (access) {
+    case Access::kRead:
+      return Prot::kRead;
+    case Access::kWrite:
+      return Prot::kRead | Prot::kWrite;
+    case Access::kExecute:
+      return Prot::kRead | Prot::kExec;
+  }
+  return kProtAll;
+}
+
+constexpr bool allows(Prot prot, Access access) {
+  return has(effective_prot(prot), right_for(access));
+}
+
 // Reached only through AddressSpace::State::areas. User copies and owner checks read; faults hold; everything that
 // adds, removes or restricts areas changes. So while a copy goes on (which is a read), no page under it can be taken
 // away or given to another process.

@@ -24,18 +24,6 @@ constexpr uint32_t kGuardedCluster = 16;
 constexpr uint64_t kStackGrowth =
     8 * 1024 * 1024;  // how far below a MAP_GROWSDOWN area a fault may be
 
-bool allows(Prot prot, Access access) {
-  switch (access) {
-    case Access::kRead:
-      return prot != Prot::kNone;
-    case Access::kWrite:
-      return has(prot, Prot::kWrite);
-    case Access::kExecute:
-      return has(prot, Prot::kExec);
-  }
-  return false;
-}
-
 FaultResult result_of(Errno error) {
   return error == Errno::kNoMem ? FaultResult::kOutOfMemory : FaultResult::kBusError;
 }

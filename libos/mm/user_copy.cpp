@@ -25,20 +25,6 @@ constexpr uint64_t kLargestPart = 64 * 1024;
 // A page that faults this often although it was said to be resolved is not going to work (a hostile host).
 constexpr int kMostFaults = 64;
 
-constexpr Prot right_for(Access access) {
-  switch (access) {
-    case Access::kRead:
-      return Prot::kRead;
-    case Access::kWrite:
-      return Prot::kRead | Prot::kWrite;
-    case Access::kExecute:
-      return Prot::kRead | Prot::kExec;
-  }
-  return kProtAll;
-}
-
-bool allows(Prot prot, Access access) { return has(effective_prot(prot), right_for(access)); }
-
 struct Step {
   enum class Outcome { kDone, kNotOurs, kFaulted } outcome;
   uint64_t value;  // kDone: bytes; kFaulted: where

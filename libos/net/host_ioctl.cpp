@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libos/fs/vfs/file.h"
 #include "libos/host/calls.h"
 #include "libos/lib/memory.h"
 #include "libos/net/host_numbers.h"
@@ -11,8 +12,7 @@ namespace occlum {
 
 namespace {
 
-constexpr uint32_t kFionRead = 0x541b, kOutQueue = 0x5411, kAtMark = 0x8905,
-                   kOutQueueNotSent = 0x894b;
+constexpr uint32_t kAtMark = 0x8905, kOutQueueNotSent = 0x894b;
 constexpr uint32_t kInterfaceName = 0x8910, kInterfaceList = 0x8912;
 // SIOCGIF* that take and give one struct ifreq of plain data.
 constexpr std::array<uint32_t, 14> kInterfaceQuestions = {kInterfaceName,
@@ -78,7 +78,7 @@ Result<long> list_interfaces(int fd, UserAddress argument) {
 Result<long> host_socket_ioctl(int fd, uint32_t request, UserAddress argument) {
   switch (request) {
     case kFionRead:
-    case kOutQueue:
+    case kTiocOutQueue:
     case kOutQueueNotSent:
     case kAtMark: {
       int value = 0;

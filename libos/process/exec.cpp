@@ -166,10 +166,6 @@ std::string_view base_name(std::string_view path) {
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
 }
 
-void release_vfork_parent(Process& process) {
-  if (!process.vfork_done.exchange(true)) process.vfork_queue().wake_all();
-}
-
 // What a new program starts without (execve(2), "Effect on process attributes").
 void reset_thread(Thread& self) {
   self.signal_stack = SignalStack{};
@@ -228,7 +224,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
       log_error("{} cannot be mapped ({}): the process that executed it is killed", executable.path,
                 loaded.error());
       exit_process(self, kSigKill);
-      release_vfork_parent(process);
+      process.release_vfork_parent();
       return loaded.error();
     }
     made.loaded = loaded.value();
@@ -241,7 +237,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
       Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
   if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigKill);
   set_start_registers(self, *made.loaded);
-  release_vfork_parent(process);
+  process.release_vfork_parent();
   ptrace::report_exec(self, former_tid);
   return {};
 }

@@ -188,16 +188,11 @@ void write_everything_out() {
   shut_down(shell_status(status));
 }
 
-void release_vfork_parent(Process& process) {
-  if (process.vfork_done.exchange(true)) return;
-  process.vfork_queue().wake_all();
-}
-
 // What only the last thread does, after the process is a zombie for others.
 void end_process(Process& process) {
   process.stop_timers();
   process.set_program({});
-  release_vfork_parent(process);
+  process.release_vfork_parent();
   ptrace::end_tracer(process);
   const RefPtr<Session> session = process.session();
   if (session && session->id() == process.pid()) session->leader_has_ended();

@@ -164,6 +164,9 @@ class Process : public RefCounted<Process> {
   // vfork(2): the parent sleeps here until the child has executed a program or ended.
   WaitQueue& vfork_queue() { return vfork_queue_; }
   std::atomic<bool> vfork_done{true};
+  void release_vfork_parent() {
+    if (!vfork_done.exchange(true)) vfork_queue_.wake_all();
+  }
   // Timers of the process (alarm, setitimer, timer_create); made on first use.
   ProcessTimers* timers() const;  // null: none yet
   void stop_timers();             // exit

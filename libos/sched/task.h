@@ -22,6 +22,8 @@ namespace occlum {
 // Nanoseconds of CLOCK_MONOTONIC. kNever sorts after every real time.
 using Nanoseconds = uint64_t;
 constexpr Nanoseconds kNever = UINT64_MAX;
+// A clock tick, in which times(2) and /proc count: 100 a second (USER_HZ).
+constexpr Nanoseconds kNanosecondsPerTick = 10'000'000;
 
 enum class ParkResult { kUnparked, kTimedOut, kInterrupted };
 enum class Interruptible { kNo, kYes };

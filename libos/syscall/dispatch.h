@@ -12,6 +12,12 @@ namespace occlum {
 #undef SYSCALL
 #undef UNIMPLEMENTED
 
+// For calls that succeed with 0.
+inline Result<long> done(Result<void> result) {
+  if (result.is_error()) return result.error();
+  return 0;
+}
+
 struct UserRegisters;
 
 // Runs the call that the registers name (RAX; arguments RDI RSI RDX R10 R8 R9) for the current thread and stores the

@@ -39,10 +39,4 @@ inline CloseOnExec close_on_exec_of(uint32_t open_flags) {
   return (open_flags & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
 }
 
-// For calls that succeed with 0.
-inline Result<long> done(Result<void> result) {
-  if (result.is_error()) return result.error();
-  return 0;
-}
-
 }  // namespace occlum

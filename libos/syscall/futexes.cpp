@@ -44,11 +44,6 @@ Result<Nanoseconds> read_futex_timeout(int command, bool is_realtime, UserIn<Tim
 
 uint32_t count_of(uint32_t argument) { return static_cast<int32_t>(argument) < 0 ? 0 : argument; }
 
-Result<long> done(const Result<void>& result) {
-  if (result.is_error()) return result.error();
-  return 0;
-}
-
 }  // namespace
 
 // futex(2). `timeout` is a second count for the operations that move or wake on two words.

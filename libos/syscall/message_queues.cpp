@@ -91,7 +91,7 @@ Result<OpenQueue> get_queue(Thread& self, Fd fd) {
 }
 
 // An absolute time of the real-time clock.
-Result<Nanoseconds> read_deadline(UserIn<Timespec> timeout) {
+Result<Nanoseconds> realtime_deadline(UserIn<Timespec> timeout) {
   constexpr ClockId kRealtime{0};
   if (timeout.is_null()) return kNever;
   const Nanoseconds at = TRY(to_nanoseconds(TRY(timeout.read())));
@@ -119,7 +119,7 @@ Result<long> sys_mq_unlink(Thread& self, UserString name) {
 
 Result<long> sys_mq_timedsend(Thread& self, Fd fd, UserAddress message, size_t size,
                               uint32_t priority, UserIn<Timespec> timeout) {
-  const Nanoseconds deadline = TRY(read_deadline(timeout));
+  const Nanoseconds deadline = TRY(realtime_deadline(timeout));
   if (priority >= kMaxPriority) return Errno::kInval;
   const OpenQueue open = TRY(get_queue(self, fd));
   if (!open.file->can_write()) return Errno::kBadFd;
@@ -132,7 +132,7 @@ Result<long> sys_mq_timedsend(Thread& self, Fd fd, UserAddress message, size_t s
 
 Result<long> sys_mq_timedreceive(Thread& self, Fd fd, UserAddress message, size_t size,
                                  UserOut<uint32_t> priority, UserIn<Timespec> timeout) {
-  const Nanoseconds deadline = TRY(read_deadline(timeout));
+  const Nanoseconds deadline = TRY(realtime_deadline(timeout));
   const OpenQueue open = TRY(get_queue(self, fd));
   if (!open.file->can_read()) return Errno::kBadFd;
   if (size < open.queue.shape.message_size) return Errno::kMsgSize;

@@ -1,6 +1,7 @@
 // socket(2) and its family: decode, call the Socket, encode.
 #include "libos/fs/file_table.h"
 #include "libos/fs/vfs/operations.h"
+#include "libos/fs/vfs/regular_file.h"
 #include "libos/ipc/unix_socket.h"
 #include "libos/net/host_socket.h"
 #include "libos/process/thread.h"
@@ -15,7 +16,6 @@ constexpr uint32_t kTypeMask = 0xf;
 constexpr size_t kMaxOption = 4096;
 constexpr uint64_t kMaxControl = 64 * 1024;
 constexpr uint32_t kMaxMessages = 1024;  // UIO_MAXIOV
-constexpr size_t kMaxTransfer = 0x7ffff000;
 
 Result<RefPtr<Socket>> get_socket(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(self.files().get(number(fd)));

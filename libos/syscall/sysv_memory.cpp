@@ -10,14 +10,13 @@ namespace occlum {
 
 namespace {
 
-constexpr int kLock = 11, kUnlock = 12, kStatByIndex = 13, kInfoOfUse = 14,
-              kStatByIndexUnchecked = 15;
+constexpr int kLock = 11, kUnlock = 12, kShmStat = 13, kShmInfo = 14, kShmStatAny = 15;
 
 Result<long> segment_status(Thread& self, int id, int command, UserAddress argument) {
   using sysv_memory::Lookup;
-  const Lookup lookup = command == kIpcStat       ? Lookup::kById
-                        : command == kStatByIndex ? Lookup::kByIndex
-                                                  : Lookup::kByIndexUnchecked;
+  const Lookup lookup = command == kIpcStat   ? Lookup::kById
+                        : command == kShmStat ? Lookup::kByIndex
+                                              : Lookup::kByIndexUnchecked;
   const SegmentStatus status = TRY(sysv_memory::status(id, lookup, self.user()));
   TRY(UserOut<LinuxSegment>(argument).write({.permission = to_user(status.permission),
                                              .size = status.size,
@@ -82,11 +81,11 @@ Result<long> sys_shmctl(Thread& self, int id, int command, UserAddress argument)
   switch (command) {
     case kIpcInfo:
       return segment_limits(argument);
-    case kInfoOfUse:
+    case kShmInfo:
       return segment_use(argument);
     case kIpcStat:
-    case kStatByIndex:
-    case kStatByIndexUnchecked:
+    case kShmStat:
+    case kShmStatAny:
       return segment_status(self, id, command, argument);
     case kIpcSet: {
       const LinuxIpcPermission wanted = TRY(UserIn<LinuxSegment>(argument).read()).permission;

@@ -11,7 +11,7 @@ namespace occlum {
 
 namespace {
 
-constexpr int kStatByIndex = 11, kInfoOfUse = 12, kStatByIndexUnchecked = 13;
+constexpr int kMsgStat = 11, kMsgInfo = 12, kMsgStatAny = 13;
 
 LinuxMessageQueue to_user(const MessageQueueStatus& status) {
   return {.permission = to_user(status.permission),
@@ -40,7 +40,7 @@ Result<long> queue_info(int command, UserAddress argument) {
                            .headers = kQueueBytes,
                            .segments = kSegments};
   const sysv_messages::Totals totals = sysv_messages::totals();
-  if (command == kInfoOfUse) {
+  if (command == kMsgInfo) {
     info.pool = totals.queues;
     info.map = totals.messages;
     info.headers = totals.bytes;
@@ -51,9 +51,9 @@ Result<long> queue_info(int command, UserAddress argument) {
 
 Result<long> queue_status(Thread& self, int id, int command, UserAddress argument) {
   using sysv_messages::Lookup;
-  const Lookup lookup = command == kIpcStat       ? Lookup::kById
-                        : command == kStatByIndex ? Lookup::kByIndex
-                                                  : Lookup::kByIndexUnchecked;
+  const Lookup lookup = command == kIpcStat   ? Lookup::kById
+                        : command == kMsgStat ? Lookup::kByIndex
+                                              : Lookup::kByIndexUnchecked;
   const MessageQueueStatus status = TRY(sysv_messages::status(id, lookup, self.user()));
   TRY(UserOut<LinuxMessageQueue>(argument).write(to_user(status)));
   return command == kIpcStat ? 0L : static_cast<long>(status.id);
@@ -89,11 +89,11 @@ Result<long> sys_msgctl(Thread& self, int id, int command, UserAddress argument)
   if (id < 0 || command < 0) return Errno::kInval;
   switch (command) {
     case kIpcInfo:
-    case kInfoOfUse:
+    case kMsgInfo:
       return queue_info(command, argument);
     case kIpcStat:
-    case kStatByIndex:
-    case kStatByIndexUnchecked:
+    case kMsgStat:
+    case kMsgStatAny:
       return queue_status(self, id, command, argument);
     case kIpcSet: {
       const LinuxMessageQueue wanted = TRY(UserIn<LinuxMessageQueue>(argument).read());

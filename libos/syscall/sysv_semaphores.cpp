@@ -12,8 +12,7 @@ namespace occlum {
 namespace {
 
 constexpr int kGetPid = 11, kGetValue = 12, kGetAll = 13, kCountWaiting = 14, kCountZero = 15,
-              kSetValue = 16, kSetAll = 17, kStatByIndex = 18, kInfoOfUse = 19,
-              kStatByIndexUnchecked = 20;
+              kSetValue = 16, kSetAll = 17, kSemStat = 18, kSemInfo = 19, kSemStatAny = 20;
 
 Result<long> set_info(int command, UserAddress argument) {
   constexpr int kUndoSize = 20;
@@ -31,7 +30,7 @@ Result<long> set_info(int command, UserAddress argument) {
                              .max_value = sysv_semaphores::kMaxValue,
                              .max_adjustment = sysv_semaphores::kMaxValue};
   const sysv_semaphores::Totals totals = sysv_semaphores::totals();
-  if (command == kInfoOfUse) {
+  if (command == kSemInfo) {
     info.undo_size = totals.sets;
     info.max_adjustment = totals.semaphores;
   }
@@ -41,9 +40,9 @@ Result<long> set_info(int command, UserAddress argument) {
 
 Result<long> set_status(Thread& self, int id, int command, UserAddress argument) {
   using sysv_semaphores::Lookup;
-  const Lookup lookup = command == kIpcStat       ? Lookup::kById
-                        : command == kStatByIndex ? Lookup::kByIndex
-                                                  : Lookup::kByIndexUnchecked;
+  const Lookup lookup = command == kIpcStat   ? Lookup::kById
+                        : command == kSemStat ? Lookup::kByIndex
+                                              : Lookup::kByIndexUnchecked;
   const SemaphoreSetStatus status = TRY(sysv_semaphores::status(id, lookup, self.user()));
   TRY(UserOut<LinuxSemaphoreSet>(argument).write({.permission = to_user(status.permission),
                                                   .operation_time = status.operation_time,
@@ -100,11 +99,11 @@ Result<long> sys_semctl(Thread& self, int id, int number, int command, UserAddre
   const UserCredentials& who = self.user();
   switch (command) {
     case kIpcInfo:
-    case kInfoOfUse:
+    case kSemInfo:
       return set_info(command, argument);
     case kIpcStat:
-    case kStatByIndex:
-    case kStatByIndexUnchecked:
+    case kSemStat:
+    case kSemStatAny:
       return set_status(self, id, command, argument);
     case kGetValue:
       return static_cast<long>(TRY(sysv_semaphores::semaphore(id, number, who)).value);

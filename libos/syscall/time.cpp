@@ -8,8 +8,6 @@
 namespace occlum {
 namespace {
 
-constexpr uint32_t kTimerAbsTime = 1;  // TIMER_ABSTIME
-
 bool is_coarse(ClockId clock) {
   return clock == kClockRealtimeCoarse || clock == kClockMonotonicCoarse;
 }

@@ -7,7 +7,6 @@
 namespace occlum {
 namespace {
 
-constexpr uint32_t kTimerAbsTime = 1;
 constexpr int kNotifySignal = 0, kNotifyNone = 1, kNotifyThread = 2, kNotifyThreadId = 4;
 
 IntervalTimerValue to_user(TimerSetting setting) {

@@ -12,10 +12,10 @@ namespace occlum {
 
 class Thread;
 
+constexpr uint32_t kTimerAbsTime = 1;  // TIMER_ABSTIME
 constexpr uint64_t kNanosecondsPerMicrosecond = 1000;
 constexpr uint64_t kCoarseResolution =
     4'000'000;  // of the coarse clocks: 250 ticks a second, as Debian's
-constexpr uint64_t kNanosecondsPerTick = 10'000'000;  // clock ticks of times(2): 100 a second
 
 // clock_gettime(2)'s clocks.
 constexpr ClockId kClockRealtime{0}, kClockMonotonic{1}, kClockProcessCpu{2}, kClockThreadCpu{3},

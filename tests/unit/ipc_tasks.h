@@ -1,6 +1,6 @@
 // Tasks for the tests of ipc/ and net/: every host thread is a task, parking is a futex, and the
 // wait queues are the real ones. Include it once per test program; it takes the place of the
-// harness's weak stand-ins.
+// harness's stand-ins.
 #pragma once
 
 #include <linux/futex.h>

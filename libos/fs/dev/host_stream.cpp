@@ -17,11 +17,10 @@ namespace occlum {
 
 namespace {
 
-constexpr size_t kChunk = 64 * 1024;  // of one host call
+constexpr size_t kHostChunk = 64 * 1024;  // of one host call
 constexpr size_t kSafeChunk = 4096;  // what a pipe takes without blocking once poll(2) says POLLOUT
 constexpr uint64_t kNoWait = 8;      // RWF_NOWAIT
 constexpr uint64_t kFilePosition = UINT64_MAX;
-constexpr uint32_t kFionRead = 0x541b;
 constexpr int kGetFlags = 3;  // F_GETFL
 
 struct HostIovec {
@@ -104,7 +103,7 @@ Result<size_t> HostStream::try_write(std::span<const std::byte> data) {
 Result<size_t> HostStream::read(DataSink& sink) {
   if (!can_read()) return Errno::kBadFd;
   if (sink.remaining() == 0) return size_t{0};
-  auto buffer = TRY(Vec<std::byte>::create(std::min(sink.remaining(), kChunk)));
+  auto buffer = TRY(Vec<std::byte>::create(std::min(sink.remaining(), kHostChunk)));
   for (;;) {
     const Result<size_t> count = try_read(buffer.span());
     if (!count.is_error()) {
@@ -118,7 +117,7 @@ Result<size_t> HostStream::read(DataSink& sink) {
 
 Result<size_t> HostStream::write(DataSource& source) {
   if (!can_write()) return Errno::kBadFd;
-  auto buffer = TRY(Vec<std::byte>::create(std::min(source.remaining(), kChunk)));
+  auto buffer = TRY(Vec<std::byte>::create(std::min(source.remaining(), kHostChunk)));
   size_t total = 0;
   auto failed = [&](Errno error) {
     if (error == Errno::kPipe) send_signal_to_self(kSigPipe);
@@ -147,7 +146,7 @@ Result<size_t> HostStream::write(DataSource& source) {
 
 Result<size_t> HostStream::read_at(uint64_t offset, DataSink& sink) {
   if (!is_seekable_) return Errno::kSPipe;
-  auto buffer = TRY(Vec<std::byte>::create(std::min(sink.remaining(), kChunk)));
+  auto buffer = TRY(Vec<std::byte>::create(std::min(sink.remaining(), kHostChunk)));
   const size_t count = TRY(host::pread(fd_, buffer.span(), offset));
   TRY(sink.write(buffer.span().first(count)));
   return count;
@@ -155,7 +154,7 @@ Result<size_t> HostStream::read_at(uint64_t offset, DataSink& sink) {
 
 Result<size_t> HostStream::write_at(uint64_t offset, DataSource& source) {
   if (!is_seekable_) return Errno::kSPipe;
-  auto buffer = TRY(Vec<std::byte>::create(std::min(source.remaining(), kChunk)));
+  auto buffer = TRY(Vec<std::byte>::create(std::min(source.remaining(), kHostChunk)));
   TRY(source.read(buffer.span()));
   return host::pwrite(fd_, buffer.span(), offset);
 }

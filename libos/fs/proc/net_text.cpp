@@ -175,10 +175,10 @@ Result<void> sockstat_text(const Subject&, ProcText& out) {
   return {};
 }
 
-Result<void> empty_text(const Subject&, ProcText&) { return {}; }
+Result<void> no_lines(const Subject&, ProcText&) { return {}; }
 
 constexpr std::array kNetEntries = {proc_file("dev", dev_text),
-                                    proc_file("if_inet6", empty_text),
+                                    proc_file("if_inet6", no_lines),
                                     proc_file("netlink", netlink_text),
                                     proc_file("packet", packet_text),
                                     proc_file("raw", inet_text<kAfInet, kRaw>),

@@ -13,8 +13,6 @@ namespace occlum {
 
 namespace {
 
-constexpr uint64_t kTick = 10'000'000;  // 100 a second
-
 struct Signals {
   SignalSet own, shared, blocked, ignored, caught;
   size_t queued = 0;
@@ -194,10 +192,11 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
           session != nullptr ? session->terminal_device() : 0, foreground_of(session));
   out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults,
           children.major_faults);
-  out.add("{} {} {} {} ", times.user_time / kTick, times.system_time / kTick,
-          children.user_time / kTick, children.system_time / kTick);
+  out.add("{} {} {} {} ", times.user_time / kNanosecondsPerTick,
+          times.system_time / kNanosecondsPerTick, children.user_time / kNanosecondsPerTick,
+          children.system_time / kNanosecondsPerTick);
   out.add("{} {} {} 0 {} ", priority.priority, priority.nice, std::max(process.thread_count(), 1u),
-          start / kTick);
+          start / kNanosecondsPerTick);
   out.add("{} {} {} ", memory != nullptr ? memory->mapped_bytes() : 0,
           memory != nullptr ? memory->committed_bytes() / kPageSize : 0,
           process.limit(Resource::kRss).soft);

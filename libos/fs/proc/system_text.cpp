@@ -18,7 +18,6 @@ namespace occlum {
 namespace {
 
 constexpr uint64_t kSecond = 1'000'000'000;
-constexpr uint64_t kTick = 10'000'000;  // 100 a second
 constexpr uint64_t kPage = 4096;
 
 // --- time and load ---
@@ -29,7 +28,7 @@ uint64_t idle_time() {
 }
 
 void add_seconds(ProcText& out, uint64_t nanoseconds) {
-  out.add("{}.", nanoseconds / kSecond).padded(nanoseconds % kSecond / kTick, 2);
+  out.add("{}.", nanoseconds / kSecond).padded(nanoseconds % kSecond / kNanosecondsPerTick, 2);
 }
 
 Result<void> uptime_text(const Subject&, ProcText& out) {
@@ -53,8 +52,9 @@ Result<void> loadavg_text(const Subject&, ProcText& out) {
 
 Result<void> stat_text(const Subject&, ProcText& out) {
   const CpuTimes busy = total_cpu_times();
-  const uint64_t cpus = vcpu_count(), idle = idle_time() / kTick, system = busy.system / kTick;
-  const uint64_t user = (busy.whole - std::min(busy.system, busy.whole)) / kTick;
+  const uint64_t cpus = vcpu_count(), idle = idle_time() / kNanosecondsPerTick,
+                 system = busy.system / kNanosecondsPerTick;
+  const uint64_t user = (busy.whole - std::min(busy.system, busy.whole)) / kNanosecondsPerTick;
   out.add("cpu  {} 0 {} {} 0 0 0 0 0 0\n", user, system, idle);
   for (uint64_t cpu = 0; cpu < cpus; ++cpu) {
     out.add("cpu{} {} 0 {} {} 0 0 0 0 0 0\n", cpu, user / cpus, system / cpus, idle / cpus);
@@ -134,7 +134,7 @@ Result<void> version_text(const Subject&, ProcText& out) {
   return {};
 }
 
-Result<void> cmdline_text(const Subject&, ProcText& out) {
+Result<void> boot_cmdline_text(const Subject&, ProcText& out) {
   out.text("\n");
   return {};
 }
@@ -210,7 +210,7 @@ constexpr std::array kOcclumEntries = {proc_directory("failslab", make_failslab_
 
 constexpr std::array kTtyEntries = {proc_file("drivers", tty_drivers_text)};
 
-constexpr std::array kSystemEntries = {proc_file("cmdline", cmdline_text),
+constexpr std::array kSystemEntries = {proc_file("cmdline", boot_cmdline_text),
                                        proc_file("consoles", empty_text),
                                        proc_file("cpuinfo", cpuinfo_text),
                                        proc_file("devices", devices_text),

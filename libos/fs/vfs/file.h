@@ -32,6 +32,10 @@ using PollEvents = uint32_t;
 constexpr PollEvents kPollIn = 0x001, kPollPri = 0x002, kPollOut = 0x004, kPollErr = 0x008,
                      kPollHup = 0x010, kPollNval = 0x020, kPollRdNorm = 0x040, kPollRdBand = 0x080,
                      kPollWrNorm = 0x100, kPollWrBand = 0x200, kPollRdHup = 0x2000;
+constexpr PollEvents kReadable = kPollIn | kPollRdNorm, kWritable = kPollOut | kPollWrNorm;
+
+// ioctl_tty(2): bytes that a read takes, bytes that were written and not taken yet.
+constexpr uint32_t kFionRead = 0x541b, kTiocOutQueue = 0x5411;
 
 // Collects the wait queues that a poll must sit in. poll(), epoll and blocking reads implement it.
 class Poller {

@@ -17,11 +17,11 @@ struct Registered {
 };
 
 // A fixed table: types are registered at start, before there is anything that could run out.
-struct Registry {
+struct Factories {
   std::array<Registered, 32> types;
   size_t count = 0;
 };
-constinit SpinLocked<Registry> registry{LockRank::kMount};
+constinit SpinLocked<Factories> factories{LockRank::kMount};
 constinit std::atomic<uint32_t> next_minor{1};
 
 }  // namespace
@@ -30,7 +30,7 @@ FileSystem::FileSystem()
     : device_(make_device(0, next_minor.fetch_add(1, std::memory_order_relaxed))) {}
 
 void register_file_system(std::string_view name, FileSystemFactory factory) {
-  registry.with([&](Registry& all) {
+  factories.with([&](Factories& all) {
     for (Registered& type : std::span(all.types).first(all.count)) {
       if (type.name == name) {
         type.factory = factory;
@@ -45,7 +45,7 @@ void register_file_system(std::string_view name, FileSystemFactory factory) {
 
 Result<RefPtr<FileSystem>> make_file_system(std::string_view name,
                                             const MountArguments& arguments) {
-  const FileSystemFactory factory = registry.with([&](Registry& all) -> FileSystemFactory {
+  const FileSystemFactory factory = factories.with([&](Factories& all) -> FileSystemFactory {
     for (const Registered& type : std::span(all.types).first(all.count)) {
       if (type.name == name) return type.factory;
     }
@@ -57,7 +57,7 @@ Result<RefPtr<FileSystem>> make_file_system(std::string_view name,
 
 void for_each_file_system_type(FunctionRef<void(std::string_view)> visit) {
   std::array<Registered, 32> types;
-  const size_t count = registry.with([&](Registry& all) {
+  const size_t count = factories.with([&](Factories& all) {
     types = all.types;
     return all.count;
   });

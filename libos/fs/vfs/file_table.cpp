@@ -10,7 +10,7 @@ namespace occlum {
 namespace {
 constexpr size_t kMaxDescriptors = size_t{1} << 20;  // fs.nr_open
 
-size_t callers_limit() { return std::min<size_t>(descriptor_limit(), kMaxDescriptors); }
+size_t table_limit() { return std::min<size_t>(descriptor_limit(), kMaxDescriptors); }
 }  // namespace
 
 FdReservation::FdReservation(FdReservation&& other) noexcept
@@ -91,7 +91,7 @@ Result<size_t> FileTable::take_slot(State& state, size_t minimum, size_t limit) 
 
 Result<FdReservation> FileTable::take(size_t count, CloseOnExec cloexec) {
   ASSERT(count == 1 || count == 2);
-  const size_t limit = callers_limit();
+  const size_t limit = table_limit();
   FdReservation reservation(*this, cloexec);
   for (size_t i = 0; i < count; ++i) {
     const size_t number =
@@ -142,7 +142,7 @@ Result<int> FileTable::install_open(RefPtr<File> file, CloseOnExec cloexec) {
 }
 
 Result<int> FileTable::install_at_least(int minimum, RefPtr<File> file, CloseOnExec cloexec) {
-  const size_t limit = callers_limit();
+  const size_t limit = table_limit();
   if (minimum < 0 || static_cast<uint64_t>(minimum) >= limit) return Errno::kInval;
   const size_t number = TRY(state_.with(
       [&](State& state) { return take_slot(state, static_cast<size_t>(minimum), limit); }));
@@ -183,7 +183,7 @@ Result<void> FileTable::close(int fd) {
 
 Result<int> FileTable::duplicate(int from, int to, CloseOnExec cloexec) {
   RefPtr<File> file = TRY(get(from));
-  if (to < 0 || static_cast<uint64_t>(to) >= callers_limit()) return Errno::kBadFd;
+  if (to < 0 || static_cast<uint64_t>(to) >= table_limit()) return Errno::kBadFd;
   file->add_descriptor();
   RefPtr<File> replaced;
   const Result<void> result = state_.with([&](State& state) -> Result<void> {

@@ -15,20 +15,20 @@ constinit LeaseSettings lease_settings;
 namespace {
 
 constexpr Nanoseconds kSecond = 1'000'000'000;
-constexpr size_t kBuckets = 64;
+constexpr size_t kLeaseBuckets = 64;
 
 using Openers = IntrusiveList<Opener, &Opener::node>;
-struct Bucket {
+struct LeaseBucket {
   SpinLocked<Openers> openers{LockRank::kPoll};
 };
-[[clang::no_destroy]] constinit std::array<Bucket, kBuckets> buckets;
+[[clang::no_destroy]] constinit std::array<LeaseBucket, kLeaseBuckets> lease_buckets;
 constinit std::atomic<uint32_t> leases{0};
 [[clang::no_destroy]] constinit WaitQueue changes;
 constinit std::atomic<IoSignaller> io_signaller{nullptr};
 
-SpinLocked<Openers>& bucket_of(const Inode& inode) {
+SpinLocked<Openers>& lease_bucket_of(const Inode& inode) {
   const uint64_t address = address_of(&inode);
-  return buckets[((address >> 6) ^ (address >> 12)) % kBuckets].openers;
+  return lease_buckets[((address >> 6) ^ (address >> 12)) % kLeaseBuckets].openers;
 }
 
 // The file's own entry; null for what is no regular file.
@@ -43,7 +43,7 @@ template <typename Use>
 auto with_opener(File& file, Use use) {
   const Inode* inode = file.inode();
   if (inode == nullptr) return use(nullptr);
-  return bucket_of(*inode).with([&](Openers& openers) { return use(find(openers, file)); });
+  return lease_bucket_of(*inode).with([&](Openers& openers) { return use(find(openers, file)); });
 }
 
 void change(Opener& opener, LeaseType type) {
@@ -141,11 +141,11 @@ Nanoseconds next_end(Openers& openers, const Inode& inode, LeaseBreak how) {
 
 Opener::Opener(File& file, const Inode& inode, bool reads, bool writes)
     : file(file), inode(inode), reads(reads), writes(writes) {
-  bucket_of(inode).with([&](Openers& openers) { openers.push_back(*this); });
+  lease_bucket_of(inode).with([&](Openers& openers) { openers.push_back(*this); });
 }
 
 Opener::~Opener() {
-  const bool had_lease = bucket_of(inode).with([&](Openers& openers) {
+  const bool had_lease = lease_bucket_of(inode).with([&](Openers& openers) {
     openers.remove(*this);
     if (lease == LeaseType::kNone) return false;
     leases.fetch_sub(1);
@@ -158,7 +158,7 @@ Result<void> set_lease(File& file, LeaseType type, int fd, const IoOwner& owner)
   const Inode* inode = file.inode();
   ASSERT(inode != nullptr);
   // Whoever opens the file from now on looks for leases; who has opened it is in the list.
-  TRY(bucket_of(*inode).with([&](Openers& openers) -> Result<void> {
+  TRY(lease_bucket_of(*inode).with([&](Openers& openers) -> Result<void> {
     Opener* self = find(openers, file);
     if (self == nullptr) return Errno::kInval;
     const Nanoseconds now = monotonic_now();
@@ -195,7 +195,7 @@ int io_owner(File& file) {
 Result<void> break_leases(const Inode& inode, LeaseBreak how, BreakWait wait) {
   if (leases.load() == 0) [[likely]]
     return {};
-  SpinLocked<Openers>& bucket = bucket_of(inode);
+  SpinLocked<Openers>& bucket = lease_bucket_of(inode);
   const uint32_t seconds = lease_settings.break_seconds.load();
   const Nanoseconds by = seconds == 0 ? kNever : monotonic_now() + seconds * kSecond;
   const IoSignaller signaller = io_signaller.load(std::memory_order_acquire);

@@ -143,7 +143,6 @@ void notify_parent_of_job_control(ProcessTree& tree, Process& process, int code,
 }
 
 SignalInfo child_info(ProcessTree& tree, Process& process, int signal, int code, int status) {
-  constexpr uint64_t kTick = 10'000'000;
   Process::Links& links = process.links(tree);
   const ResourceUsage usage = links.usage();
   const RefPtr<SharedCredentials> credentials = links.threads.is_empty()
@@ -156,8 +155,8 @@ SignalInfo child_info(ProcessTree& tree, Process& process, int signal, int code,
                 .uid = credentials ? credentials->value.uid : 0,
                 .status = status,
                 .padding = 0,
-                .user_time = static_cast<int64_t>(usage.user_time / kTick),
-                .system_time = static_cast<int64_t>(usage.system_time / kTick)};
+                .user_time = static_cast<int64_t>(usage.user_time / kNanosecondsPerTick),
+                .system_time = static_cast<int64_t>(usage.system_time / kNanosecondsPerTick)};
   return info;
 }
 

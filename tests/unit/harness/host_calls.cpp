@@ -55,10 +55,10 @@ std::string text(std::string_view view) { return std::string(view); }
 
 }  // namespace
 
-__attribute__((weak)) HostFd::~HostFd() {
+HostFd::~HostFd() {
   if (is_open()) ::close(number_);
 }
-__attribute__((weak)) HostFd& HostFd::operator=(HostFd&& other) {
+HostFd& HostFd::operator=(HostFd&& other) {
   if (this != &other) {
     if (is_open()) ::close(number_);
     number_ = std::exchange(other.number_, -1);
@@ -68,102 +68,93 @@ __attribute__((weak)) HostFd& HostFd::operator=(HostFd&& other) {
 
 namespace host {
 
-__attribute__((weak)) Untrusted<long> system_call(long number, uint64_t a0, uint64_t a1,
-                                                  uint64_t a2, uint64_t a3, uint64_t a4,
-                                                  uint64_t a5) {
+Untrusted<long> system_call(long number, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3,
+                            uint64_t a4, uint64_t a5) {
   const long result = ::syscall(number, a0, a1, a2, a3, a4, a5);
   return Untrusted<long>(result < 0 ? -errno : result);
 }
 
-__attribute__((weak)) SharedBuffer::SharedBuffer()
-    : base_(reinterpret_cast<uint64_t>(shared.data())) {}
-__attribute__((weak)) Result<uint64_t> SharedBuffer::reserve(size_t size) {
+SharedBuffer::SharedBuffer() : base_(reinterpret_cast<uint64_t>(shared.data())) {}
+Result<uint64_t> SharedBuffer::reserve(size_t size) {
   const size_t rounded = (size + 15) & ~size_t{15};
   if (rounded > kSize - used_) return Errno::kNoMem;
   const uint64_t at = base_ + used_;
   used_ += rounded;
   return at;
 }
-__attribute__((weak)) Result<uint64_t> SharedBuffer::put(std::span<const std::byte> data) {
+Result<uint64_t> SharedBuffer::put(std::span<const std::byte> data) {
   const uint64_t at = TRY(reserve(data.size()));
   std::memcpy(reinterpret_cast<void*>(at), data.data(), data.size());
   return at;
 }
-__attribute__((weak)) Result<uint64_t> SharedBuffer::put_string(std::string_view string) {
+Result<uint64_t> SharedBuffer::put_string(std::string_view string) {
   const uint64_t at = TRY(reserve(string.size() + 1));
   std::memcpy(reinterpret_cast<void*>(at), string.data(), string.size());
   *reinterpret_cast<char*>(at + string.size()) = '\0';
   return at;
 }
-__attribute__((weak)) Result<void> SharedBuffer::get(uint64_t address,
-                                                     std::span<std::byte> to) const {
+Result<void> SharedBuffer::get(uint64_t address, std::span<std::byte> to) const {
   std::memcpy(to.data(), reinterpret_cast<const void*>(address), to.size());
   return {};
 }
 
-__attribute__((weak)) Result<long> check(Untrusted<long> result, long limit) {
+Result<long> check(Untrusted<long> result, long limit) {
   const long value = result.any_value_is_harmless();
   if (value < 0) return static_cast<Errno>(-value);
   return value <= limit ? Result<long>(value) : Errno::kIo;
 }
 
-__attribute__((weak)) Result<HostFd> openat(int directory, std::string_view path, int flags,
-                                            unsigned mode) {
+Result<HostFd> openat(int directory, std::string_view path, int flags, unsigned mode) {
   return HostFd(static_cast<int>(
       TRY(checked(::openat(directory, text(path).c_str(), flags | O_CLOEXEC, mode)))));
 }
-__attribute__((weak)) Result<size_t> read(int fd, std::span<std::byte> buffer) {
+Result<size_t> read(int fd, std::span<std::byte> buffer) {
   return static_cast<size_t>(TRY(checked(::read(fd, buffer.data(), buffer.size()))));
 }
-__attribute__((weak)) Result<size_t> write(int fd, std::span<const std::byte> data) {
+Result<size_t> write(int fd, std::span<const std::byte> data) {
   return static_cast<size_t>(TRY(checked(::write(fd, data.data(), data.size()))));
 }
-__attribute__((weak)) Result<HostStat> fstat(int fd) {
+Result<HostStat> fstat(int fd) {
   struct stat raw;
   TRY(checked(::fstat(fd, &raw)));
   return to_host_stat(raw);
 }
-__attribute__((weak)) Result<HostStat> fstatat(int directory, std::string_view path, int flags) {
+Result<HostStat> fstatat(int directory, std::string_view path, int flags) {
   struct stat raw;
   TRY(checked(::fstatat(directory, text(path).c_str(), &raw, flags)));
   return to_host_stat(raw);
 }
-__attribute__((weak)) Result<size_t> readlinkat(int directory, std::string_view path,
-                                                std::span<char> buffer) {
+Result<size_t> readlinkat(int directory, std::string_view path, std::span<char> buffer) {
   return static_cast<size_t>(
       TRY(checked(::readlinkat(directory, text(path).c_str(), buffer.data(), buffer.size()))));
 }
-__attribute__((weak)) Result<size_t> getdents64(int fd, std::span<std::byte> buffer) {
+Result<size_t> getdents64(int fd, std::span<std::byte> buffer) {
   return static_cast<size_t>(
       TRY(checked(::syscall(SYS_getdents64, fd, buffer.data(), buffer.size()))));
 }
-__attribute__((weak)) Result<long> fcntl(int fd, int command, uint64_t argument) {
+Result<long> fcntl(int fd, int command, uint64_t argument) {
   return checked(::fcntl(fd, command, argument));
 }
 
 }  // namespace host
 
 // No slots: host_files.cpp makes the calls above. A test of it brings its own.
-__attribute__((weak)) uint64_t file_io_buffers() { return 0; }
-__attribute__((weak)) bool runs_task() { return false; }
-__attribute__((weak)) void note_file_wait(int) {}
-__attribute__((weak)) int64_t make_host_call(abi::HostCallNumber, uint64_t, uint64_t, uint64_t,
-                                             uint64_t, uint64_t, uint64_t, uint64_t) {
+uint64_t file_io_buffers() { return 0; }
+bool runs_task() { return false; }
+void note_file_wait(int) {}
+int64_t make_host_call(abi::HostCallNumber, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                       uint64_t, uint64_t) {
   return -ENOSYS;
 }
-__attribute__((weak)) Result<void> copy_from_untrusted(std::span<std::byte>, uint64_t) {
-  return Errno::kFault;
-}
-__attribute__((weak)) Result<void> copy_to_untrusted(uint64_t, std::span<const std::byte>) {
-  return Errno::kFault;
-}
+Result<void> copy_from_untrusted(std::span<std::byte>, uint64_t) { return Errno::kFault; }
+Result<void> copy_to_untrusted(uint64_t, std::span<const std::byte>) { return Errno::kFault; }
 
-__attribute__((weak)) CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) {
+CpuidResult cpuid(uint32_t leaf, uint32_t subleaf) {
   CpuidResult result = {};
   __get_cpuid_count(leaf, subleaf, &result.eax, &result.ebx, &result.ecx, &result.edx);
   return result;
 }
-__attribute__((weak)) XstateScope::XstateScope() {}
-__attribute__((weak)) XstateScope::~XstateScope() {}
+XstateScope::XstateScope() {}
+XstateScope::~XstateScope() {}
 
 }  // namespace occlum

@@ -15,8 +15,8 @@ namespace {
 thread_local AddressSpace* the_memory = nullptr;
 }
 
-__attribute__((weak)) void preemption_point() {}
-__attribute__((weak)) void yield_task() { sched_yield(); }
+void preemption_point() {}
+void yield_task() { sched_yield(); }
 
 __attribute__((weak)) AddressSpace& current_memory() {
   if (the_memory == nullptr) {

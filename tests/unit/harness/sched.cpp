@@ -1,5 +1,5 @@
-// What fs/ needs of sched/ and ipc/ in the hosted tests: time, and wait queues that nobody sleeps in. All weak, so that a
-// hosted scheduler can take their place.
+// What fs/ needs of sched/ and ipc/ in the hosted tests: time, and wait queues that nobody sleeps in. A
+// test's own come first.
 #include <time.h>
 
 #include <cstdio>
@@ -23,26 +23,25 @@ uint64_t now(clockid_t clock) {
 }
 }  // namespace
 
-__attribute__((weak)) Nanoseconds monotonic_now() { return now(CLOCK_MONOTONIC); }
-__attribute__((weak)) Nanoseconds realtime_now() { return now(CLOCK_REALTIME); }
+Nanoseconds monotonic_now() { return now(CLOCK_MONOTONIC); }
+Nanoseconds realtime_now() { return now(CLOCK_REALTIME); }
 
-__attribute__((weak)) Task& current_task() { no_tasks("current_task"); }
-__attribute__((weak)) ParkResult park(Nanoseconds, Interruptible) { no_tasks("park"); }
-__attribute__((weak)) void Task::unpark() { no_tasks("unpark"); }
-__attribute__((weak)) bool recall_program(uint64_t) { return true; }
+Task& current_task() { no_tasks("current_task"); }
+ParkResult park(Nanoseconds, Interruptible) { no_tasks("park"); }
+void Task::unpark() { no_tasks("unpark"); }
+bool recall_program(uint64_t) { return true; }
 
-__attribute__((weak)) void WaitQueue::add(Waiter&) { no_tasks("WaitQueue::add"); }
-__attribute__((weak)) void WaitQueue::remove(Waiter&) {}
-__attribute__((weak)) bool WaitQueue::wake_one(uint32_t) { return false; }
-__attribute__((weak)) void WaitQueue::wake_all(uint32_t) {}
-__attribute__((weak)) Result<void> wait_until(WaitQueue&, Nanoseconds, Interruptible,
-                                              FunctionRef<bool()> condition) {
+void WaitQueue::add(Waiter&) { no_tasks("WaitQueue::add"); }
+void WaitQueue::remove(Waiter&) {}
+bool WaitQueue::wake_one(uint32_t) { return false; }
+void WaitQueue::wake_all(uint32_t) {}
+Result<void> wait_until(WaitQueue&, Nanoseconds, Interruptible, FunctionRef<bool()> condition) {
   if (condition()) return {};
   return Errno::kRestartSys;  // as if a signal came
 }
 
-__attribute__((weak)) void Timer::arm(Nanoseconds) {}
-__attribute__((weak)) void Timer::cancel() {}
+void Timer::arm(Nanoseconds) {}
+void Timer::cancel() {}
 
 __attribute__((weak)) void File::leave_epolls() {}
 

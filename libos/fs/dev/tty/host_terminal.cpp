@@ -12,7 +12,7 @@ namespace occlum {
 
 namespace {
 
-constexpr size_t kKeyChunk = 1024;
+constexpr size_t kHostKeyChunk = 1024;
 constexpr size_t kScreenChunk = 2048;  // of one host write: the terminal's own buffer is larger
 constexpr Nanoseconds kBackgroundRetry = 200'000'000;
 constexpr Nanoseconds kScreenRetry = 50'000'000;
@@ -100,12 +100,12 @@ bool HostTerminal::is_in_foreground() const {
 }
 
 bool HostTerminal::has_keys() {
-  return !input_ended_ && input_watch_ && input_room() >= kKeyChunk &&
+  return !input_ended_ && input_watch_ && input_room() >= kHostKeyChunk &&
          (input_watch_->current_events() & (kPollIn | kPollHup | kPollErr)) != 0;
 }
 
 void HostTerminal::read_keys() {
-  std::array<std::byte, kKeyChunk> keys;
+  std::array<std::byte, kHostKeyChunk> keys;
   const auto count = host::read(descriptors_.input, keys);
   if (count.is_error() && count.error() == Errno::kAgain) return;
   if (count.is_error() || count.value() == 0) {

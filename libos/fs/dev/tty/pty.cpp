@@ -16,8 +16,6 @@ namespace occlum {
 
 namespace {
 
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 constexpr size_t kKeyChunk = 256;
 
 struct Registry {

@@ -13,8 +13,6 @@ namespace occlum {
 
 namespace {
 
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
 constexpr Nanoseconds kTenthOfSecond = 100'000'000;
 constexpr size_t kReadChunk = LineDiscipline::kMaxLine;
 constexpr size_t kWriteChunk = 2048;

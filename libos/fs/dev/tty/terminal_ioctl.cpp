@@ -9,10 +9,7 @@
 
 namespace occlum {
 
-namespace {
-constexpr PollEvents kReadable = kPollIn | kPollRdNorm;
-constexpr PollEvents kWritable = kPollOut | kPollWrNorm;
-}  // namespace
+namespace {}  // namespace
 
 Result<void> Terminal::wait_for_drain() {
   return wait_until(writable_, kNever, Interruptible::kYes,
