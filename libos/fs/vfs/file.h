@@ -100,6 +100,9 @@ class File : public RefCounted<File>, Counted<File> {
   // Linux 6.16: before, one inode served all eventfds, epolls, timerfds, ...
   virtual Result<void> set_attributes(const AttributeChange& change);
 
+  // Regular files that were opened for writing keep this until they are closed, and hand it on to mappings.
+  virtual void keep(WriteHold) {}
+
   virtual FileKind kind() const { return FileKind::kOther; }
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...

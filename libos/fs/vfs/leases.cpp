@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/inode.h"
 #include "libos/lib/address.h"
 #include "libos/sched/wait_queue.h"
 
@@ -69,12 +69,13 @@ bool conflicts(const Opener& opener, LeaseBreak how) {
   return how == LeaseBreak::kForWriting || opener.lease == LeaseType::kWrite;
 }
 
-// No lease to write beside other openers, none to read beside writers.
+// No lease to write beside other openers, mappings to write and programs, none to read beside what may write.
 bool is_open_otherwise(Openers& openers, const Opener& self, LeaseType wanted) {
+  const int64_t writers = self.inode.writers();
+  if (wanted == LeaseType::kRead) return writers > 0;
+  if (writers != (self.file.can_write() ? 1 : 0)) return true;
   return std::ranges::any_of(openers, [&](const Opener& other) {
-    if (&other.inode != &self.inode) return false;
-    if (wanted == LeaseType::kRead) return other.writes;
-    return &other != &self && (other.reads || other.writes);
+    return &other.inode == &self.inode && &other != &self && other.reads;
   });
 }
 
@@ -139,8 +140,8 @@ Nanoseconds next_end(Openers& openers, const Inode& inode, LeaseBreak how) {
 
 }  // namespace
 
-Opener::Opener(File& file, const Inode& inode, bool reads, bool writes)
-    : file(file), inode(inode), reads(reads), writes(writes) {
+Opener::Opener(File& file, const Inode& inode, bool reads)
+    : file(file), inode(inode), reads(reads) {
   bucket_of(inode).with([&](Openers& openers) { openers.push_back(*this); });
 }
 

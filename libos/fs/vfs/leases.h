@@ -27,8 +27,8 @@ struct IoOwner {
 
 class Opener {
  public:
-  // The file's inode, and what it was opened for.
-  Opener(File& file, const Inode& inode, bool reads, bool writes);
+  // The file's inode, and whether it was opened for reading: Inode::writers() knows the others.
+  Opener(File& file, const Inode& inode, bool reads);
   ~Opener();
   Opener(const Opener&) = delete;
   Opener& operator=(const Opener&) = delete;
@@ -37,7 +37,7 @@ class Opener {
   ListNode node;
   File& file;
   const Inode& inode;
-  const bool reads, writes;
+  const bool reads;
   LeaseType lease = LeaseType::kNone;
   bool must_unlock = false, must_downgrade = false;  // a break is under way
   Nanoseconds unlock_by = kNever, downgrade_by = kNever;
