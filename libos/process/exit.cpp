@@ -13,6 +13,7 @@
 #include "libos/lib/log.h"
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/ptrace.h"
+#include "libos/process/signals/io_signal.h"
 #include "libos/process/signals/send.h"
 #include "libos/process/signals/send_locked.h"
 
@@ -214,6 +215,7 @@ void leave(Thread& self, int exit_code) {
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);
   sysv_memory::sweep();
+  if (has_posted_io()) send_posted_io();
 
   const RefPtr<Process> keep = ref_to(process);
   RefPtr<Process> gone;

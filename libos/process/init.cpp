@@ -19,7 +19,6 @@
 #include "libos/process/first_process.h"
 #include "libos/process/memory_keeper.h"
 #include "libos/process/process_table.h"
-#include "libos/process/signals/io_signal.h"
 #include "libos/process/statistics.h"
 #include "libos/process/uts.h"
 
@@ -217,7 +216,6 @@ void kernel_main() {
   register_storage_file_systems();
   register_devices();
   register_fifos();
-  register_io_signals();
   register_proc();
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);
