@@ -188,7 +188,7 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
   };
   Layout layout;
   ExecutionHold program;  // what was loaded cannot be written to
-  Vec<uint64_t> auxv;  // pairs, for /proc/<pid>/auxv
+  Vec<uint64_t> auxv;     // pairs, for /proc/<pid>/auxv
 
   // What goes along with the memory and is not mm's: process/rewrite's. Set before the first thread runs, or null.
   class Companion {

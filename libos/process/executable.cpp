@@ -131,11 +131,10 @@ Result<Executable> open_executable(FsContext& fs, const Credentials& credentials
     const Stat stat = TRY(path.inode().stat());
     if (!is_script(head.text())) {
       ElfImage image = TRY(read_elf(*opened.file, head.span(), stat.size));
-      executable.program =
-          ElfFile{.file = std::move(opened.file),
-                  .hold = std::move(opened.hold),
-                  .path = path,
-                  .image = std::move(image)};
+      executable.program = ElfFile{.file = std::move(opened.file),
+                                   .hold = std::move(opened.hold),
+                                   .path = path,
+                                   .image = std::move(image)};
       TRY(note_set_id(executable, path, stat));
       break;
     }

@@ -9,6 +9,7 @@
 #include "libos/fs/mount_plan.h"
 #include "libos/fs/proc/proc.h"
 #include "libos/fs/vfs/file_limit.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
 #include "libos/lib/log.h"
@@ -217,6 +218,7 @@ void kernel_main() {
   register_devices();
   register_fifos();
   register_proc();
+  set_lease_breaker_pid([]() -> int { return current_thread().pid(); });
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);
   Result<RefPtr<FsContext>> root =

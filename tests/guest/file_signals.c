@@ -67,9 +67,9 @@ static void expect_signals(int line, int fd, int count, const int* codes) {
     check_fail(__FILE__, line, "no more signals", more, 0);
   }
 }
-#define EXPECT(fd, ...)                                                            \
-  do {                                                                             \
-    int codes_[] = {__VA_ARGS__};                                                  \
+#define EXPECT(fd, ...)                                                              \
+  do {                                                                               \
+    int codes_[] = {__VA_ARGS__};                                                    \
     expect_signals(__LINE__, (fd), (int)(sizeof codes_ / sizeof codes_[0]), codes_); \
   } while (0)
 #define EXPECT_NONE() expect_signals(__LINE__, 0, 0, NULL)
@@ -813,7 +813,9 @@ CASE(overflow) {
   REQUIRE(pipe(fds) == 0);
   pid_t pid = fork();
   if (pid == 0) {
-    struct rlimit_ { unsigned long now, most; } limit = {0, 0};
+    struct rlimit_ {
+      unsigned long now, most;
+    } limit = {0, 0};
     if (syscall(SYS_prlimit64, 0, 11, &limit, NULL) != 0) _exit(1);
     make_async(fds[0]);
     CHECK_EQ(write(fds[1], "x", 1), 1);

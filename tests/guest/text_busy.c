@@ -241,10 +241,8 @@ CASE(written_in_flight) {
   int fd = open("program", O_WRONLY);
   char byte = 'x', control[CMSG_SPACE(sizeof fd)] = {0};
   struct iovec data = {&byte, 1};
-  struct msghdr message = {.msg_iov = &data,
-                           .msg_iovlen = 1,
-                           .msg_control = control,
-                           .msg_controllen = sizeof control};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   struct cmsghdr* header = CMSG_FIRSTHDR(&message);
   *header = (struct cmsghdr){CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS};
   memcpy(CMSG_DATA(header), &fd, sizeof fd);

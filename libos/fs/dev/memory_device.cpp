@@ -13,7 +13,7 @@ namespace occlum {
 namespace {
 constexpr size_t kChunk = 1024;
 [[clang::no_destroy]] constinit AsyncList randomness;  // there always is enough: no events
-constexpr uint32_t kRandomGetCount = 0x80045200;  // RNDGETENTCNT
+constexpr uint32_t kRandomGetCount = 0x80045200;       // RNDGETENTCNT
 }  // namespace
 
 File::AsyncLists MemoryDevice::async_lists() {

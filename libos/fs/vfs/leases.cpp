@@ -6,7 +6,6 @@
 
 #include "libos/fs/vfs/inode.h"
 #include "libos/lib/address.h"
-#include "libos/process/thread.h"
 #include "libos/sched/wait_queue.h"
 
 namespace occlum {
@@ -36,10 +35,16 @@ struct Breaker {
 using Breakers = IntrusiveList<Breaker, &Breaker::node>;
 [[clang::no_destroy]] constinit SpinLocked<Breakers> breakers{LockRank::kPoll};
 
+constinit std::atomic<int (*)()> current_pid{nullptr};
+int pid_of_current() {
+  int (*const ask)() = current_pid.load(std::memory_order_acquire);
+  return ask != nullptr ? ask() : 0;
+}
+
 class BreakerEntry {
  public:
   BreakerEntry(const Inode& inode, LeaseBreak how)
-      : breaker_{.node = {}, .inode = inode, .how = how, .pid = current_thread().pid()} {
+      : breaker_{.node = {}, .inode = inode, .how = how, .pid = pid_of_current()} {
     breakers.with([&](Breakers& all) { all.push_back(breaker_); });
   }
   ~BreakerEntry() {
@@ -174,6 +179,8 @@ Nanoseconds next_end(Openers& openers, const Inode& inode, LeaseBreak how) {
 }
 
 }  // namespace
+
+void set_lease_breaker_pid(int (*ask)()) { current_pid.store(ask, std::memory_order_release); }
 
 Opener::Opener(File& file, const Inode& inode, bool reads)
     : file(file), inode(inode), reads(reads) {

@@ -66,6 +66,9 @@ Result<Vec<LeaseRow>> all_leases();          // kNoMem
 Result<Vec<LeaseRow>> all_lease_breakers();  // kNoMem
 std::optional<LeaseRow> lease_row_of(File& file);
 
+// Whose process asks, for /proc: process/ says it at start.
+void set_lease_breaker_pid(int (*current_pid)());
+
 // /proc/sys/fs/lease-break-time (seconds; 0: for ever) and leases-enable.
 struct LeaseSettings {
   std::atomic<uint32_t> break_seconds{45};

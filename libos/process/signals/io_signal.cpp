@@ -86,7 +86,8 @@ int64_t band_of(IoReason reason) {
 }
 
 // Signals whose si_code has a meaning of its own.
-constexpr SignalSet kWithCodes = SignalSet::of(kSigIll, kSigFpe, kSigSegv, kSigBus, kSigTrap, kSigChld, kSigSys);
+constexpr SignalSet kWithCodes =
+    SignalSet::of(kSigIll, kSigFpe, kSigSegv, kSigBus, kSigTrap, kSigChld, kSigSys);
 
 SignalInfo info_for(const PostedIo& posted, IoReason reason) {
   SignalInfo info;
@@ -125,7 +126,8 @@ void send_to_owner(const PostedIo& posted, IoReason reason) {
   const RefPtr<Process> process = owning_process(owner);
   if (process == nullptr) return;
   if (owner.kind == IoOwner::Kind::kProcess) return send(posted, *process, nullptr, reason);
-  if (const RefPtr<Thread> thread = find_thread(owner.number)) send(posted, *process, thread.get(), reason);
+  if (const RefPtr<Thread> thread = find_thread(owner.number))
+    send(posted, *process, thread.get(), reason);
 }
 
 // Senders other than system calls that return: while somebody blocks, and for what comes from the host.

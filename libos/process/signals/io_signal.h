@@ -15,7 +15,7 @@ Result<void> set_signal_owner(Thread& self, File& file, IoOwner::Kind kind, int3
 Result<void> set_signal_owner(Thread& self, File& file, int32_t who);
 // F_GETOWN_EX: the number is 0 when there is no such owner any more.
 IoOwner signal_owner(File& file);
-int32_t signal_owner_number(File& file);  // F_GETOWN
+int32_t signal_owner_number(File& file);                  // F_GETOWN
 Result<void> set_io_signal(File& file, uint64_t signal);  // F_SETSIG. kInval
 int io_signal(File& file);
 
