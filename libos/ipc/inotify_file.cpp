@@ -68,7 +68,9 @@ void InotifyQueue::on_event(const Watch& watch, uint32_t mask, uint32_t cookie,
     state.events.push_back(*event.leak());
     return true;
   });
-  if (queued) readable_.wake_all(kReadable);
+  if (!queued) return;
+  readable_.wake_all(kReadable);
+  signals_.post(IoReason::kIn);
 }
 
 Result<size_t> InotifyQueue::take(DataSink& sink) {

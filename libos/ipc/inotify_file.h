@@ -2,6 +2,7 @@
 #pragma once
 
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/fs/vfs/notify.h"
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
@@ -23,6 +24,7 @@ class InotifyQueue final : public WatchListener {
   bool is_empty() const;
   size_t readable_bytes() const;
   WaitQueue& readable() { return readable_; }
+  AsyncList& signals() { return signals_; }
 
  private:
   struct Event {
@@ -44,6 +46,7 @@ class InotifyQueue final : public WatchListener {
   const uint32_t user_;
   mutable SpinLocked<State> state_{LockRank::kPipe};
   WaitQueue readable_;
+  AsyncList signals_;
 };
 
 class InotifyFile final : public File {
@@ -58,6 +61,7 @@ class InotifyFile final : public File {
   Result<uint64_t> seek(int64_t, Whence) override { return 0; }
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
   PollEvents poll(Poller* poller) override;
+  AsyncLists async_lists() override { return {&queue_->signals(), nullptr}; }
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kInotify; }
 

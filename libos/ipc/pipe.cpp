@@ -41,6 +41,7 @@ Result<Pipe::ReadTurn> Pipe::begin_read(Blocking blocking) {
   };
   if (!attempt()) {
     turn.waited = true;
+    writer_signals_.post(IoReason::kOut);
     if (Result<void> waited = wait_until(readable_, kNever, Interruptible::kYes, attempt);
         waited.is_error()) {
       readable_.wake_one(kReadable);  // this wake may have been meant for us alone: pass it on
@@ -123,15 +124,18 @@ Result<size_t> Pipe::take(size_t limit, Blocking blocking, PacketEnds ends, Put 
   return total;
 }
 
-// A slot that did not reach the program whole stays, as on Linux.
+// A slot that did not reach the program whole stays, as on Linux. Each read tells the writers, whatever it finds, as each
+// write tells the readers.
 Result<size_t> Pipe::read(DataSink& sink, Blocking blocking) {
   const size_t wanted = sink.remaining();
   if (wanted == 0) return size_t{0};
-  return take(wanted, blocking, PacketEnds::kYes,
-              [&](std::span<const std::byte> bytes) -> Result<size_t> {
-                TRY(sink.write(bytes));
-                return bytes.size();
-              });
+  const Result<size_t> taken = take(wanted, blocking, PacketEnds::kYes,
+                                    [&](std::span<const std::byte> bytes) -> Result<size_t> {
+                                      TRY(sink.write(bytes));
+                                      return bytes.size();
+                                    });
+  writer_signals_.post(IoReason::kOut);
+  return taken;
 }
 
 // --- writing ---
@@ -167,6 +171,7 @@ Result<Pipe::WriteTurn> Pipe::begin_write(size_t merge, Blocking blocking) {
   };
   if (!attempt()) {
     turn.waited = true;
+    reader_signals_.post(IoReason::kIn);
     if (Result<void> waited = wait_until(writable_, kNever, Interruptible::kYes, attempt);
         waited.is_error()) {
       writable_.wake_one(kWritable);
@@ -249,6 +254,13 @@ Result<void> Pipe::write_slots(DataSource& source, Packets packets, size_t& tota
 }
 
 Result<size_t> Pipe::write(DataSource& source, Blocking blocking, Packets packets) {
+  if (source.remaining() == 0) return size_t{0};
+  const Result<size_t> written = write_all(source, blocking, packets);
+  reader_signals_.post(IoReason::kIn);
+  return written;
+}
+
+Result<size_t> Pipe::write_all(DataSource& source, Blocking blocking, Packets packets) {
   size_t total = 0;
   const auto stopped_by = [&](Errno error) { return total != 0 ? Result<size_t>(total) : error; };
   while (source.remaining() != 0) {
@@ -353,6 +365,12 @@ void Pipe::remove_reader() {
 void Pipe::remove_writer() {
   const bool last = state_.with([](State& state) { return --state.writers == 0; });
   if (last) readable_.wake_all(kPollHup | kReadable);
+}
+
+void Pipe::note_close() {
+  if (has_readers() == has_writers()) return;
+  reader_signals_.post(IoReason::kIn);
+  writer_signals_.post(IoReason::kOut);
 }
 
 void Pipe::reset_when_unused() {

@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/ipc/anonymous_inode.h"
 #include "libos/lib/bits.h"
@@ -72,6 +73,8 @@ class Pipe : public RefCounted<Pipe>, Counted<Pipe> {
   void add_writer();
   void remove_reader();
   void remove_writer();
+  // An end was closed: those of the other are told when it was the last.
+  void note_close();
   // A FIFO starts anew when nobody has it open.
   void reset_when_unused();
 
@@ -82,6 +85,10 @@ class Pipe : public RefCounted<Pipe>, Counted<Pipe> {
   bool has_readers() const;
   bool has_writers() const;
   uint32_t writers_ever() const;
+
+  // Of the ends to read and to write.
+  AsyncList& reader_signals() { return reader_signals_; }
+  AsyncList& writer_signals() { return writer_signals_; }
 
  private:
   struct Page {
@@ -139,6 +146,7 @@ class Pipe : public RefCounted<Pipe>, Counted<Pipe> {
   size_t free_slots() const;
   Result<OwnPtr<Page>> take_page();
   void publish(Slot slot);
+  Result<size_t> write_all(DataSource& source, Blocking blocking, Packets packets);
   Result<void> write_slots(DataSource& source, Packets packets, size_t& total);
 
   static Result<size_t> move_slots(Pipe& from, Pipe& to, size_t limit, bool& made_room);
@@ -150,6 +158,7 @@ class Pipe : public RefCounted<Pipe>, Counted<Pipe> {
   SpinLocked<State> state_{LockRank::kPipe};
   WaitQueue readable_;
   WaitQueue writable_;
+  AsyncList reader_signals_, writer_signals_;
 };
 
 // What fstat(2) tells of an unnamed pipe, at either end.
@@ -184,6 +193,7 @@ class PipeEnd : public File {
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kPipe; }
+  AsyncLists async_lists() override;
   void last_close() override;
 
   Pipe& pipe() { return *pipe_; }

@@ -24,6 +24,7 @@ PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, RefPtr<PipeInode> inode)
 PipeEnd::~PipeEnd() {
   if (can_read()) pipe_->remove_reader();
   if (can_write()) pipe_->remove_writer();
+  pipe_->note_close();
   if (!path_.is_null()) pipe_->reset_when_unused();
 }
 
@@ -85,6 +86,12 @@ PollEvents PipeEnd::poll(Poller* poller) {
   if (can_read()) events |= pipe_->poll_read_end(poller, writers_before_);
   if (can_write()) events |= pipe_->poll_write_end(poller);
   return events;
+}
+
+File::AsyncLists PipeEnd::async_lists() {
+  if (!can_write()) return {&pipe_->reader_signals(), nullptr};
+  if (!can_read()) return {&pipe_->writer_signals(), nullptr};
+  return {&pipe_->reader_signals(), &pipe_->writer_signals()};
 }
 
 void PipeEnd::last_close() {

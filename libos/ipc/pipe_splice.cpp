@@ -9,7 +9,9 @@ namespace occlum {
 
 Result<size_t> Pipe::drain(size_t limit, Blocking blocking, Put put) {
   if (limit == 0) return size_t{0};
-  return take(limit, blocking, PacketEnds::kNo, put);
+  const size_t taken = TRY(take(limit, blocking, PacketEnds::kNo, put));
+  if (taken != 0) writer_signals_.post(IoReason::kOut);
+  return taken;
 }
 
 Result<size_t> Pipe::fill(Blocking blocking, Get get) {
@@ -27,6 +29,7 @@ Result<size_t> Pipe::fill(Blocking blocking, Get get) {
     return {};
   }();
   end_write(turn.waited, total != 0);
+  if (total != 0) reader_signals_.post(IoReason::kIn);
   if (filled.is_error() && total == 0) return filled.error();
   return total;
 }
@@ -122,6 +125,10 @@ Result<size_t> Pipe::transfer(Pipe& from, Pipe& to, size_t limit, Blocking block
                                                         : copy_slots(from, to, limit);
     to.end_write(writing.value().waited, !total.is_error() && total.value() != 0);
     from.end_read(reading.waited, made_room);
+    if (!total.is_error() && total.value() != 0) {
+      to.reader_signals_.post(IoReason::kIn);
+      if (how == Transfer::kMove) from.writer_signals_.post(IoReason::kOut);
+    }
     return total;
   }
 }

@@ -7,7 +7,7 @@
 
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
-#include "libos/process/process.h"
+#include "libos/process/thread.h"
 #include "libos/sched/wait_queue.h"
 
 namespace occlum::sysv_semaphores {
@@ -19,7 +19,7 @@ constexpr int kMaxAdjustment = 32767;  // SEMAEM
 struct Waiting {
   ListNode node;
   std::span<const SemaphoreOperation> operations;
-  const Process* process = nullptr;
+  const SemaphoreUndo* undo = nullptr;
   Pid pid = 0;
   bool alters = false;
   size_t blocking = 0;                 // the operation that cannot be done yet
@@ -27,9 +27,9 @@ struct Waiting {
   WaitQueue woken;
 };
 
-// What a process has to take back at its end.
+// A list's adjustments for one set.
 struct Undo {
-  const Process* process;
+  const SemaphoreUndo* list;
   Vec<int16_t> adjustments;
 };
 
@@ -39,8 +39,8 @@ struct Set final : IpcObject {
   IntrusiveList<Waiting, &Waiting::node> waiting;
   int64_t operation_time = 0, change_time = 0;
 
-  Undo* undo_of(const Process* process) {
-    const auto found = std::ranges::find(undos, process, &Undo::process);
+  Undo* undo_of(const SemaphoreUndo* list) {
+    const auto found = std::ranges::find(undos, list, &Undo::list);
     return found == undos.end() ? nullptr : &*found;
   }
 };
@@ -94,7 +94,7 @@ void take_back(Set& set, Undo* undo, std::span<const SemaphoreOperation> done) {
 
 // All or nothing; nullopt: it must wait, at `waiting.blocking`.
 std::optional<Result<void>> attempt(Set& set, Waiting& waiting) {
-  Undo* const undo = set.undo_of(waiting.process);
+  Undo* const undo = set.undo_of(waiting.undo);
   for (size_t i = 0; i < waiting.operations.size(); ++i) {
     const auto result = apply(set, undo, waiting.operations[i]);
     if (result && !result->is_error()) continue;
@@ -147,10 +147,10 @@ SemaphoreSetStatus describe(const Set& set) {
           .count = set.semaphores.size()};
 }
 
-// Room for the process's adjustments in the set.
-Result<void> prepare_undo(Sets& sets, Set& set, const Process* process) {
-  if (set.undo_of(process) != nullptr) return {};
-  TRY(set.undos.push({process, TRY(Vec<int16_t>::create(set.semaphores.size()))}));
+// Room for the list's adjustments in the set.
+Result<void> prepare_undo(Sets& sets, Set& set, const SemaphoreUndo* list) {
+  if (set.undo_of(list) != nullptr) return {};
+  TRY(set.undos.push({list, TRY(Vec<int16_t>::create(set.semaphores.size()))}));
   ++sets.undos;
   return {};
 }
@@ -163,7 +163,7 @@ Result<void> begin(Sets& sets, Set& set, Waiting& waiting, const UserCredentials
     undoes |= (operation.flags & kUndo) != 0;
   }
   TRY(check_ipc_access(set.permission, who, waiting.alters ? kIpcMayWrite : kIpcMayRead));
-  if (undoes) TRY(prepare_undo(sets, set, waiting.process));
+  if (undoes) TRY(prepare_undo(sets, set, waiting.undo));
   waiting.result = attempt(set, waiting);
   if (!waiting.result) {
     set.waiting.push_back(waiting);
@@ -198,11 +198,11 @@ Result<int> get(int key, int count, uint32_t flags, const UserCredentials& who) 
 }
 
 Result<void> operate(int id, std::span<const SemaphoreOperation> operations, Nanoseconds deadline,
-                     Process& process, const UserCredentials& who) {
+                     Pid pid, const SemaphoreUndo* undo, const UserCredentials& who) {
   Waiting self;
   self.operations = operations;
-  self.process = &process;
-  self.pid = process.pid();
+  self.undo = undo;
+  self.pid = pid;
   RefPtr<IpcObject> keep;
   TRY(all_sets.with([&](Sets& sets) -> Result<void> {
     keep = TRY(sets.table.find(id));
@@ -218,22 +218,13 @@ Result<void> operate(int id, std::span<const SemaphoreOperation> operations, Nan
   });
 }
 
-bool has_undo(const Process& process) {
-  return all_sets.with([&](Sets& sets) {
-    for (size_t i = 0; i < sets.table.size() && sets.undos != 0; ++i) {
-      auto* const set = static_cast<Set*>(sets.table.slot(i));
-      if (set != nullptr && set->undo_of(&process) != nullptr) return true;
-    }
-    return false;
-  });
-}
-
-void undo_all(Process& process) {
+// Of all sets.
+static void undo_all(const SemaphoreUndo& list, Pid pid) {
   all_sets.with([&](Sets& sets) {
     for (size_t i = 0; i < sets.table.size() && sets.undos != 0; ++i) {
       auto* const set = static_cast<Set*>(sets.table.slot(i));
       if (set == nullptr) continue;
-      Undo* const undo = set->undo_of(&process);
+      Undo* const undo = set->undo_of(&list);
       if (undo == nullptr) continue;
       for (size_t number = 0; number < set->semaphores.size(); ++number) {
         const int16_t adjustment = undo->adjustments[number];
@@ -241,9 +232,9 @@ void undo_all(Process& process) {
         Semaphore& semaphore = set->semaphores[number];
         semaphore.value =
             static_cast<uint16_t>(std::clamp(semaphore.value + adjustment, 0, kMaxValue));
-        semaphore.last = process.pid();
+        semaphore.last = pid;
       }
-      set->undos.remove_if([&](const Undo& each) { return each.process == &process; });
+      set->undos.remove_if([&](const Undo& each) { return each.list == &list; });
       --sets.undos;
       set->operation_time = ipc_time();
       serve(*set);
@@ -375,3 +366,9 @@ Result<Vec<SemaphoreSetStatus>> all() {
 }
 
 }  // namespace occlum::sysv_semaphores
+
+namespace occlum {
+
+SemaphoreUndo::~SemaphoreUndo() { sysv_semaphores::undo_all(*this, current_thread().pid()); }
+
+}  // namespace occlum

@@ -3,13 +3,12 @@
 
 #include <span>
 
+#include "libos/ipc/semaphore_undo.h"
 #include "libos/ipc/sysv_table.h"
 #include "libos/process/pid.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
-
-class Process;
 
 struct SemaphoreOperation {  // sembuf
   uint16_t number;
@@ -34,13 +33,9 @@ constexpr int kMaxValue = 32767;        // SEMVMX
 constexpr int kUndo = 0x1000;
 
 Result<int> get(int key, int count, uint32_t flags, const UserCredentials& who);
-// All of the operations or none. kAgain (IPC_NOWAIT, or `deadline`), kIntr, kIdRm, kFBig, kRange.
+// All of the operations or none, by the process `pid`; `undo` is needed when one has SEM_UNDO. kAgain (IPC_NOWAIT, or `deadline`), kIntr, kIdRm, kFBig, kRange.
 Result<void> operate(int id, std::span<const SemaphoreOperation> operations, Nanoseconds deadline,
-                     Process& process, const UserCredentials& who);
-// Whether the process has anything to take back at its end.
-bool has_undo(const Process& process);
-// The process ends: its undo adjustments are made. With any lock up to the process table's held.
-void undo_all(Process& process);
+                     Pid pid, const SemaphoreUndo* undo, const UserCredentials& who);
 
 struct Semaphore {
   uint16_t value = 0;

@@ -57,17 +57,21 @@ bool Mailbox::post(OwnPtr<Packet> packet) {
     state.packets.push_back(*packet.leak());
     return true;
   });
-  if (taken) readable.wake_one(kReadable);
-  return taken;
+  if (!taken) return false;
+  const bool is_awaited = waiting_readers.load(std::memory_order_relaxed) != 0;
+  readable.wake_one(kReadable);
+  if (!is_awaited) signals.post(IoReason::kIn);
+  return true;
 }
 
-void Mailbox::end_of_data(Ending ending) {
+void Mailbox::end_of_data(Ending ending, IoReason reason) {
   state_.with([&](State& state) {
     state.ended = true;
     if (ending == Ending::kReset) state.reset = true;
   });
   readable.wake_all(kReadable | kPollRdHup | kPollHup);
   writable.wake_all(kPollOut | kPollWrNorm | kPollHup);
+  if (waiting_readers.load(std::memory_order_relaxed) == 0) signals.post(reason);
 }
 
 void Mailbox::lost_peer(const Mailbox& peer) {
@@ -76,7 +80,9 @@ void Mailbox::lost_peer(const Mailbox& peer) {
     state.reset = true;
     return true;
   });
-  if (told) readable.wake_all(kReadable | kPollErr);
+  if (!told) return;
+  readable.wake_all(kReadable | kPollErr);
+  signals.post(IoReason::kError);
 }
 
 void Mailbox::for_each_file(FunctionRef<void(File&)> visit) const {

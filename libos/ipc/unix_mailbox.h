@@ -11,6 +11,7 @@
 #include <cstdint>
 
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
@@ -82,7 +83,8 @@ class Mailbox : public RefCounted<Mailbox> {
   bool post(OwnPtr<Packet> packet);
   // The peer sends no more; `reset`: with a connection reset that the next read reports.
   enum class Ending { kOrderly, kReset };
-  void end_of_data(Ending ending);
+  // The owner's signal says whether the peer has gone (kHangup) or only ended its stream (kIn).
+  void end_of_data(Ending ending, IoReason reason = IoReason::kHangup);
   // A datagram socket that the owner talks to has left the owner for another one, and lost what it
   // had sent: the owner is told, if it is connected to `peer` alone.
   void lost_peer(const Mailbox& peer);
@@ -135,6 +137,11 @@ class Mailbox : public RefCounted<Mailbox> {
   WaitQueue writable;
   // Senders of datagrams, of whom there may be many, wait here for room in this mailbox.
   WaitQueue space;
+
+  // The owner's O_ASYNC. A stream's reader that waits is not told by signal too; of room is told who has missed it.
+  AsyncList signals;
+  std::atomic<uint32_t> waiting_readers{0};
+  std::atomic<bool> misses_room{false};
 
  private:
   struct State {

@@ -77,7 +77,9 @@ UnixSocket::~UnixSocket() {
   }
   // Connections that nobody accepted end here, one by one.
   for (const RefPtr<UnixSocket>& socket : backlog) {
-    const RefPtr<Mailbox> client = socket->peer();
+    // Told once: by us, not by the end that goes with us.
+    const RefPtr<Mailbox> client =
+        socket->state_.with([](State& state) { return std::move(state.peer); });
     if (client != nullptr) client->end_of_data(Mailbox::Ending::kReset);
   }
   inbox_->writable.wake_all(kPollErr);
@@ -137,6 +139,7 @@ Result<void> UnixSocket::enqueue(RefPtr<UnixSocket> server_end) {
     return state.backlog.push(std::move(server_end));
   }));
   inbox_->readable.wake_one(kReadable);
+  inbox_->signals.post(IoReason::kIn);
   return {};
 }
 
@@ -260,7 +263,8 @@ Result<void> UnixSocket::shutdown(Shutdown how) {
   const RefPtr<Mailbox> other = peer();
   if (how != Shutdown::kRead) {
     state_.with([](State& state) { state.may_send = false; });
-    if (other != nullptr && !is_datagram()) other->end_of_data(Mailbox::Ending::kOrderly);
+    const IoReason reason = how == Shutdown::kWrite ? IoReason::kIn : IoReason::kHangup;
+    if (other != nullptr && !is_datagram()) other->end_of_data(Mailbox::Ending::kOrderly, reason);
     inbox_->writable.wake_all(kWritable);
   }
   if (how != Shutdown::kWrite) {

@@ -35,6 +35,7 @@ class UnixSocket : public Socket {
   Result<size_t> get_option(int level, int name, std::span<std::byte> value) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
   PollEvents poll(Poller* poller) override;
+  AsyncLists async_lists() override { return {&inbox_->signals, nullptr}; }
 
   // The listening socket's path, where it has one, for /proc/net/unix.
   RefPtr<UnixName> name() const { return inbox_->name(); }

@@ -95,6 +95,7 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
       return sending.refused || sending.room > Mailbox::kPacketCost;
     };
     if (!has_room()) {
+      inbox_->misses_room.store(true, std::memory_order_relaxed);
       if (must_not_block(message.flags)) return failed(Errno::kAgain);
       const auto waited = wait_until(inbox_->writable, deadline, Interruptible::kYes, has_room);
       if (waited.is_error()) return failed(wait_error(waited.error(), deadline, Errno::kAgain));
@@ -185,7 +186,9 @@ Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
   };
   if (!attempt()) {
     turn.waited = true;
+    if (is_stream()) inbox_->waiting_readers.fetch_add(1, std::memory_order_relaxed);
     const auto waited = wait_until(inbox_->readable, deadline, Interruptible::kYes, attempt);
+    if (is_stream()) inbox_->waiting_readers.fetch_sub(1, std::memory_order_relaxed);
     if (waited.is_error()) {
       inbox_->readable.wake_one(kPollIn | kPollRdNorm);
       return wait_error(waited.error(), deadline, Errno::kAgain);
@@ -231,7 +234,12 @@ Result<void> UnixSocket::describe_packet(Packet& packet, IncomingMessage& messag
 void UnixSocket::made_room() {
   inbox_->space.wake_all(kWritable);
   const RefPtr<Mailbox> other = peer();
-  if (other != nullptr && !is_datagram()) other->writable.wake_all(kWritable);
+  if (other == nullptr || is_datagram()) return;
+  other->writable.wake_all(kWritable);
+  if (!other->misses_room.load(std::memory_order_relaxed)) return;
+  const Mailbox::SendState sending = inbox_->send_state();
+  if (sending.room >= inbox_->limit() / 4 * 3 && other->misses_room.exchange(false))
+    other->signals.post(IoReason::kOut);
 }
 
 // Bytes of as many packets as the sink takes, up to and with one that brings files, but not across

@@ -29,6 +29,7 @@
 #include "libos/lib/vec.h"
 #include "libos/mm/memory_object.h"
 #include "libos/mm/page_lock.h"
+#include "libos/mm/write_count.h"
 
 namespace occlum {
 
@@ -43,6 +44,7 @@ struct MapSource {
       true;     // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
   String name;  // path, for /proc/<pid>/maps
   uint64_t device = 0, inode = 0;
+  WriteHold writes;  // when the file was opened for writing
 };
 
 enum class Placement { kAnywhere, kHint, kFixed, kFixedNoReplace };
@@ -185,7 +187,8 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
     uint64_t args_start = 0, args_end = 0, env_start = 0, env_end = 0;
   };
   Layout layout;
-  Vec<uint64_t> auxv;  // pairs, for /proc/<pid>/auxv
+  ExecutionHold program;  // what was loaded cannot be written to
+  Vec<uint64_t> auxv;     // pairs, for /proc/<pid>/auxv
 
   // What goes along with the memory and is not mm's: process/rewrite's. Set before the first thread runs, or null.
   class Companion {

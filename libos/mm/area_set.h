@@ -13,6 +13,7 @@
 #include "libos/lib/tree.h"
 #include "libos/mm/memory_object.h"
 #include "libos/mm/page_lock.h"
+#include "libos/mm/write_count.h"
 
 namespace occlum {
 
@@ -21,6 +22,7 @@ struct AreaSource : RefCounted<AreaSource> {
   RefPtr<MemoryObject> object;
   String name;
   uint64_t device = 0, inode = 0;
+  WriteHold writes;
 };
 
 struct AreaCount : Counted<AreaCount> {

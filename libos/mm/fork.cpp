@@ -109,6 +109,7 @@ Result<WithheldAreas> withheld_areas(const Areas& parent) {
 Result<RefPtr<AddressSpace>> AddressSpace::fork() {
   RefPtr<AddressSpace> child = TRY(create());
   child->layout = layout;
+  child->program = program.another();
   child->auxv = TRY(auxv.clone());
   TRY(ConflictGroup::add(*this, *child));
   WithheldAreas withheld;

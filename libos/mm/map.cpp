@@ -45,6 +45,7 @@ Result<RefPtr<AreaSource>> make_source(MapSource& source) {
   result->name = std::move(source.name);
   result->device = source.device;
   result->inode = source.inode;
+  result->writes = std::move(source.writes);
   return result;
 }
 

@@ -81,6 +81,7 @@ Result<void> HostSocket::adopt(HostFd fd) {
 }
 
 HostSocket::~HostSocket() {
+  if (watch_) signals_.detach(watch_->queue());
   watch_.clear();
   while (take_local()) continue;
 }
@@ -168,6 +169,7 @@ Result<void> HostSocket::try_connect(const SocketAddress& address) {
 
 Result<void> HostSocket::connect(const SocketAddress& address) {
   Result<void> first = try_connect(address);
+  if (first.is_error() && first.error() == Errno::kInProgress) signals_.note_missed_room();
   if (!first.is_error() || is_nonblocking()) return first;
   if (first.error() != Errno::kInProgress && first.error() != Errno::kAlready) return first;
   return blocking(send_deadline(), Errno::kInProgress, [&]() -> Result<void> {
@@ -246,7 +248,11 @@ Result<size_t> HostSocket::send(OutgoingMessage& message) {
     if (domain() == kAfNetlink) TRY(check_netlink_request(buffer.span()));
     std::span<const std::byte> left = buffer.span();
     do {
-      auto attempt = [&] { return try_send(left, message); };
+      auto attempt = [&] {
+        Result<size_t> tried = try_send(left, message);
+        if (tried.is_error() && tried.error() == Errno::kAgain) signals_.note_missed_room();
+        return tried;
+      };
       const Result<size_t> sent =
           must_not_block(message.flags) ? attempt() : blocking(deadline, Errno::kAgain, attempt);
       if (sent.is_error()) return failed(sent.error());

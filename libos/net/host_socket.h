@@ -11,6 +11,7 @@
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/net/socket.h"
+#include "libos/net/socket_signals.h"
 #include "libos/sched/host_events.h"
 
 namespace occlum {
@@ -44,6 +45,7 @@ class HostSocket : public Socket {
   Result<size_t> get_option(int level, int name, std::span<std::byte> value) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
   PollEvents poll(Poller* poller) override;
+  AsyncLists async_lists() override { return {&signals_.listen_at(watch_->queue()), nullptr}; }
 
   // Comes before what the host has. For mq_notify(2), which tells the C library's thread in this way.
   void deliver(OwnPtr<LocalMessage> message);
@@ -69,6 +71,7 @@ class HostSocket : public Socket {
 
   HostFd fd_;
   OwnPtr<HostWatch> watch_;
+  SocketSignals signals_{*this};
   SpinLocked<LocalMessages> local_{LockRank::kSocket};
 };
 

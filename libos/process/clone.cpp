@@ -32,6 +32,7 @@ Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& reque
   resources.credentials = self.share_credentials();
   resources.files = TRY(share_or_copy(self.share_files(), has_flag(request, kCloneFiles)));
   resources.fs = TRY(share_or_copy(self.share_fs(), has_flag(request, kCloneFs)));
+  if (has_flag(request, kCloneSysVSem)) resources.semaphore_undo = TRY(self.make_semaphore_undo());
   return resources;
 }
 

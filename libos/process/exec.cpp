@@ -236,6 +236,8 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   process.set_program(
       Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
   if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigKill);
+  made.memory->program = std::move(executable.program.hold);
+  executable.interpreter.reset();  // may be written to again
   set_start_registers(self, *made.loaded);
   process.release_vfork_parent();
   ptrace::report_exec(self, former_tid);
@@ -245,6 +247,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
 Result<void> start_program(Thread& thread, Executable executable) {
   const LoadedProgram loaded =
       TRY(load_program(thread.memory(), executable, thread.user(), is_secure(thread.user())));
+  thread.memory().program = std::move(executable.program.hold);
   thread.set_name(base_name(executable.file_name.view()));
   thread.process().set_program(Process::Program{.path = std::move(executable.path),
                                                 .file = std::move(executable.program.file)});

@@ -16,15 +16,20 @@ namespace occlum {
 namespace {
 
 // What execve checks before it looks inside.
-Result<RefPtr<File>> open_for_execution(const Path& path, const Credentials& credentials) {
+struct Opened {
+  RefPtr<File> file;
+  ExecutionHold hold;
+};
+Result<Opened> open_for_execution(const Path& path, const Credentials& credentials) {
   if (!path.inode().is_regular()) return Errno::kAcces;
   if ((path.mount->flags() & kMountNoExec) != 0) return Errno::kAcces;
   TRY(check_file_limit(1));
   TRY(check_access(path, credentials, kMayExecute));
   RefPtr<File> file = TRY(path.inode().open(path, kOpenReadOnly | kOpenForExecution));
   TRY(break_leases(path.inode(), LeaseBreak::kForReading, BreakWait::kYes));
+  ExecutionHold hold = TRY(ExecutionHold::take(TRY(path.inode().write_count())));
   notify_file(*path.dentry, kNotifyOpen);
-  return file;
+  return Opened{.file = std::move(file), .hold = std::move(hold)};
 }
 
 // Reads until the span is full or the file ends.
@@ -72,7 +77,9 @@ Result<ElfFile> open_interpreter(FsContext& fs, const Credentials& credentials,
 
   ElfFile interpreter;
   interpreter.path = TRY(lookup_path(fs.walk(credentials), path.view(), FollowLast::kYes));
-  interpreter.file = TRY(open_for_execution(interpreter.path, credentials));
+  Opened opened = TRY(open_for_execution(interpreter.path, credentials));
+  interpreter.file = std::move(opened.file);
+  interpreter.hold = std::move(opened.hold);
   Head head;
   head.size = TRY(read_file(*interpreter.file, 0, head.bytes));
   const Stat stat = TRY(interpreter.path.inode().stat());
@@ -112,20 +119,22 @@ Result<Executable> open_executable(FsContext& fs, const Credentials& credentials
   executable.env = std::move(env);
   if (executable.argv.count() == 0) TRY(executable.argv.add(""));
 
-  std::array<RefPtr<File>, kMaxScriptDepth + 1> opened;
+  std::array<Opened, kMaxScriptDepth + 1> all_opened;
   String script = TRY(String::create(file_name));
   for (int depth = 0;; ++depth) {
     if (depth > kMaxScriptDepth) return Errno::kLoop;
     // Scripts are closed, and watchers hear of that, when all is open.
-    RefPtr<File>& file = opened[static_cast<size_t>(depth)];
-    file = TRY(open_for_execution(path, credentials));
+    Opened& opened = all_opened[static_cast<size_t>(depth)];
+    opened = TRY(open_for_execution(path, credentials));
     Head head;
-    head.size = TRY(read_file(*file, 0, head.bytes));
+    head.size = TRY(read_file(*opened.file, 0, head.bytes));
     const Stat stat = TRY(path.inode().stat());
     if (!is_script(head.text())) {
-      ElfImage image = TRY(read_elf(*file, head.span(), stat.size));
-      executable.program =
-          ElfFile{.file = std::move(file), .path = path, .image = std::move(image)};
+      ElfImage image = TRY(read_elf(*opened.file, head.span(), stat.size));
+      executable.program = ElfFile{.file = std::move(opened.file),
+                                   .hold = std::move(opened.hold),
+                                   .path = path,
+                                   .image = std::move(image)};
       TRY(note_set_id(executable, path, stat));
       break;
     }

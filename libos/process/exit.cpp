@@ -9,10 +9,10 @@
 #include "libos/fs/vfs/mount.h"
 #include "libos/ipc/futex.h"
 #include "libos/ipc/sysv_memory.h"
-#include "libos/ipc/sysv_semaphores.h"
 #include "libos/lib/log.h"
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/ptrace.h"
+#include "libos/process/signals/io_signal.h"
 #include "libos/process/signals/send.h"
 #include "libos/process/signals/send_locked.h"
 
@@ -162,7 +162,6 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
     ptrace::note_exit(tree, self, exit_code);
     const bool was_last = links.live_threads == 0;
     if (was_last) {
-      sysv_semaphores::undo_all(process);
       become_zombie(tree, process, exit_code, gone);
     }
     return was_last;
@@ -208,7 +207,9 @@ void leave(Thread& self, int exit_code) {
   self.replace_files(nullptr);
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);
+  self.drop_semaphore_undo();
   sysv_memory::sweep();
+  if (has_posted_io()) send_posted_io();
 
   const RefPtr<Process> keep = ref_to(process);
   RefPtr<Process> gone;

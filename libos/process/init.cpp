@@ -9,6 +9,7 @@
 #include "libos/fs/mount_plan.h"
 #include "libos/fs/proc/proc.h"
 #include "libos/fs/vfs/file_limit.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/fifo.h"
 #include "libos/lib/log.h"
@@ -19,7 +20,6 @@
 #include "libos/process/first_process.h"
 #include "libos/process/memory_keeper.h"
 #include "libos/process/process_table.h"
-#include "libos/process/signals/io_signal.h"
 #include "libos/process/statistics.h"
 #include "libos/process/uts.h"
 
@@ -217,8 +217,8 @@ void kernel_main() {
   register_storage_file_systems();
   register_devices();
   register_fifos();
-  register_io_signals();
   register_proc();
+  set_lease_breaker_pid([]() -> int { return current_thread().pid(); });
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);
   Result<RefPtr<FsContext>> root =

@@ -18,6 +18,7 @@ namespace occlum {
 // An executable file that was opened and understood, not yet mapped.
 struct ElfFile {
   RefPtr<File> file;
+  ExecutionHold hold;
   Path path;
   ElfImage image;
 };

@@ -25,6 +25,7 @@ Thread::Thread(RefPtr<Process> process, Pid tid, Resources resources)
                                              .files = std::move(resources.files),
                                              .fs = std::move(resources.fs),
                                              .credentials = std::move(resources.credentials),
+                                             .semaphore_undo = std::move(resources.semaphore_undo),
                                              .name = {}}),
       start_time_(monotonic_now()) {
   object_counts.threads.fetch_add(1, std::memory_order_relaxed);
@@ -92,6 +93,21 @@ void Thread::replace_files(RefPtr<FileTable> files) {
 void Thread::replace_fs(RefPtr<FsContext> fs) {
   RefPtr<FsContext> old = std::exchange(fs_, fs);
   shared_.with([&](Shared& shared) { std::swap(shared.fs, fs); });
+}
+
+Result<RefPtr<SemaphoreUndo>> Thread::make_semaphore_undo() {
+  RefPtr<SemaphoreUndo> known = shared_.with([](Shared& shared) { return shared.semaphore_undo; });
+  if (known) return known;
+  known = TRY(make_ref<SemaphoreUndo>());
+  shared_.with([&](Shared& shared) { shared.semaphore_undo = known; });
+  return known;
+}
+void Thread::drop_semaphore_undo() {
+  RefPtr<SemaphoreUndo> dropped;
+  shared_.with([&](Shared& shared) { std::swap(shared.semaphore_undo, dropped); });
+}
+const SemaphoreUndo* Thread::semaphore_undo_identity() const {
+  return shared_.with([](const Shared& shared) { return shared.semaphore_undo.get(); });
 }
 
 std::string_view Thread::Name::view() const {

@@ -12,6 +12,7 @@
 #include "libos/arch/repeated_fault.h"
 #include "libos/fs/file_table.h"
 #include "libos/fs/fs_context.h"
+#include "libos/ipc/semaphore_undo.h"
 #include "libos/lib/list.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/ptr.h"
@@ -73,6 +74,7 @@ class Thread final : public Task {
     RefPtr<FileTable> files;
     RefPtr<FsContext> fs;
     RefPtr<SharedCredentials> credentials;
+    RefPtr<SemaphoreUndo> semaphore_undo;  // CLONE_SYSVSEM
   };
   static Result<RefPtr<Thread>> create(RefPtr<Process> process, Pid tid, Resources resources);
   Thread(RefPtr<Process> process, Pid tid, Resources resources);  // use create
@@ -111,6 +113,12 @@ class Thread final : public Task {
   void replace_memory(RefPtr<AddressSpace> memory);
   void replace_files(RefPtr<FileTable> files);
   void replace_fs(RefPtr<FsContext> fs);
+
+  // What its semaphore operations are to take back (ipc/semaphore_undo.h): made on first use; dropped at its end. Others
+  // may only compare.
+  Result<RefPtr<SemaphoreUndo>> make_semaphore_undo();
+  void drop_semaphore_undo();
+  const SemaphoreUndo* semaphore_undo_identity() const;
 
   // The name that prctl(PR_SET_NAME) sets: at most 15 bytes; `comm` in /proc.
   struct Name {
@@ -214,6 +222,7 @@ class Thread final : public Task {
     RefPtr<FileTable> files;
     RefPtr<FsContext> fs;
     RefPtr<SharedCredentials> credentials;
+    RefPtr<SemaphoreUndo> semaphore_undo;
     Name name;
   };
 

@@ -23,6 +23,7 @@
 #include "libos/lib/lock.h"
 #include "libos/lib/log.h"
 #include "libos/sched/event_collector.h"
+#include "libos/sched/parked_task.h"
 #include "libos/sched/timer.h"
 #include "libos/sched/timer_queue.h"
 
@@ -45,7 +46,7 @@ using Arrival = RunQueue::Arrival;
 
 constexpr int kNobody = -1;
 
-constexpr uint32_t kNone = 0, kWoken = 1, kParked = 2;  // Task::permit_
+constexpr uint32_t kNone = 0, kWoken = 1, kParked = 2, kLookedAt = 3;  // Task::permit_
 
 // What the vCPU's next finish_switch() does, and what others read about it.
 struct VcpuState {
@@ -154,6 +155,18 @@ class Scheduler {
 
   static void unpark(Task& task) {
     if (task.permit_.exchange(kWoken, std::memory_order_seq_cst) == kParked) make_runnable(task);
+  }
+
+  // A wake-up that comes meanwhile is made up for.
+  static bool look_at_parked(Task& task, FunctionRef<void()> look) {
+    uint32_t permit = kParked;
+    if (!task.permit_.compare_exchange_strong(permit, kLookedAt, std::memory_order_seq_cst))
+      return false;
+    look();
+    permit = kLookedAt;
+    if (!task.permit_.compare_exchange_strong(permit, kParked, std::memory_order_seq_cst))
+      make_runnable(task);
+    return true;
   }
 
   static void make_runnable(Task& task) {
@@ -482,6 +495,9 @@ uint64_t Task::system_time() const {
 
 void Task::unpark() { Scheduler::unpark(*this); }
 void Task::interrupt() { Scheduler::interrupt(*this); }
+bool with_parked_task(Task& task, FunctionRef<void()> look) {
+  return Scheduler::look_at_parked(task, look);
+}
 
 Task& current_task() { return *this_vcpu().current; }
 

@@ -9,6 +9,7 @@
 #include "libos/arch/arch.h"
 #include "libos/process/process.h"
 #include "libos/process/ptrace/ptrace.h"
+#include "libos/process/signals/io_signal.h"
 #include "libos/process/statistics.h"
 #include "libos/syscall/trace.h"
 
@@ -138,6 +139,8 @@ void dispatch_syscall(Thread& self, UserRegisters& registers) {
 
   Result<long> result = log_enabled(LogLevel::kTrace) ? run_traced(self, number, entry, arguments)
                                                       : run(self, number, entry, arguments);
+  if (has_posted_io()) [[unlikely]]
+    send_posted_io();
 
   if (!result.is_error()) {
     registers.rax = static_cast<uint64_t>(result.value());

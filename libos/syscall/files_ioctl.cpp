@@ -1,11 +1,13 @@
 // ioctl(2): what holds for every descriptor; the rest is the file's.
+#include "libos/process/signals/io_signal.h"
 #include "libos/syscall/files_common.h"
 
 namespace occlum {
 
 namespace {
 constexpr uint32_t kFioNonClex = 0x5450, kFioClex = 0x5451, kFioNbio = 0x5421, kFioAsync = 0x5452,
-                   kFioNread = 0x541B;
+                   kFioNread = 0x541B, kFioSetOwn = 0x8901, kSioCsPgrp = 0x8902,
+                   kFioGetOwn = 0x8903, kSioCgPgrp = 0x8904;
 }  // namespace
 
 Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argument) {
@@ -22,9 +24,18 @@ Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argume
     }
     case kFioAsync: {
       const bool on = TRY(UserIn<int32_t>(argument).read()) != 0;
-      const uint32_t flags = file->flags();
-      return done(file->set_flags(on ? flags | kOpenAsync : flags & ~kOpenAsync));
+      if (on == ((file->flags() & kOpenAsync) != 0)) return 0;
+      return TRY(set_async(self, *file, number(fd), on)) ? Result<long>(0) : Errno::kNotTty;
     }
+    case kFioSetOwn:
+    case kSioCsPgrp:
+      if (file->kind() != FileKind::kSocket) break;
+      return done(set_signal_owner(self, *file, TRY(UserIn<int32_t>(argument).read())));
+    case kFioGetOwn:
+    case kSioCgPgrp:
+      if (file->kind() != FileKind::kSocket) break;
+      TRY(UserOut<int32_t>(argument).write(signal_owner_number(*file)));
+      return 0;
     case kFioNread:
       if (Inode* inode = file->inode();
           file->kind() == FileKind::kMemory || (inode != nullptr && inode->is_regular())) {

@@ -219,12 +219,13 @@ constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk
 constexpr int kAddSeals = 1033, kGetSeals = 1034;
 constexpr uint64_t kFdCloexec = 1;
 
-// struct f_owner_ex. A single thread (F_OWNER_TID, 0) stands for its process.
+// struct f_owner_ex: F_OWNER_TID, F_OWNER_PID, F_OWNER_PGRP.
 struct LinuxOwner {
   uint32_t type;
   int32_t number;
 };
-constexpr uint32_t kOwnerProcess = 1, kOwnerGroup = 2;
+static_assert(static_cast<uint32_t>(IoOwner::Kind::kThread) == 0 &&
+              static_cast<uint32_t>(IoOwner::Kind::kGroup) == 2);
 
 // fcntl(2), "File Sealing": a tmpfs file that is no memfd has the one seal that no others are added.
 Result<long> seals_of_file(File& file, int command, uint64_t argument) {
@@ -268,6 +269,8 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
         const Stat stat = TRY(file->stat());
         if (!is_owner({stat.mode, stat.uid, stat.gid}, self.credentials())) return Errno::kPerm;
       }
+      if (((argument ^ file->flags()) & kOpenAsync) != 0)
+        TRY(set_async(self, *file, number(fd), (argument & kOpenAsync) != 0));
       return done(file->set_flags(static_cast<uint32_t>(argument)));
     case kGetLk:
       return get_lock(self, file, lock, LockOwner::kProcess);
@@ -284,25 +287,23 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
     case kSetOwn:
       return done(set_signal_owner(self, *file, static_cast<int>(argument)));
     case kSetSig:
-      if (argument > 64) return Errno::kInval;
-      file->set_io_signal(static_cast<uint8_t>(argument));
-      return 0;
+      return done(set_io_signal(*file, argument));
     case kGetOwn:
-      return io_owner(*file);
+      return signal_owner_number(*file);
     case kSetOwnEx: {
       const LinuxOwner owner = TRY(UserIn<LinuxOwner>(UserAddress(argument)).read());
-      if (owner.type > kOwnerGroup || owner.number < 0) return Errno::kInval;
-      const int who = owner.type == kOwnerGroup ? -owner.number : owner.number;
-      return done(set_signal_owner(self, *file, who));
+      if (owner.type > static_cast<uint32_t>(IoOwner::Kind::kGroup)) return Errno::kInval;
+      return done(
+          set_signal_owner(self, *file, static_cast<IoOwner::Kind>(owner.type), owner.number));
     }
     case kGetOwnEx: {
-      const int who = io_owner(*file);
-      const LinuxOwner owner = {who < 0 ? kOwnerGroup : kOwnerProcess, who < 0 ? -who : who};
+      const IoOwner its = signal_owner(*file);
+      const LinuxOwner owner = {static_cast<uint32_t>(its.kind), its.number};
       TRY(UserOut<LinuxOwner>(UserAddress(argument)).write(owner));
       return 0;
     }
     case kGetSig:
-      return file->io_signal();
+      return io_signal(*file);
     case kSetLease:
       return done(set_lease_of(self, *file, number(fd), static_cast<int>(argument)));
     case kGetLease: {

@@ -1,7 +1,6 @@
 // kcmp(2), process_madvise(2), process_mrelease(2): what one process asks about another, or does for its memory.
 #include "libos/fs/file_table.h"
 #include "libos/ipc/epoll.h"
-#include "libos/ipc/sysv_semaphores.h"
 #include "libos/lib/address.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space.h"
@@ -26,11 +25,6 @@ Result<RefPtr<File>> file_of(Thread& thread, uint64_t number) {
   const RefPtr<FileTable> files = thread.share_files();
   if (!files || number > INT32_MAX) return Errno::kBadFd;
   return files->get(static_cast<int>(number));
-}
-
-// What semaphores are to take back belongs to the process; as on Linux there is no list before there is anything in it.
-const Process* undo_list(const Process& process) {
-  return sysv_semaphores::has_undo(process) ? &process : nullptr;
 }
 
 // struct kcmp_epoll_slot.
@@ -70,7 +64,7 @@ Result<long> sys_kcmp(Thread& self, Pid first, Pid second, int type, uint64_t fi
     case Compared::kIo:
       return 0;
     case Compared::kSysvSem:
-      return compare(undo_list(a->process()), undo_list(b->process()));
+      return compare(a->semaphore_undo_identity(), b->semaphore_undo_identity());
     case Compared::kEpollTarget: {
       const RefPtr<File> x = TRY(file_of(*a, first_index));
       const RefPtr<File> y = TRY(epoll_target(*b, UserIn<EpollSlot>(UserAddress(second_index))));

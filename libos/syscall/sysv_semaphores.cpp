@@ -60,7 +60,11 @@ Result<long> operate(Thread& self, int id, UserIn<LinuxSemaphoreOperation> opera
   if (count > sysv_semaphores::kMaxOperations) return Errno::kTooBig;
   if (count < 1 || id < 0) return Errno::kInval;
   const auto list = TRY(UserIn<SemaphoreOperation>(operations.address()).read_array(count));
-  TRY(sysv_semaphores::operate(id, list.span(), deadline, self.process(), self.user()));
+  RefPtr<SemaphoreUndo> undo;
+  for (const SemaphoreOperation& operation : list) {
+    if ((operation.flags & sysv_semaphores::kUndo) != 0) undo = TRY(self.make_semaphore_undo());
+  }
+  TRY(sysv_semaphores::operate(id, list.span(), deadline, self.pid(), undo.get(), self.user()));
   return 0L;
 }
 

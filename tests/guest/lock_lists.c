@@ -178,4 +178,74 @@ CASE(flock_waiters) {
   unlink(path);
 }
 
+static int state_of(pid_t pid) {
+  char name[40], text[400] = "";
+  snprintf(name, sizeof name, "/proc/%d/stat", pid);
+  FILE* file = fopen(name, "r");
+  if (file == NULL) return 0;
+  size_t size = fread(text, 1, sizeof text - 1, file);
+  fclose(file);
+  text[size] = 0;
+  char* end = strrchr(text, ')');
+  return end == NULL ? 0 : end[2];
+}
+
+// Who waits for a lease has no file yet: a line of its own below the lease's.
+static int show_breakers(void) {
+  FILE* file = fopen("/proc/locks", "r");
+  char line[256], pid[40];
+  int count = 0;
+  snprintf(pid, sizeof pid, " %d <none>:0 ", known[1]);
+  while (fgets(line, sizeof line, file) != NULL) {
+    char* at = strstr(line, pid);
+    if (at == NULL) continue;
+    *at = 0;
+    printf("   %s by process 1 %s", strchr(line, ':') + 1, at + strlen(pid));
+    count++;
+  }
+  fclose(file);
+  return count;
+}
+
+CASE(leases) {
+  signal(SIGIO, SIG_IGN);
+  int file = make();
+  close(file);
+  file = open(path, O_RDONLY);
+  known[0] = getpid();
+  known_count = 1;
+  CHECK_EQ(show_descriptor(file), 0);
+  CHECK_OK(fcntl(file, F_SETLEASE, F_RDLCK));
+  CHECK_EQ(show_all("to read"), 1);
+  CHECK_EQ(show_descriptor(file), 1);
+  CHECK_OK(set(file, F_SETLK, F_RDLCK, 3, 2));
+  CHECK_OK(flock(file, LOCK_SH));
+  CHECK_EQ(show_all("with locks"), 3);
+  CHECK_EQ(show_descriptor(file), 3);
+  CHECK_OK(set(file, F_SETLK, F_UNLCK, 0, 0));
+  CHECK_OK(flock(file, LOCK_UN));
+  CHECK_OK(fcntl(file, F_SETLEASE, F_WRLCK));
+  CHECK_EQ(show_all("to write"), 1);
+  CHECK_EQ(show_descriptor(file), 1);
+  static const int flags[] = {O_RDONLY, O_WRONLY};
+  for (int i = 0; i < 2; i++) {
+    pid_t pid = fork();
+    if (pid == 0) _exit(open(path, flags[i]) == -1);
+    known[1] = pid;
+    known_count = 2;
+    while (state_of(pid) != 'S') check_sleep_ms(1);
+    CHECK_EQ(show_all(i == 0 ? "for a reader" : "for a writer"), 1);
+    CHECK_EQ(show_descriptor(file), 1);
+    CHECK_EQ(show_breakers(), 1);
+    CHECK_OK(fcntl(file, F_SETLEASE, i == 0 ? F_RDLCK : F_UNLCK));
+    int status = -1;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+  }
+  CHECK_EQ(show_all("given up"), 0);
+  CHECK_EQ(show_descriptor(file), 0);
+  close(file);
+  unlink(path);
+}
+
 CHECK_MAIN

@@ -483,6 +483,42 @@ CASE(memory_file) {
   close(fd);
 }
 
+// The call that a thread is in, its arguments, stack pointer and program counter.
+CASE(system_call) {
+  char local = 0;
+  pid_t pid = fork();
+  REQUIRE(pid != -1);
+  if (pid == 0) _exit((int)syscall(SYS_ppoll, 0L, 0L, 0L, 0L, 8L, 0x1234567890L));
+  do {
+    check_sleep_ms(1);
+    REQUIRE(slurp_of(pid, "stat") > 0);
+  } while (strrchr(text, ')')[2] != 'S');
+  REQUIRE(slurp_of(pid, "syscall") > 0);
+  unsigned long sp = 0, pc = 0;
+  static const char call[] = "271 0x0 0x0 0x0 0x0 0x8 0x1234567890 ";
+  CHECK(strncmp(text, call, sizeof call - 1) == 0);
+  CHECK_EQ(sscanf(text + sizeof call - 1, "0x%lx 0x%lx\n", &sp, &pc), 2);
+  CHECK((uintptr_t)&local - sp < 65536);
+  CHECK(pc - (uintptr_t)&syscall < 64);
+  kill(pid, SIGKILL);
+  siginfo_t info;
+  CHECK_EQ(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+  CHECK(slurp_of(pid, "syscall") > 0);
+  CHECK_STR(text, "-1 0x0 0x0\n");
+  CHECK_EQ(waitpid(pid, NULL, 0), pid);
+
+  // One that computes is in none.
+  pid = fork();
+  if (pid == 0) {
+    for (;;) __asm__ volatile("");
+  }
+  check_sleep_ms(5);
+  REQUIRE(slurp_of(pid, "syscall") > 0);
+  CHECK(strcmp(text, "running\n") == 0 || strncmp(text, "-1 ", 3) == 0);
+  kill(pid, SIGKILL);
+  CHECK_EQ(waitpid(pid, NULL, 0), pid);
+}
+
 CASE(limits) {
   struct rlimit limit = {100, 200};
   setrlimit(RLIMIT_RSS, &limit);

@@ -1,6 +1,7 @@
 // System V IPC (sysvipc(7)): message queues, semaphores with undo, shared memory; keys, permissions, errors, *ctl.
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -290,6 +291,7 @@ static int play_role(const char* role, int id) {
     if (semop(id, &op, 1) != 0) return 1;
     kill(getpid(), SIGKILL);
   }
+  if (strcmp(role, "eight") == 0) return semctl(id, 0, GETVAL) == 8 ? 0 : 1;
   if (strcmp(role, "memory") == 0) {
     int* words = shmat(id, NULL, 0);
     if (words == (void*)-1) return 1;
@@ -325,6 +327,102 @@ CASE(undo_at_exit) {
   semctl(id, 0, SETVAL, (union semun){.val = 1});
   CHECK_EQ(run_role("kill", id), SIGKILL);
   CHECK_EQ(semctl(id, 0, GETVAL), 1);
+  semctl(id, 0, IPC_RMID);
+}
+
+// CLONE_SYSVSEM: what is to be taken back is so when the last of those who share it ends; without, at the end of each.
+static long take_one(int id) {
+  struct sembuf down = {0, -1, SEM_UNDO};
+  return semop(id, &down, 1);
+}
+
+static pid_t fork_with(unsigned long flags) {
+  return (pid_t)syscall(SYS_clone, SIGCHLD | flags, NULL, NULL, NULL, NULL);
+}
+
+static int shared_undo[2];  // the set, and a thread's number
+
+static int undoing_thread(void* unused) {
+  (void)unused;
+  return (int)take_one(shared_undo[0]);
+}
+
+static void* undoing_pthread(void* unused) {
+  (void)unused;
+  CHECK_EQ(take_one(shared_undo[0]), 0);
+  return NULL;
+}
+
+static long compare_undo(pid_t a, pid_t b) {
+  enum { kKcmpSysvSem = 6 };
+  return syscall(SYS_kcmp, a, b, kKcmpSysvSem, 0, 0);
+}
+
+static void run_clone(int flags) {
+  static char stack[65536] __attribute__((aligned(16)));
+  shared_undo[1] = -1;
+  int tid = clone(undoing_thread, stack + sizeof stack,
+                  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+                      CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | flags,
+                  NULL, &shared_undo[1], NULL, &shared_undo[1]);
+  REQUIRE(tid != -1);
+  while (__atomic_load_n(&shared_undo[1], __ATOMIC_SEQ_CST) != 0) check_sleep_ms(1);
+  while (syscall(SYS_tgkill, getpid(), tid, 0) == 0) check_sleep_ms(1);
+}
+
+CASE(undo_of_threads) {
+  shared_undo[0] = semget(IPC_PRIVATE, 1, 0600);
+  semctl(shared_undo[0], 0, SETVAL, (union semun){.val = 10});
+  pid_t pid = fork();
+  REQUIRE(pid != -1);
+  if (pid == 0) {
+    run_clone(0);
+    CHECK_EQ(semctl(shared_undo[0], 0, GETVAL), 10);
+    run_clone(CLONE_SYSVSEM);
+    CHECK_EQ(semctl(shared_undo[0], 0, GETVAL), 9);
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, undoing_pthread, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    CHECK_EQ(semctl(shared_undo[0], 0, GETVAL), 8);
+    _exit(check_failures != 0);
+  }
+  int status = -1;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+  CHECK_EQ(semctl(shared_undo[0], 0, GETVAL), 10);
+  CHECK_EQ(semctl(shared_undo[0], 0, GETPID), pid);
+  semctl(shared_undo[0], 0, IPC_RMID);
+}
+
+CASE(undo_of_processes) {
+  int id = semget(IPC_PRIVATE, 1, 0600);
+  semctl(id, 0, SETVAL, (union semun){.val = 10});
+  pid_t pid = fork();
+  REQUIRE(pid != -1);
+  if (pid == 0) {
+    int status = -1;
+    CHECK_EQ(compare_undo(getpid(), getpid()), 0);
+    pid_t child = fork_with(CLONE_SYSVSEM);
+    if (child == 0) _exit(take_one(id) != 0 || compare_undo(getpid(), getppid()) != 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(semctl(id, 0, GETVAL), 9);
+    child = fork_with(0);
+    if (child == 0) _exit(take_one(id) != 0 || compare_undo(getpid(), getppid()) == 0);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+    CHECK_EQ(semctl(id, 0, GETVAL), 9);
+    CHECK_EQ(take_one(id), 0);
+    // A program that takes over keeps what is to be taken back.
+    char number[16];
+    snprintf(number, sizeof number, "%d", id);
+    execl("/proc/self/exe", check_program, "eight", number, NULL);
+    _exit(99);
+  }
+  int status = -1;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+  CHECK_EQ(semctl(id, 0, GETVAL), 10);
   semctl(id, 0, IPC_RMID);
 }
 

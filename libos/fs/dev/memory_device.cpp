@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/random.h"
 #include "libos/sched/task.h"
@@ -11,8 +12,13 @@ namespace occlum {
 
 namespace {
 constexpr size_t kChunk = 1024;
-constexpr uint32_t kRandomGetCount = 0x80045200;  // RNDGETENTCNT
+[[clang::no_destroy]] constinit AsyncList randomness;  // there always is enough: no events
+constexpr uint32_t kRandomGetCount = 0x80045200;       // RNDGETENTCNT
 }  // namespace
+
+File::AsyncLists MemoryDevice::async_lists() {
+  return {is_random() ? &randomness : nullptr, nullptr};
+}
 
 Result<size_t> MemoryDevice::read(DataSink& sink) {
   const size_t wanted = sink.remaining();

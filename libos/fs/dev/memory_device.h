@@ -28,6 +28,7 @@ class MemoryDevice : public File {
   Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared, Prot prot) override;
   Inode* inode() override { return &path_.inode(); }
   const Path* path() const override { return &path_; }
+  AsyncLists async_lists() override;
 
  private:
   bool is_random() const {

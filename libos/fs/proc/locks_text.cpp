@@ -1,9 +1,12 @@
 // /proc/locks, and the lock lines of /proc/<pid>/fdinfo (proc(5)).
+#include <algorithm>
+
 #include "libos/fs/file_table.h"
 #include "libos/fs/proc/proc_nodes.h"
 #include "libos/fs/proc/process_text.h"
 #include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/leases.h"
 #include "libos/fs/vfs/stat.h"
 
 namespace occlum {
@@ -88,6 +91,34 @@ Result<void> add_locks(ProcText& out, const LockSnapshot& file, const Vec<Lock>&
   return {};
 }
 
+std::string_view name_of(LeaseType type) {
+  return type == LeaseType::kWrite ? "WRITE" : type == LeaseType::kRead ? "READ" : "UNLCK";
+}
+
+void add_lease(ProcText& out, const LeaseRow& lease) {
+  out.text("LEASE  ").text(lease.is_breaking ? "BREAKING  " : "ACTIVE    ");
+  out.text(name_of(lease.type)).add(" {} ", lease.pid);
+  out.hex(device_major(lease.device), 2).text(":").hex(device_minor(lease.device), 2);
+  out.add(":{} 0 EOF\n", lease.inode_number);
+}
+
+// Who waits for leases to be given up hangs below the first of the file.
+Result<void> add_leases(ProcText& out, uint64_t& id) {
+  const Vec<LeaseRow> leases = TRY(all_leases());
+  const Vec<LeaseRow> breakers = TRY(all_lease_breakers());
+  for (size_t i = 0; i < leases.size(); ++i) {
+    add_lease(out.add("{}: ", ++id), leases[i]);
+    const auto is_same = [&](const LeaseRow& other) { return other.inode == leases[i].inode; };
+    if (std::ranges::any_of(leases.span().first(i), is_same)) continue;
+    for (const LeaseRow& breaker : breakers) {
+      if (!is_same(breaker)) continue;
+      out.add("{}: -> LEASE  BREAKER   ", id).text(name_of(breaker.type));
+      out.add(" {} <none>:0 0 EOF\n", breaker.pid);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> locks_text(const Subject&, ProcText& out) {
@@ -96,15 +127,16 @@ Result<void> locks_text(const Subject&, ProcText& out) {
     TRY(add_locks(out, file, file.holders, file.waiting_holders, id));
     TRY(add_locks(out, file, file.records, file.waiting_records, id));
   }
-  return {};
+  return add_leases(out, id);
 }
 
-Result<void> add_descriptor_locks(ProcText& out, const FileTable& table, File& file) {
-  if (file.inode() == nullptr) return {};
-  const FileLocks* locks = file.inode()->existing_locks();
+namespace {
+
+// The locks of the description, and of the process that the table belongs to.
+Result<void> add_locks_of(ProcText& out, const FileTable& table, File& file, uint64_t& id) {
+  const FileLocks* locks = file.inode() != nullptr ? file.inode()->existing_locks() : nullptr;
   if (locks == nullptr) return {};
   const LockSnapshot all = TRY(locks->snapshot());
-  uint64_t id = 0;
   for (const FlockHolder& holder : all.holders) {
     if (holder.file == &file) add_lock(out.add("lock:\t{}: ", ++id), all, holder);
   }
@@ -112,6 +144,16 @@ Result<void> add_descriptor_locks(ProcText& out, const FileTable& table, File& f
     if (lock.owner == &file || lock.owner == &table)
       add_lock(out.add("lock:\t{}: ", ++id), all, lock);
   }
+  return {};
+}
+
+}  // namespace
+
+Result<void> add_descriptor_locks(ProcText& out, const FileTable& table, File& file) {
+  uint64_t id = 0;
+  TRY(add_locks_of(out, table, file, id));
+  if (const std::optional<LeaseRow> lease = lease_row_of(file))
+    add_lease(out.add("lock:\t{}: ", ++id), *lease);
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include "libos/lib/text.h"
 #include "libos/process/process_table.h"
 #include "libos/process/rlimit.h"
+#include "libos/sched/parked_task.h"
 
 namespace occlum {
 
@@ -116,12 +117,28 @@ Result<void> cpuset_text(const Subject&, ProcText& out) {
 }
 
 Result<void> syscall_text(const Subject& subject, ProcText& out) {
-  // Where a sleeping thread stands is not kept.
-  if (const RefPtr<Thread> thread = subject.some_thread(); thread && !thread->is_runnable()) {
+  const RefPtr<Thread> thread = subject.some_thread();
+  if (!thread) {  // it has ended
     out.text("-1 0x0 0x0\n");
-  } else {
-    out.text("running\n");
+    return {};
   }
+  UserRegisters registers = {};
+  const auto look = [&] { registers = thread->context().user_registers(); };
+  if (thread.get() == &current_thread()) {
+    look();
+  } else if (!with_parked_task(*thread, look)) {
+    out.text("running\n");
+    return {};
+  }
+  // Outside of a call: -1.
+  const auto number = static_cast<int32_t>(registers.original_rax);
+  out.add("{}", number);
+  const uint64_t arguments[] = {registers.rdi, registers.rsi, registers.rdx,
+                                registers.r10, registers.r8,  registers.r9};
+  if (number >= 0) {
+    for (const uint64_t argument : arguments) out.add(" 0x{:x}", argument);
+  }
+  out.add(" 0x{:x} 0x{:x}\n", registers.rsp, registers.rip);
   return {};
 }
 

@@ -5,10 +5,15 @@
 
 #include "libos/fs/vfs/anonymous.h"
 #include "libos/fs/vfs/inode.h"
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/fs/vfs/operations.h"
 
 namespace occlum {
+
+File::~File() {
+  if (IoSignals* signals = io_signals()) (void)OwnPtr<IoSignals>::adopt(*signals);
+}
 
 Result<size_t> File::read(DataSink&) { return Errno::kInval; }
 Result<size_t> File::write(DataSource&) { return Errno::kInval; }
@@ -57,13 +62,31 @@ Result<String> File::describe() {
 }
 
 Result<void> File::set_flags(uint32_t flags) {
-  constexpr uint32_t kChangeable =
-      kOpenAppend | kOpenAsync | kOpenDirect | kOpenNoAtime | kOpenNonblock;
+  constexpr uint32_t kChangeable = kOpenAppend | kOpenDirect | kOpenNoAtime | kOpenNonblock;
   uint32_t old = flags_.load(std::memory_order_relaxed);
   while (!flags_.compare_exchange_weak(old, (old & ~kChangeable) | (flags & kChangeable),
                                        std::memory_order_relaxed)) {
   }
   return {};
+}
+
+Result<IoSignals*> File::make_io_signals() {
+  if (IoSignals* existing = io_signals()) return existing;
+  OwnPtr<IoSignals> fresh = TRY(make_own<IoSignals>(*this));
+  IoSignals* expected = nullptr;
+  if (!io_signals_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
+    return expected;
+  return fresh.leak();
+}
+
+void File::leave_async_lists() { io_signals()->leave(); }
+
+void File::note_async(bool on) {
+  if (on) {
+    flags_.fetch_or(kOpenAsync, std::memory_order_relaxed);
+  } else {
+    flags_.fetch_and(~kOpenAsync, std::memory_order_relaxed);
+  }
 }
 
 bool File::is_nonblocking() const { return (flags() & kOpenNonblock) != 0; }

@@ -19,8 +19,10 @@
 
 namespace occlum {
 
-class Thread;
+class AsyncList;
 class Inode;
+class IoSignals;
+class Thread;
 struct AttributeChange;
 struct Path;
 struct Stat;
@@ -67,7 +69,7 @@ enum class Whence : int { kSet = 0, kCur = 1, kEnd = 2, kData = 3, kHole = 4 };
 
 class File : public RefCounted<File>, Counted<File> {
  public:
-  virtual ~File() = default;
+  virtual ~File();
 
   // --- data ---
   // read(2) and write(2): at the file position where there is one. A sink that takes 0 bytes is fine.
@@ -104,6 +106,9 @@ class File : public RefCounted<File>, Counted<File> {
   // Linux 6.16: before, one inode served all eventfds, epolls, timerfds, ...
   virtual Result<void> set_attributes(const AttributeChange& change);
 
+  // Regular files that were opened for writing keep this until they are closed, and hand it on to mappings.
+  virtual void keep(WriteHold) {}
+
   virtual FileKind kind() const { return FileKind::kOther; }
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
@@ -116,20 +121,32 @@ class File : public RefCounted<File>, Counted<File> {
   void remove_descriptor() {
     if (descriptors_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     if (watched_by_epoll_.load(std::memory_order_acquire)) leave_epolls();
+    if (io_signals() != nullptr) leave_async_lists();
     last_close();
   }
 
   // --- flags of open(2)/fcntl(2): the access mode and status flags, without O_CLOEXEC and creation flags ---
   uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
-  // F_SETFL: only O_APPEND, O_ASYNC, O_DIRECT, O_NOATIME, O_NONBLOCK change.
+  // F_SETFL: only O_APPEND, O_DIRECT, O_NOATIME, O_NONBLOCK change.
   virtual Result<void> set_flags(uint32_t flags);
   bool is_nonblocking() const;
   bool can_read() const;
   bool can_write() const;
 
-  // F_SETSIG, kept and told again: there is no SIGIO.
-  uint8_t io_signal() const { return io_signal_.load(std::memory_order_relaxed); }
-  void set_io_signal(uint8_t signal) { io_signal_.store(signal, std::memory_order_relaxed); }
+  // --- signals (io_signals.h) ---
+  // Who tells of what happens to it. None: O_ASYNC cannot be set.
+  struct AsyncLists {
+    AsyncList* first = nullptr;
+    AsyncList* second = nullptr;
+  };
+  virtual AsyncLists async_lists() { return {}; }
+  // Whom O_ASYNC makes the owner when there is none: a terminal's foreground group; 0: nobody.
+  virtual int32_t default_signal_group() { return 0; }
+  // Null until something was set.
+  IoSignals* io_signals() const { return io_signals_.load(std::memory_order_acquire); }
+  Result<IoSignals*> make_io_signals();
+  // Whether O_ASYNC is in force: said by those who know.
+  void note_async(bool on);
 
  protected:
   explicit File(uint32_t flags) : flags_(flags) {}
@@ -140,7 +157,8 @@ class File : public RefCounted<File>, Counted<File> {
   // epoll sets forget a file when its last descriptor is closed (ipc/epoll_registry.cpp).
   void leave_epolls();
   std::atomic<bool> watched_by_epoll_{false};
-  std::atomic<uint8_t> io_signal_{0};
+  void leave_async_lists();
+  std::atomic<IoSignals*> io_signals_{nullptr};  // owned
   std::atomic<uint32_t> descriptors_{0};
 };
 

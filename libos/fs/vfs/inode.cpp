@@ -99,6 +99,21 @@ Result<FileLocks*> Inode::locks() {
   return made;
 }
 
+Result<RefPtr<WriteCount>> Inode::write_count() {
+  if (WriteCount* existing = write_count_.load(std::memory_order_acquire)) return ref_to(*existing);
+  RefPtr<WriteCount> fresh = TRY(make_ref<WriteCount>());
+  WriteCount* expected = nullptr;
+  if (!write_count_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
+    return ref_to(*expected);
+  owned_write_count_ = fresh;
+  return fresh;
+}
+
+int64_t Inode::writers() const {
+  const WriteCount* count = write_count_.load(std::memory_order_acquire);
+  return count != nullptr ? count->value() : 0;
+}
+
 Result<Inode::Attachment*> Inode::attachment(FunctionRef<Result<OwnPtr<Attachment>>()> make) {
   Attachment* existing =
       attachment_.with([](OwnPtr<Attachment>& attachment) { return attachment.get(); });

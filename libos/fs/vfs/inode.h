@@ -155,6 +155,11 @@ class Inode : public RefCounted<Inode>, Counted<Inode> {
   Result<FileLocks*> locks();
   FileLocks* existing_locks() const { return locks_.load(std::memory_order_acquire); }
 
+  // Who writes to this file and who executes it; made on first use.
+  Result<RefPtr<WriteCount>> write_count();
+  // WriteCount::value().
+  int64_t writers() const;
+
   // For the FIFO's state, owned by ipc/fifo: the first user sets it, the inode drops it.
   class Attachment {
    public:
@@ -173,6 +178,8 @@ class Inode : public RefCounted<Inode>, Counted<Inode> {
   Mutex mutex_{LockRank::kDentry};
   std::atomic<FileLocks*> locks_{nullptr};
   OwnPtr<FileLocks> owned_locks_;
+  std::atomic<WriteCount*> write_count_{nullptr};
+  RefPtr<WriteCount> owned_write_count_;
   SpinLocked<OwnPtr<Attachment>> attachment_{LockRank::kSocket};
 };
 

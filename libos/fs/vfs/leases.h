@@ -7,9 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/lib/list.h"
 #include "libos/lib/result.h"
+#include "libos/lib/vec.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -19,16 +22,10 @@ class Inode;
 
 enum class LeaseType : uint8_t { kNone, kRead, kWrite };
 
-// Whom a file's signals go to (F_SETOWN): a process, or with a negative number a group; and who said so.
-struct IoOwner {
-  int who = 0;
-  uint32_t uid = 0, euid = 0;
-};
-
 class Opener {
  public:
-  // The file's inode, and what it was opened for.
-  Opener(File& file, const Inode& inode, bool reads, bool writes);
+  // The file's inode, and whether it was opened for reading: Inode::writers() knows the others.
+  Opener(File& file, const Inode& inode, bool reads);
   ~Opener();
   Opener(const Opener&) = delete;
   Opener& operator=(const Opener&) = delete;
@@ -37,26 +34,40 @@ class Opener {
   ListNode node;
   File& file;
   const Inode& inode;
-  const bool reads, writes;
+  const bool reads;
   LeaseType lease = LeaseType::kNone;
   bool must_unlock = false, must_downgrade = false;  // a break is under way
   Nanoseconds unlock_by = kNever, downgrade_by = kNever;
-  int fd = -1;  // that the lease was taken by: si_fd
-  IoOwner owner;
+  // Who took it, and of what: for /proc.
+  int pid = 0;
+  uint64_t device = 0, inode_number = 0;
+  AsyncList told;  // the file is in it while it has a lease
 };
 
-// F_SETLEASE: kAgain; kInval when leases are disabled. `owner` gets the signals unless somebody does already.
+// F_SETLEASE: kAgain; kInval when leases are disabled. `owner`, a process, gets the signals unless somebody does already.
 Result<void> set_lease(File& file, LeaseType type, int fd, const IoOwner& owner);
 // F_GETLEASE: what it is to become, when a break is under way.
 LeaseType lease_of(File& file);
-// F_SETOWN and F_GETOWN, of regular files; the others have none.
-void set_io_owner(File& file, const IoOwner& owner);
-int io_owner(File& file);
 
 enum class LeaseBreak : uint8_t { kForReading, kForWriting };
 enum class BreakWait : uint8_t { kNo, kYes };
-// Before the file is opened, or truncated. kAgain; kRestartSys.
+// Before the file is opened, or truncated, by a program. kAgain; kRestartSys.
 Result<void> break_leases(const Inode& inode, LeaseBreak how, BreakWait wait);
+
+// For /proc: a lease, or somebody who waits for all leases of that file to give way.
+struct LeaseRow {
+  const Inode* inode;  // an identity: may be gone
+  uint64_t device = 0, inode_number = 0;
+  int pid = 0;
+  LeaseType type = LeaseType::kNone;  // what it is to become, or what the breaker wants
+  bool is_breaking = false;
+};
+Result<Vec<LeaseRow>> all_leases();          // kNoMem
+Result<Vec<LeaseRow>> all_lease_breakers();  // kNoMem
+std::optional<LeaseRow> lease_row_of(File& file);
+
+// Whose process asks, for /proc: process/ says it at start.
+void set_lease_breaker_pid(int (*current_pid)());
 
 // /proc/sys/fs/lease-break-time (seconds; 0: for ever) and leases-enable.
 struct LeaseSettings {
@@ -64,9 +75,5 @@ struct LeaseSettings {
   std::atomic<bool> is_enabled{true};
 };
 extern LeaseSettings lease_settings;
-
-// Sends `signal` (0: SIGIO without further information) for what happened to `fd`. process/ sets it at start.
-using IoSignaller = void (*)(const IoOwner& owner, int signal, int fd);
-void set_io_signaller(IoSignaller signaller);
 
 }  // namespace occlum

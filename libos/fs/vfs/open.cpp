@@ -33,6 +33,12 @@ uint32_t requested_access(uint32_t flags) {
   return request;
 }
 
+bool is_writer(uint32_t flags) {
+  const uint32_t mode = flags & kOpenAccessMode;
+  return mode == kOpenWriteOnly || mode == kOpenReadWrite;
+}
+bool may_write(uint32_t flags) { return is_writer(flags) || (flags & kOpenTruncate) != 0; }
+
 enum class Origin { kExisting, kCreated };
 
 Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credentials, uint32_t flags,
@@ -46,6 +52,10 @@ Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credential
     if ((flags & kOpenNoAtime) != 0 && !is_owner(TRY(inode.ownership()), credentials))
       return Errno::kPerm;
   }
+  // Before a union copies up what is to be written to.
+  WriteHold write_hold;
+  if (inode.is_regular() && may_write(flags))
+    write_hold = TRY(WriteHold::take(TRY(inode.write_count())));
   RefPtr<File> file = TRY(inode.open(path, flags));
   if (inode.is_regular()) {
     const bool writes = (flags & kOpenAccessMode) != kOpenReadOnly;
@@ -61,6 +71,7 @@ Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credential
         {.permissions = TRY(mode_after_write(inode, credentials)), .size = 0}));
     notify_file(*path.dentry, kNotifyModify);
   }
+  if (is_writer(flags)) file->keep(std::move(write_hold));
   return file;
 }
 

@@ -17,7 +17,7 @@ constexpr uint32_t kKeptFlags =
 RegularFile::RegularFile(Path path, uint32_t flags)
     : File(flags & kKeptFlags),
       path_(std::move(path)),
-      opener_(*this, *path_.dentry->inode(), can_read(), can_write()),
+      opener_(*this, *path_.dentry->inode(), can_read()),
       position_(LockRank::kFilePosition, 0u) {}
 
 // What was executed has no descriptor that could be closed last.
@@ -143,6 +143,7 @@ Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared
   const Stat stat = TRY(inode()->stat());
   source.device = stat.dev;
   source.inode = stat.ino;
+  source.writes = writes_.another();
   return source;
 }
 

@@ -27,6 +27,7 @@ class RegularFile : public File {
   Inode* inode() override { return path_.dentry->inode(); }
   const Path* path() const override { return &path_; }
   void last_close() override;
+  void keep(WriteHold writes) override { writes_ = std::move(writes); }
 
  protected:
   // The end of what was written goes to `end`.
@@ -37,6 +38,7 @@ class RegularFile : public File {
   Result<Written> write_from(uint64_t offset, DataSource& source);
 
   const Path path_;
+  WriteHold writes_;
   Opener opener_;
   MutexLocked<uint64_t> position_;
 };

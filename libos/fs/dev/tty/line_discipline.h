@@ -51,6 +51,8 @@ class LineDiscipline {
   // What a read could take: a line is there, or any byte in raw mode (poll, FIONREAD).
   bool has_input() const;
   size_t readable_bytes() const;
+  // Grows with what becomes readable.
+  size_t input_end() const { return line_start_; }
   size_t room() const { return kCapacity - (tail_ - head_); }
   // Takes at most out.size() bytes, in canonical mode of one line only. 0 with has_input() was an
   // end of file.

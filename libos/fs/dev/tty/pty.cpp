@@ -69,6 +69,7 @@ class PtyMaster final : public File {
   const Path* path() const override { return &path_; }
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
   FileKind kind() const override { return FileKind::kTerminal; }
+  AsyncLists async_lists() override { return {&pty_->master_signals(), nullptr}; }
 
  private:
   Blocking blocking() const { return is_nonblocking() ? Blocking::kNo : Blocking::kYes; }
@@ -179,6 +180,7 @@ Result<void> PtyTerminal::put_screen(std::span<const std::byte> output) {
     }
   });
   master_queue_.wake_all(kReadable);
+  master_signals_.post(IoReason::kIn);
   return {};
 }
 

@@ -22,6 +22,7 @@ class PtyTerminal : public Terminal {
   Result<size_t> read_screen(DataSink& sink, Blocking blocking);  // kIo when all slaves are closed
   Result<size_t> write_keys(DataSource& source, Blocking blocking);
   PollEvents poll_master(Poller* poller);
+  AsyncList& master_signals() { return master_signals_; }
   size_t screen_pending() const override;
   void master_closed();
   void set_locked(bool locked) { locked_.store(locked, std::memory_order_relaxed); }
@@ -50,6 +51,7 @@ class PtyTerminal : public Terminal {
   std::atomic<bool> locked_{true};
   mutable SpinLocked<Screen> screen_{LockRank::kSocket};
   WaitQueue master_queue_;
+  AsyncList master_signals_;
 };
 
 // open(2) of /dev/ptmx: a new pty and its master.

@@ -68,14 +68,16 @@ void Terminal::receive(std::span<const std::byte> keys) {
     keys = keys.subspan(some.size());
     EchoBuffer echo;
     SignalSet signals;
-    bool has_input = false, stopped = false;
+    bool has_input = false, has_more = false, stopped = false;
     Pid group = 0;
     state_.with([&](State& state) {
+      const size_t before = state.discipline.input_end();
       for (const std::byte key : some) {
         const int signal = state.discipline.receive(std::to_integer<uint8_t>(key), echo);
         if (signal != 0) signals.add(signal);
       }
       has_input = state.discipline.has_input();
+      has_more = has_input && state.discipline.input_end() != before;
       stopped = state.discipline.is_output_stopped();
       group = state.foreground;
     });
@@ -84,6 +86,7 @@ void Terminal::receive(std::span<const std::byte> keys) {
       if (group > 0) (void)send_signal_to_group(group, SignalInfo::from_kernel(signals.first()));
     }
     if (has_input) readable_.wake_all(kReadable);
+    if (has_more) signals_.post(IoReason::kIn);
     if (!stopped) writable_.wake_all(kWritable);
   }
 }

@@ -10,6 +10,7 @@
 
 #include "libos/fs/dev/tty/line_discipline.h"
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/io_signals.h"
 #include "libos/ipc/anonymous_inode.h"
 #include "libos/ipc/pipe.h"
 #include "libos/lib/lock.h"
@@ -68,6 +69,9 @@ class Terminal : public RefCounted<Terminal> {
 
   void window_changed(const WindowSize& size);
 
+  // Of those who have it open: told of input.
+  AsyncList& signals() { return signals_; }
+
  protected:
   explicit Terminal(uint64_t device) : device_(device) {}
 
@@ -113,6 +117,7 @@ class Terminal : public RefCounted<Terminal> {
   Termios first_termios_;
   SpinLocked<State> state_{LockRank::kPipe};
   WaitQueue readable_;
+  AsyncList signals_;
 };
 
 // Once at start: what happens to a session's terminal when its leader ends.
@@ -133,6 +138,8 @@ class TtyFile : public File {
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kTerminal; }
+  AsyncLists async_lists() override { return {&terminal_->signals(), nullptr}; }
+  int32_t default_signal_group() override { return terminal_->foreground_group(); }
 
   Terminal& terminal() { return *terminal_; }
   const RefPtr<Terminal>& share_terminal() const { return terminal_; }
