@@ -39,10 +39,8 @@ Result<RefPtr<Mailbox>> UnixSocket::stream_destination(const OutgoingMessage& me
 
 // What is wrong before the message and where it goes to are looked at.
 Result<void> UnixSocket::check_packet_sender(const OutgoingMessage& message) {
-  if (is_datagram()) {
-    if (has_address(message)) TRY(check_unix_address(*message.to));
-    TRY(name_for_credentials());
-  }
+  if (is_datagram() && has_address(message)) TRY(check_unix_address(*message.to));
+  TRY(name_for_credentials());
   if (message.data.remaining() > Mailbox::kDefaultLimit - 32) return Errno::kMsgSize;
   if (inbox_->take_error()) return Errno::kConnReset;
   if (!may_send()) return Errno::kPipe;

@@ -97,6 +97,8 @@ class Socket : public File, Counted<Socket> {
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
+  // What `system.sockprotoname` says.
+  std::string_view protocol_name() const;
 
  protected:
   // SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE, SO_DOMAIN, SO_PROTOCOL; nullopt: another option.

@@ -15,6 +15,11 @@ class PidFile final : public File {
   // The process of a descriptor; kBadFd when it is none of these.
   static Result<RefPtr<Process>> process_of(const RefPtr<File>& file);
 
+  // Linux has it as a regular file that nothing can be done with.
+  Result<size_t> read_at(uint64_t, DataSink&) override { return Errno::kInval; }
+  Result<size_t> write_at(uint64_t, DataSource&) override { return Errno::kInval; }
+  Result<void> truncate(uint64_t) override { return Errno::kOpNotSupp; }
+  Result<void> allocate(int, uint64_t, uint64_t) override { return Errno::kOpNotSupp; }
   PollEvents poll(Poller* poller) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kProcess; }

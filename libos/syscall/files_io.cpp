@@ -29,7 +29,7 @@ Result<RefPtr<File>> writable(Thread& self, Fd fd) {
 // For pread and pwrite: that a file has no positions is found before that it is open for the other direction.
 Result<RefPtr<File>> positioned(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(io_file(self, fd));
-  if (file->kind() == FileKind::kPipe || file->kind() == FileKind::kSocket) return Errno::kSPipe;
+  if (!has_positions(*file)) return Errno::kSPipe;
   return file;
 }
 
@@ -206,6 +206,7 @@ Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t le
   const Inode* inode = file->inode();
   const bool has_pages = file->kind() == FileKind::kMemory ||
                          (inode != nullptr && (inode->is_regular() || inode->is_directory()));
+  if (file->kind() == FileKind::kProcess) return 0L;  // a regular file, as far as Linux goes
   if (!has_pages) return Errno::kSPipe;
   return done(file->sync(true));
 }

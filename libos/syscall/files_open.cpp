@@ -264,7 +264,7 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
   const UserInOut<LinuxFlock> lock{UserAddress(argument)};
   switch (command) {
     case kSetFl:
-      if (((argument ^ file->flags()) & kOpenNoAtime) != 0) {
+      if ((argument & ~uint64_t{file->flags()} & kOpenNoAtime) != 0) {
         const Stat stat = TRY(file->stat());
         if (!is_owner({stat.mode, stat.uid, stat.gid}, self.credentials())) return Errno::kPerm;
       }

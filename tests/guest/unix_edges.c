@@ -249,6 +249,23 @@ CASE(datagrams_and_packets) {
   close(pair[0]);
 }
 
+// Who asks for credentials gets a name when he sends packets.
+CASE(names_for_credentials) {
+  open_pair(SOCK_SEQPACKET);
+  int one = 1;
+  struct sockaddr_un name;
+  socklen_t size = sizeof name;
+  CHECK_OK(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof one));
+  CHECK_OK(getsockname(pair[0], (struct sockaddr*)&name, &size));
+  CHECK_EQ(size, 2);
+  CHECK_EQ(send(pair[0], "x", 1, 0), 1);
+  size = sizeof name;
+  CHECK_OK(getsockname(pair[0], (struct sockaddr*)&name, &size));
+  CHECK_EQ(size, 8);
+  CHECK_EQ(name.sun_path[0], 0);
+  close(pair[0]), close(pair[1]);
+}
+
 CASE(reset_and_urgent) {
   open_pair(SOCK_STREAM);
   char text[8];
