@@ -2,6 +2,7 @@
 #pragma once
 
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/lock_anchor.h"
 #include "libos/process/process.h"
 
 namespace occlum {
@@ -23,9 +24,11 @@ class PidFile final : public File {
   PollEvents poll(Poller* poller) override;
   Result<String> describe() override;
   FileKind kind() const override { return FileKind::kProcess; }
+  LockAnchor& lock_anchor() override { return locks_; }
 
  private:
   const RefPtr<Process> process_;
+  LockAnchor locks_;
 };
 
 }  // namespace occlum

@@ -100,8 +100,7 @@ Result<void> locks_text(const Subject&, ProcText& out) {
 }
 
 Result<void> add_descriptor_locks(ProcText& out, const FileTable& table, File& file) {
-  if (file.inode() == nullptr) return {};
-  const FileLocks* locks = file.inode()->existing_locks();
+  const FileLocks* locks = file.lock_anchor().existing();
   if (locks == nullptr) return {};
   const LockSnapshot all = TRY(locks->snapshot());
   uint64_t id = 0;

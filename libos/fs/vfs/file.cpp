@@ -4,6 +4,7 @@
 #include <array>
 
 #include "libos/fs/vfs/anonymous.h"
+#include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/inode.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/fs/vfs/operations.h"
@@ -45,6 +46,26 @@ Result<Stat> File::stat() {
   stat.ino = 1;
   stat.atime = stat.mtime = stat.ctime = current_file_time();
   return stat;
+}
+
+namespace {
+[[clang::no_destroy]] constinit LockAnchor nameless_anchor;
+}  // namespace
+
+LockAnchor& File::lock_anchor() {
+  Inode* const node = inode();
+  return node != nullptr ? node->lock_anchor() : nameless_anchor;
+}
+
+Result<FileLocks*> File::locks() {
+  LockAnchor& anchor = lock_anchor();
+  if (FileLocks* const there = anchor.existing()) return there;
+  const Stat now = TRY(stat());
+  return anchor.get(now.dev, now.ino);
+}
+
+void File::release_locks() {
+  if (FileLocks* const locks = lock_anchor().existing()) locks->release_description(*this);
 }
 
 Result<void> File::set_attributes(const AttributeChange&) { return Errno::kOpNotSupp; }

@@ -20,7 +20,9 @@
 namespace occlum {
 
 class Thread;
+class FileLocks;
 class Inode;
+class LockAnchor;
 struct AttributeChange;
 struct Path;
 struct Stat;
@@ -100,18 +102,24 @@ class File : public RefCounted<File>, Counted<File> {
   // Linux 6.16: before, one inode served all eventfds, epolls, timerfds, ...
   virtual Result<void> set_attributes(const AttributeChange& change);
 
+  // Where locks of fcntl(2) and flock(2) on it hang. Default: at the inode; all that have none share one place, as
+  // Linux' anonymous inodes do.
+  virtual LockAnchor& lock_anchor();
+  Result<FileLocks*> locks();  // made on first use. kNoMem
+
   virtual FileKind kind() const { return FileKind::kOther; }
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
   virtual Result<String> describe();
 
-  // The last descriptor that refers to this description was closed (flock and friends). The destructor does the rest.
+  // The last descriptor that refers to this description was closed. The destructor does the rest.
   virtual void last_close() {}
   // Each descriptor (and each file in flight over a socket) counts itself; the last to go calls last_close().
   void add_descriptor() { descriptors_.fetch_add(1, std::memory_order_relaxed); }
   void remove_descriptor() {
     if (descriptors_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     if (watched_by_epoll_.load(std::memory_order_acquire)) leave_epolls();
+    release_locks();
     last_close();
   }
 
@@ -135,6 +143,7 @@ class File : public RefCounted<File>, Counted<File> {
   friend class EpollRegistry;
   // epoll sets forget a file when its last descriptor is closed (ipc/epoll_registry.cpp).
   void leave_epolls();
+  void release_locks();
   std::atomic<bool> watched_by_epoll_{false};
   std::atomic<uint8_t> io_signal_{0};
   std::atomic<uint32_t> descriptors_{0};

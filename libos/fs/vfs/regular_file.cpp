@@ -147,7 +147,6 @@ Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared
 }
 
 void RegularFile::last_close() {
-  if (FileLocks* locks = inode()->existing_locks()) locks->release_description(*this);
   notify_file(*path_.dentry, can_write() ? kNotifyCloseWrite : kNotifyCloseNoWrite);
 }
 
