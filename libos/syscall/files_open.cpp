@@ -269,6 +269,11 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
         const Stat stat = TRY(file->stat());
         if (!is_owner({stat.mode, stat.uid, stat.gid}, self.credentials())) return Errno::kPerm;
       }
+      // Of pipes it means packets.
+      if ((argument & kOpenDirect) != 0 && file->kind() != FileKind::kPipe &&
+          (file->inode() == nullptr || !file->inode()->is_regular())) {
+        return Errno::kInval;
+      }
       return done(file->set_flags(static_cast<uint32_t>(argument)));
     case kGetLk:
       return get_lock(self, file, lock, LockOwner::kProcess);

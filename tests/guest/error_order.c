@@ -87,6 +87,17 @@ CASE(descriptors) {
   FD_ZERO(&in);
   FD_SET(ends[1], &in);
   CHECK_EQ(select(ends[1], &in, NULL, NULL, &now), 0);
+  CHECK_ERRNO(syncfs(path), EBADF);
+  CHECK_ERRNO(open(".", O_RDONLY | O_DIRECT), EINVAL);
+  CHECK_ERRNO(fcntl(memfd_create("memory", 0), F_SETFL, O_DIRECT), EINVAL);
+  CHECK_OK(fcntl(ends[0], F_SETFL, O_DIRECT));
+  struct iovec one = {"x", 1};
+  CHECK_EQ(pwritev2(memfd_create("memory", 0), &one, 1, -1, RWF_DSYNC), 1);
+  CHECK_EQ(pwritev2(ends[1], &one, 1, -1, RWF_DSYNC), 1);
+  char byte;
+  int neither = open("file", O_ACCMODE);
+  CHECK_ERRNO(read(neither, &byte, 1), EBADF);
+  CHECK_ERRNO(write(neither, &byte, 1), EBADF);
   CHECK(!FD_ISSET(ends[1], &in));
 }
 

@@ -88,11 +88,14 @@ Result<void> File::set_flags(uint32_t flags) {
 }
 
 bool File::is_nonblocking() const { return (flags() & kOpenNonblock) != 0; }
+// Access mode 3 is for neither: for ioctl(2) alone.
 bool File::can_read() const {
-  return (flags() & kOpenAccessMode) != kOpenWriteOnly && (flags() & kOpenPath) == 0;
+  const uint32_t mode = flags() & (kOpenAccessMode | kOpenPath);
+  return mode == kOpenReadOnly || mode == kOpenReadWrite;
 }
 bool File::can_write() const {
-  return (flags() & kOpenAccessMode) != kOpenReadOnly && (flags() & kOpenPath) == 0;
+  const uint32_t mode = flags() & (kOpenAccessMode | kOpenPath);
+  return mode == kOpenWriteOnly || mode == kOpenReadWrite;
 }
 
 namespace {
