@@ -242,8 +242,9 @@ Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, 
   UserIdentity identity;
   FilesInFlight files;
   bool looked = false;  // the first one even if nothing is wanted, for its files
+  // Who peeks has enough, and still looks on for files, as on Linux.
   for (Packet* packet = inbox_->first();
-       packet != nullptr && (total < wanted || !looked) && !stop;) {
+       packet != nullptr && (total < wanted || !looked || peek) && !stop;) {
     if (wants_identity && looked && !(packet->identity == identity)) {
       stop = true;
       break;

@@ -51,6 +51,12 @@ bool MemoryObject::is_resident(uint64_t index) const {
   return state_.with([&](const State& state) { return state.pages.contains(index); });
 }
 
+bool MemoryObject::is_hole(uint64_t index) const {
+  return state_.with([&](const State& state) {
+    return (state.source == nullptr || !state.source->has_store()) && !state.pages.contains(index);
+  });
+}
+
 // --- copies in flight ---
 
 void MemoryObject::begin_copy() {

@@ -190,6 +190,18 @@ static void preallocate(int fd) {
   CHECK_OK(fstat(fd, &now));
   CHECK_EQ(now.st_blocks, 0);
 }
+// A private mapping of a hole makes a page of the file of what is touched, and of nothing else.
+CASE(mapped_hole) {
+  int fd = memfd_create("hole", 0);
+  REQUIRE(fd >= 0 && ftruncate(fd, 16 * 4096) == 0);
+  char* area = mmap(NULL, 16 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  REQUIRE(area != MAP_FAILED);
+  area[5 * 4096] = 'x';
+  CHECK_EQ(lseek(fd, 0, SEEK_DATA), 5 * 4096);
+  CHECK_EQ(lseek(fd, 5 * 4096, SEEK_HOLE), 6 * 4096);
+  CHECK_EQ(area[6 * 4096], 0);
+  close(fd);
+}
 CASE(preallocated) {
   int fd = open("/dev/shm/preallocated", O_CREAT | O_RDWR | O_TRUNC, 0600);
   REQUIRE(fd >= 0);
