@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "libos/fs/vfs/inode_attributes.h"
+#include "libos/fs/vfs/lock_anchor.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
@@ -22,12 +23,14 @@ class AnonymousInode {
   uint64_t number() const { return number_; }
   Stat stat() const;
   void change(const AttributeChange& change);
+  LockAnchor& lock_anchor() { return locks_; }
   // "pipe:[12]"
   Result<String> describe(std::string_view kind) const;
 
  private:
   const uint64_t number_;
   SpinLocked<InodeAttributes> attributes_{LockRank::kAttributes};
+  LockAnchor locks_;
 };
 
 }  // namespace occlum

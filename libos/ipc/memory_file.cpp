@@ -107,9 +107,10 @@ Result<void> MemoryFile::allocate(int mode, uint64_t offset, uint64_t length) {
     return object_->punch_hole(offset, length);
   }
   if ((flags & ~kFallocKeepSize) != 0) return Errno::kOpNotSupp;
-  if (*end <= object_->size() || (flags & kFallocKeepSize) != 0) return {};
-  if (has_seal(kSealGrow)) return Errno::kPerm;
-  return object_->resize(*end);
+  const bool is_behind = *end > object_->size();
+  if (is_behind && has_seal(kSealGrow)) return Errno::kPerm;
+  TRY(object_->reserve(offset, length));
+  return is_behind && (flags & kFallocKeepSize) == 0 ? object_->resize(*end) : Result<void>();
 }
 
 Result<long> MemoryFile::fcntl(int command, uint64_t argument) {
@@ -142,7 +143,7 @@ Result<Stat> MemoryFile::stat() {
   Stat stat = inode_.stat();
   stat.nlink = 0;
   stat.size = object_->size();
-  stat.blocks = object_->resident_bytes() / 512;
+  stat.blocks = object_->allocated_bytes() / 512;
   return stat;
 }
 

@@ -37,6 +37,7 @@ class MemoryFile : public File {
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
+  LockAnchor& lock_anchor() override { return inode_.lock_anchor(); }
   FileKind kind() const override { return FileKind::kMemory; }
 
  private:

@@ -192,6 +192,7 @@ class PipeEnd : public File {
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
+  LockAnchor& lock_anchor() override;
   FileKind kind() const override { return FileKind::kPipe; }
   AsyncLists async_lists() override;
   void last_close() override;

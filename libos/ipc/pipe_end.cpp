@@ -112,6 +112,10 @@ Result<void> PipeEnd::set_attributes(const AttributeChange& change) {
   return {};
 }
 
+LockAnchor& PipeEnd::lock_anchor() {
+  return path_.is_null() ? unnamed_->lock_anchor() : File::lock_anchor();
+}
+
 Result<String> PipeEnd::describe() {
   if (!path_.is_null()) return File::describe();
   return unnamed_->describe("pipe");

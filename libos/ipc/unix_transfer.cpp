@@ -38,10 +38,8 @@ Result<RefPtr<Mailbox>> UnixSocket::stream_destination(const OutgoingMessage& me
 
 // What is wrong before the message and where it goes to are looked at.
 Result<void> UnixSocket::check_packet_sender(const OutgoingMessage& message) {
-  if (is_datagram()) {
-    if (has_address(message)) TRY(check_unix_address(*message.to));
-    TRY(name_for_credentials());
-  }
+  if (is_datagram() && has_address(message)) TRY(check_unix_address(*message.to));
+  TRY(name_for_credentials());
   if (message.data.remaining() > Mailbox::kDefaultLimit - 32) return Errno::kMsgSize;
   if (inbox_->take_error()) return Errno::kConnReset;
   if (!may_send()) return Errno::kPipe;
@@ -251,8 +249,9 @@ Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, 
   UserIdentity identity;
   FilesInFlight files;
   bool looked = false;  // the first one even if nothing is wanted, for its files
+  // Who peeks has enough, and still looks on for files, as on Linux.
   for (Packet* packet = inbox_->first();
-       packet != nullptr && (total < wanted || !looked) && !stop;) {
+       packet != nullptr && (total < wanted || !looked || peek) && !stop;) {
     if (wants_identity && looked && !(packet->identity == identity)) {
       stop = true;
       break;

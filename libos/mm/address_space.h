@@ -57,6 +57,7 @@ struct MapRequest {
   bool grows_down = false;  // a stack: below it stays a guard
   bool is_stack = false;    // MAP_STACK: faults bring few pages at a time
   bool populate = false;
+  bool not_reserved = false;  // MAP_NORESERVE
   PageLock lock = PageLock::kNone;
   MapSource source;
 };

@@ -29,14 +29,15 @@ struct AreaCount : Counted<AreaCount> {
   AreaCount() = default;
 };
 
-// madvise(2)'s lasting advice. The first two and the last are kept and have no meaning here, except that areas with
-// different advice are different ones, which mremap(2) does not cross.
+// madvise(2)'s lasting advice, and MAP_NORESERVE. The first two and the last two are kept and have no meaning here,
+// except that areas with different advice are different ones, which mremap(2) does not cross.
 enum AreaAdvice : uint8_t {
   kRandomReads = 1,
   kSequentialReads = 2,
   kNotForked = 4,
   kWipedOnFork = 8,
   kNotDumped = 16,
+  kNotReserved = 32,
 };
 
 struct AreaData {

@@ -105,6 +105,15 @@ Result<void> ConflictGroup::make_way(AddressSpace& space, AddressRange range) {
   return join(space, *owner);
 }
 
+Result<void> ConflictGroup::make_way_of_own_homes(AddressSpace& space, AddressRange range,
+                                                  const MemoryObject* but) {
+  while (const RefPtr<MemoryObject> object = Homes::find(range)) {
+    if (object.get() == but || SpaceList::find_mapper(space, *object)) return Errno::kBusy;
+    TRY(displace(space, *object));
+  }
+  return {};
+}
+
 Result<void> ConflictGroup::join(AddressSpace& space, AddressSpace& other) {
   return conflicts.with([&](Conflicts&) -> Result<void> {
     const RefPtr<ConflictGroup> into = TRY(form(space));

@@ -58,6 +58,9 @@ class ConflictGroup : public RefCounted<ConflictGroup>, Counted<ConflictGroup> {
   // nobody has any (any more), or somebody is in the middle of it. Errors: kNoMem. No lock of an address space may be
   // held.
   static Result<void> make_way(AddressSpace& space, AddressRange range);
+  // The homes of other objects than `but` in the range give way, if nobody outside of the group of `space` maps them.
+  static Result<void> make_way_of_own_homes(AddressSpace& space, AddressRange range,
+                                            const MemoryObject* but);
   // For fork: `child`, which has nothing yet, becomes a member, away, of the group of `parent`.
   static Result<void> add(AddressSpace& parent, AddressSpace& child);
   // The end of a member: its addresses are free where nobody else has them. kAbandoned: its threads are still there.

@@ -90,16 +90,19 @@ Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint
   const uint64_t pages = ceil_div(object.size(), kPageSize);
   if (index_of(needed) >= pages) return Errno::kBadMsg;
   if (index_of(cluster.end) > pages) cluster.end -= (index_of(cluster.end) - pages) * kPageSize;
+  // A hole that nobody asks for stays one: lseek(2) and fstat(2) tell.
+  const auto is_skipped = [&](uint64_t page) {
+    return page_map::state_of(page).present() || (page != needed && object.is_hole(index_of(page)));
+  };
   for (uint64_t at = cluster.start; at < cluster.end;) {
-    if (page_map::state_of(at).present()) {
+    if (is_skipped(at)) {
       at += kPageSize;
       continue;
     }
     uint64_t end = at + kPageSize;
     const bool kept = page_map::state_of(at).committed();
     while (end < cluster.end) {
-      const PageState state = page_map::state_of(end);
-      if (state.present() || state.committed() != kept) break;
+      if (is_skipped(end) || page_map::state_of(end).committed() != kept) break;
       end += kPageSize;
     }
     const Result<void> filled =

@@ -296,6 +296,7 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
   data.may_write = request.source.may_write;
   data.grows_down = request.grows_down;
   data.lock = request.lock;
+  if (request.not_reserved) data.advice |= kNotReserved;
   data.is_stack = request.is_stack || request.grows_down;
 
   const bool fixed =

@@ -51,6 +51,12 @@ bool MemoryObject::is_resident(uint64_t index) const {
   return state_.with([&](const State& state) { return state.pages.contains(index); });
 }
 
+bool MemoryObject::is_hole(uint64_t index) const {
+  return state_.with([&](const State& state) {
+    return (state.source == nullptr || !state.source->has_store()) && !state.pages.contains(index);
+  });
+}
+
 // --- copies in flight ---
 
 void MemoryObject::begin_copy() {
@@ -163,6 +169,7 @@ Result<MemoryObject::Page*> MemoryObject::make_page(State& state, uint64_t index
     }
   }
   node->entry().value.address = address;
+  if (!state.reserved.is_empty() && state.reserved.contains(index)) --state.reserved_only;
   memory_counters.object_pages.fetch_add(1, std::memory_order_relaxed);
   return &state.pages.insert(std::move(node))->value;
 }
@@ -234,6 +241,8 @@ Result<void> MemoryObject::resize(uint64_t size) {
   if (size > kLargestObject) return Errno::kFBig;
   ObjectChange change(*this);
   return state_.with([&](State& state) -> Result<void> {
+    // Behind the end nothing stays reserved, even when the end stays where it is.
+    if (size <= state.size) TRY(drop_reserved(state, ceil_div(size, kPageSize), UINT64_MAX));
     if (size < state.size) {
       const uint64_t old_pages = ceil_div(state.size, kPageSize);
       const uint64_t new_pages = ceil_div(size, kPageSize);
@@ -251,6 +260,7 @@ Result<void> MemoryObject::punch_hole(uint64_t offset, uint64_t length) {
   const uint64_t end = offset + std::min(length, kLargestObject);
   ObjectChange change(*this);
   return state_.with([&](State& state) -> Result<void> {
+    TRY(drop_reserved(state, ceil_div(offset, kPageSize), end / kPageSize));
     const uint64_t stop = std::min(end, align_up(state.size, kPageSize));
     if (offset >= stop) return {};
     const uint64_t first = ceil_div(offset, kPageSize);
@@ -275,8 +285,10 @@ Result<uint64_t> MemoryObject::next_data(uint64_t offset) {
     if (offset >= state.size) return Errno::kNxIo;
     if (state.source != nullptr && state.source->has_store()) return offset;
     const auto it = state.pages.lower_bound(offset / kPageSize);
-    if (!it || it->key * kPageSize >= state.size) return Errno::kNxIo;
-    return std::max(offset, it->key * kPageSize);
+    const uint64_t page =
+        std::min(it ? it->key : UINT64_MAX, state.reserved.next_data(offset / kPageSize));
+    if (page >= ceil_div(state.size, kPageSize)) return Errno::kNxIo;
+    return std::max(offset, page * kPageSize);
   });
 }
 
@@ -285,7 +297,11 @@ Result<uint64_t> MemoryObject::next_hole(uint64_t offset) {
     if (offset >= state.size) return Errno::kNxIo;
     if (state.source != nullptr && state.source->has_store()) return state.size;
     uint64_t index = offset / kPageSize;
-    for (auto it = state.pages.find_entry(index); it && it->key == index; ++it) ++index;
+    for (uint64_t before = UINT64_MAX; index != before;) {
+      before = index;
+      index = state.reserved.end_of_data(index);
+      for (auto it = state.pages.find_entry(index); it && it->key == index; ++it) ++index;
+    }
     return std::min(std::max(offset, index * kPageSize), state.size);
   });
 }

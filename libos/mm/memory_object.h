@@ -34,6 +34,7 @@
 #include "libos/lib/vec.h"
 #include "libos/mm/data_transfer.h"
 #include "libos/mm/homes.h"
+#include "libos/mm/reserved_pages.h"
 
 namespace occlum {
 
@@ -60,7 +61,8 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   ~MemoryObject();
 
   uint64_t size() const;            // bytes
-  uint64_t resident_bytes() const;  // memory held, for st_blocks and statfs
+  uint64_t resident_bytes() const;   // memory held
+  uint64_t allocated_bytes() const;  // that and what is reserved, for st_blocks and statfs
 
   // Grows with zeroes, or shrinks: pages beyond are dropped and the tail of the last page zeroed. Mappings beyond the
   // end fault with SIGBUS from now on. Errors: kNoMem, kFBig.
@@ -73,6 +75,12 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
 
   // Frees whole pages and zeroes partial ones in the range, size unchanged (FALLOC_FL_PUNCH_HOLE).
   Result<void> punch_hole(uint64_t offset, uint64_t length);
+  // fallocate(2) of an object in memory: the pages of the range are reserved (reserved_pages.h), behind the end, too.
+  Result<void> reserve(uint64_t offset, uint64_t length);
+  // How many bytes that would add to allocated_bytes().
+  uint64_t missing_bytes(uint64_t offset, uint64_t length) const;
+  // Where the pages end that are neither there nor reserved, from the page of `offset` on.
+  uint64_t end_of_allocated(uint64_t offset) const;
   // First resident (data) or absent (hole) offset at or after `offset`, for SEEK_DATA/SEEK_HOLE of memory-only files.
   // kNxIo when there is none.
   Result<uint64_t> next_data(uint64_t offset);
@@ -91,6 +99,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   // lock held: `use` touches no program memory that may fault. kBadMsg past the end: SIGBUS.
   Result<void> with_page(uint64_t index, FunctionRef<Result<void>(uint64_t address)> use);
   bool is_resident(uint64_t index) const;
+  bool is_hole(uint64_t index) const;  // of an object in memory only: filling it makes a page of zeroes
 
   // The home range covering at least [0, size()) and `minimum_size` bytes: establishes it on first use, with room to
   // grow. Returns its first address. The lock of no address space may be held. Errors: kNoMem.
@@ -168,6 +177,8 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
     Tree<uint64_t, Page> pages;
     bool allows_aliases = false;
     size_t pages_away = 0;  // at aliases
+    ReservedPages reserved;
+    uint64_t reserved_only = 0;  // of these, those that are not in `pages`
 
     void set_window(AddressRange range) {
       window = range;
@@ -210,6 +221,9 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static void bring_back(State& state, Page& page);
   static void leave_alias(State& state, Page& page);
   static void drop_pages(State& state, uint64_t first, uint64_t last);
+  static uint64_t count_pages(const State& state, uint64_t first, uint64_t last);
+  static uint64_t count_reserved_only(const State& state, uint64_t first, uint64_t last);
+  static Result<void> drop_reserved(State& state, uint64_t first, uint64_t last);
   static void drop_clean(State& state, bool shared_writable);
   static Result<void> zero_part(State& state, uint64_t start, uint64_t end);
   static bool has_home_mappings(const State& state);

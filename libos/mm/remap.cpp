@@ -174,7 +174,7 @@ Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& mo
   if (!stays && move.from.end > it->value.end) return Errno::kFault;
   const bool may_move = move.how != AddressSpace::Remap::kInPlace;
   if (move.from.start == move.from.end) {
-    if (!may_move) return Errno::kInval;
+    if (!may_move) return Errno::kNoMem;
     return move_shared(areas, it, move);
   }
   if (move.how == AddressSpace::Remap::kFixed) return move_shared(areas, it, move);
@@ -229,6 +229,14 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
   // When it cannot grow the mapping moves.
   if (first->shared && how != Remap::kFixed && *new_size > *old_size)
     (void)first->object->home(first->offset + (address - first->start) + *new_size);
+  // Behind an area that grows, what is unmapped may still belong to a shared object of the program's own.
+  if (how != Remap::kFixed && *new_size > *old_size && first->end == move.from.end) {
+    const AddressRange more{move.from.end, address + *new_size};
+    const bool is_unmapped = state_->areas.peek(
+        [&](const Areas& areas) { return !area_ops::has_areas(areas, more); });
+    if (is_unmapped && !is_range_free(more))
+      (void)ConflictGroup::make_way_of_own_homes(*this, more, first->object.get());
+  }
   for (Patience patience;;) {
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
       const AreaSet::Iterator it = areas.set.find(address);

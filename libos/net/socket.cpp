@@ -42,6 +42,19 @@ Result<void> Socket::set_attributes(const AttributeChange& change) {
 
 Result<String> Socket::describe() { return inode_.describe("socket"); }
 
+std::string_view Socket::protocol_name() const {
+  switch (domain_) {
+    case kAfUnix:
+      return type_ == kStream ? "UNIX-STREAM" : "UNIX";
+    case kAfInet:
+      return type_ == kStream ? "TCP" : type_ == kDatagram ? "UDP" : "RAW";
+    case kAfInet6:
+      return type_ == kStream ? "TCPv6" : type_ == kDatagram ? "UDPv6" : "RAWv6";
+    default:
+      return "NETLINK";
+  }
+}
+
 Nanoseconds Socket::deadline_of(const Timeout& timeout) {
   const uint64_t duration = timeout.load(std::memory_order_relaxed);
   return duration == 0 ? kNever : monotonic_now() + duration;

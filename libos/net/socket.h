@@ -97,6 +97,9 @@ class Socket : public File, Counted<Socket> {
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
+  LockAnchor& lock_anchor() override { return inode_.lock_anchor(); }
+  // What `system.sockprotoname` says.
+  std::string_view protocol_name() const;
 
  protected:
   // SO_RCVTIMEO, SO_SNDTIMEO, SO_TYPE, SO_DOMAIN, SO_PROTOCOL; nullopt: another option.

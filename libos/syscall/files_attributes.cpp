@@ -165,6 +165,7 @@ Result<long> sys_sync(Thread&) {
 }
 
 Result<long> sys_syncfs(Thread& self, Fd fd) {
+  TRY(io_file(self, fd));
   const Path path = TRY(path_of_fd(self, fd));
   return done(path.mount->file_system().sync());
 }

@@ -12,6 +12,17 @@ Result<RefPtr<File>> io_file(Thread& self, Fd fd) {
   return file;
 }
 
+bool has_positions(const File& file) {
+  switch (file.kind()) {
+    case FileKind::kOther:
+    case FileKind::kMemory:
+    case FileKind::kProcess:
+      return true;
+    default:
+      return false;
+  }
+}
+
 Result<String> read_name(UserString path) {
   String text = TRY(path.read_path());
   if (text.is_empty()) return Errno::kNoEnt;

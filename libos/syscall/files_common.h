@@ -12,6 +12,9 @@ namespace occlum {
 // A descriptor that data can go through: kBadFd for O_PATH, too.
 Result<RefPtr<File>> io_file(Thread& self, Fd fd);
 
+// Whether pread(2) and its like may be asked of it at all (FMODE_PREAD): of what is a stream by nature they may not.
+bool has_positions(const File& file);
+
 // A path that must not be empty: kNoEnt even where the directory is no descriptor.
 Result<String> read_name(UserString path);
 

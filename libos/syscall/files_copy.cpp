@@ -55,7 +55,7 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
   std::optional<uint64_t> start;
   if (!offset.is_null()) {
     const int64_t at = TRY(offset.read());
-    if (from->kind() == FileKind::kPipe || from->kind() == FileKind::kSocket) return Errno::kSPipe;
+    if (!has_positions(*from)) return Errno::kSPipe;
     if (at < 0) return Errno::kInval;
     start = static_cast<uint64_t>(at);
   }
@@ -65,21 +65,24 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
     return Errno::kInval;
   const RefPtr<File> to = TRY(io_file(self, out));
   if (!to->can_write()) return Errno::kBadFd;
-  // The source must be something with pages (sendfile(2)).
-  if (from->inode() != nullptr && from->inode()->is_directory()) return Errno::kInval;
-  if (from->kind() != FileKind::kMemory &&
-      (from->inode() == nullptr || from->kind() != FileKind::kOther)) {
-    return Errno::kInval;
+  // The source must be something with pages (sendfile(2)), but into a pipe goes what splice(2) takes.
+  const bool is_splice = to->kind() == FileKind::kPipe;
+  if (!is_splice) {
+    if (from->inode() != nullptr && from->inode()->is_directory()) return Errno::kInval;
+    if (from->kind() != FileKind::kMemory &&
+        (from->inode() == nullptr || from->kind() != FileKind::kOther || !can_splice_from(*from))) {
+      return Errno::kInval;
+    }
+    if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
+    TRY(Result<uint64_t>(position));
   }
-  if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
-  TRY(Result<uint64_t>(position));
-  const bool is_onto_itself = from == to && !start;
+  const bool is_onto_itself = !is_splice && from == to && !start;
   if (is_onto_itself) start = position.value();
   CopyPlace source(*from, start);
   CopyPlace target(*to, is_onto_itself ? start : std::nullopt);
   // Into a pipe goes what it has room for.
   const Result<size_t> copied =
-      to->kind() == FileKind::kPipe
+      is_splice
           ? splice_to_pipe(source, static_cast<PipeEnd&>(*to).pipe(), std::min(count, kMaxTransfer),
                            to->is_nonblocking() ? Blocking::kNo : Blocking::kYes)
           : copy(source, target, count);

@@ -29,7 +29,7 @@ Result<RefPtr<File>> writable(Thread& self, Fd fd) {
 // For pread and pwrite: that a file has no positions is found before that it is open for the other direction.
 Result<RefPtr<File>> positioned(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(io_file(self, fd));
-  if (file->kind() == FileKind::kPipe || file->kind() == FileKind::kSocket) return Errno::kSPipe;
+  if (!has_positions(*file)) return Errno::kSPipe;
   return file;
 }
 
@@ -184,7 +184,8 @@ Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, in
   }
   const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
                                     : TRY(sys_pwritev(self, fd, iov, count, offset));
-  if ((bits(flags) & (kRwfDsync | kRwfSync)) != 0) TRY(file->sync((bits(flags) & kRwfSync) == 0));
+  const bool has_store = file->kind() == FileKind::kOther && file->inode() != nullptr;
+  if (has_store && (bits(flags) & (kRwfDsync | kRwfSync)) != 0) TRY(file->sync((bits(flags) & kRwfSync) == 0));
   return written;
 }
 
@@ -206,6 +207,7 @@ Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t le
   const Inode* inode = file->inode();
   const bool has_pages = file->kind() == FileKind::kMemory ||
                          (inode != nullptr && (inode->is_regular() || inode->is_directory()));
+  if (file->kind() == FileKind::kProcess) return 0L;  // a regular file, as far as Linux goes
   if (!has_pages) return Errno::kSPipe;
   return done(file->sync(true));
 }

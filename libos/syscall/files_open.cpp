@@ -131,10 +131,12 @@ Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const Lin
     case 0:
       break;
     case 1:
-      base = static_cast<int64_t>(TRY(file->seek(0, Whence::kCur)));
+      // What has no position is always at the beginning.
+      if (const Result<uint64_t> at = file->seek(0, Whence::kCur); !at.is_error())
+        base = static_cast<int64_t>(at.value());
       break;
     case 2:
-      base = static_cast<int64_t>(TRY(file->inode()->stat()).size);
+      base = static_cast<int64_t>(TRY(file->stat()).size);
       break;
     default:
       return Errno::kInval;
@@ -170,7 +172,6 @@ Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const Lin
       return Errno::kInval;
   }
   if (owner == LockOwner::kDescription) {
-    if (wanted.pid != 0) return Errno::kInval;
     lock.owner = file.get();
   } else {
     lock.owner = &self.files();
@@ -182,13 +183,13 @@ Result<RecordLock> decode_lock(Thread& self, const RefPtr<File>& file, const Lin
 Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at,
                       LockOwner owner) {
   LinuxFlock answer = TRY(at.read());
-  if (file->inode() == nullptr) return Errno::kBadFd;
   if (answer.type != kRdLock && answer.type != kWrLock &&
       (owner == LockOwner::kProcess || answer.type != kUnLock)) {
     return Errno::kInval;
   }
   const RecordLock lock = TRY(decode_lock(self, file, answer, owner));
-  const RecordLock other = TRY(file->inode()->locks())->test(lock);
+  if (owner == LockOwner::kDescription && answer.pid != 0) return Errno::kInval;
+  const RecordLock other = TRY(file->locks())->test(lock);
   if (other.type == LockType::kUnlock) {
     answer.type = kUnLock;
   } else {
@@ -205,11 +206,11 @@ Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
 Result<long> set_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlock> at,
                       LockOwner owner, LockWait wait) {
   const LinuxFlock wanted = TRY(at.read());
-  if (file->inode() == nullptr) return Errno::kBadFd;
   const RecordLock lock = TRY(decode_lock(self, file, wanted, owner));
   if (lock.type == LockType::kRead && !file->can_read()) return Errno::kBadFd;
   if (lock.type == LockType::kWrite && !file->can_write()) return Errno::kBadFd;
-  return done(TRY(file->inode()->locks())->set(lock, wait));
+  if (owner == LockOwner::kDescription && wanted.pid != 0) return Errno::kInval;
+  return done(TRY(file->locks())->set(lock, wait));
 }
 
 constexpr int kDupFd = 0, kGetFd = 1, kSetFd = 2, kGetFl = 3, kSetFl = 4, kGetLk = 5, kSetLk = 6,
@@ -265,9 +266,14 @@ Result<long> sys_fcntl(Thread& self, Fd fd, int command, uint64_t argument) {
   const UserInOut<LinuxFlock> lock{UserAddress(argument)};
   switch (command) {
     case kSetFl:
-      if (((argument ^ file->flags()) & kOpenNoAtime) != 0) {
+      if ((argument & ~uint64_t{file->flags()} & kOpenNoAtime) != 0) {
         const Stat stat = TRY(file->stat());
         if (!is_owner({stat.mode, stat.uid, stat.gid}, self.credentials())) return Errno::kPerm;
+      }
+      // Of pipes it means packets.
+      if ((argument & kOpenDirect) != 0 && file->kind() != FileKind::kPipe &&
+          (file->inode() == nullptr || !file->inode()->is_regular())) {
+        return Errno::kInval;
       }
       if (((argument ^ file->flags()) & kOpenAsync) != 0)
         TRY(set_async(self, *file, number(fd), (argument & kOpenAsync) != 0));
@@ -329,8 +335,8 @@ Result<long> sys_flock(Thread& self, Fd fd, int operation) {
   if (kind != kShared && kind != kExclusive && kind != kUnlock) return Errno::kInval;
   const RefPtr<File> file = TRY(io_file(self, fd));
   const LockWait wait = (operation & kNonblock) != 0 ? LockWait::kNo : LockWait::kYes;
-  if (file->inode() == nullptr) return Errno::kBadFd;
-  FileLocks* locks = TRY(file->inode()->locks());
+  if (kind != kUnlock && !file->can_read() && !file->can_write()) return Errno::kBadFd;
+  FileLocks* locks = TRY(file->locks());
   switch (kind) {
     case kShared:
       return done(locks->flock(*file, LockType::kRead, wait, self.pid()));

@@ -4,6 +4,7 @@
 #include "libos/fs/vfs/name_checks.h"
 #include "libos/fs/vfs/notify.h"
 #include "libos/lib/memory.h"
+#include "libos/net/socket.h"
 #include "libos/syscall/files_common.h"
 
 namespace occlum {
@@ -94,6 +95,13 @@ Result<long> copy_out(Thread& self, std::span<const std::byte> bytes, UserAddres
   return static_cast<long>(bytes.size());
 }
 
+// With its NUL.
+Result<long> copy_text_out(Thread& self, std::string_view text, UserAddress out, size_t size) {
+  String all = TRY(String::create(text));
+  TRY(all.append('\0'));
+  return copy_out(self, text_bytes(all.view()), out, size);
+}
+
 Result<long> get(Thread& self, const Path& path, const String& key, UserAddress out, size_t size) {
   TRY(check_xattr(self, path, key.view(), Use::kRead));
   Vec<std::byte> value = TRY(path.inode().get_xattr(key.view()));
@@ -133,6 +141,13 @@ Result<Path> of_descriptor(Thread& self, Fd fd) {
   return path_of_fd(self, fd);
 }
 
+// The one attribute of sockets, which cannot be changed: the protocol's name.
+constexpr std::string_view kSocketAttribute = "system.sockprotoname";
+
+const Socket* socket_of(const File& file) {
+  return file.kind() == FileKind::kSocket ? &static_cast<const Socket&>(file) : nullptr;
+}
+
 }  // namespace
 
 Result<long> sys_setxattr(Thread& self, UserString path, UserString name, UserAddress value,
@@ -163,6 +178,10 @@ Result<long> sys_lgetxattr(Thread& self, UserString path, UserString name, UserA
 }
 Result<long> sys_fgetxattr(Thread& self, Fd fd, UserString name, UserAddress out, size_t size) {
   const String key = TRY(read_attribute_name(name));
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  if (const Socket* socket = socket_of(*file); socket && key == kSocketAttribute) {
+    return copy_text_out(self, socket->protocol_name(), out, size);
+  }
   return get(self, TRY(of_descriptor(self, fd)), key, out, size);
 }
 
@@ -173,6 +192,8 @@ Result<long> sys_llistxattr(Thread& self, UserString path, UserAddress out, size
   return list(self, TRY(not_followed(self, path)), out, size);
 }
 Result<long> sys_flistxattr(Thread& self, Fd fd, UserAddress out, size_t size) {
+  if (socket_of(*TRY(io_file(self, fd))) != nullptr)
+    return copy_text_out(self, kSocketAttribute, out, size);
   return list(self, TRY(of_descriptor(self, fd)), out, size);
 }
 

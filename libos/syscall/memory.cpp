@@ -115,6 +115,7 @@ Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
     request.prot = wanted.prot;
     request.placement = Placement::kFixedNoReplace;
     request.populate = wanted.populate;
+    request.not_reserved = wanted.not_reserved;
     request.lock = wanted.lock;
     request.source.object = wanted.source.object;
     request.source.offset = wanted.source.offset;
@@ -167,6 +168,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   request.placement = placement_of(flags, address);
   request.grows_down = (flags & kMapGrowsDown) != 0 && (flags & kMapAnonymous) != 0;
   request.is_stack = (flags & kMapStack) != 0;
+  request.not_reserved = (flags & kMapNoReserve) != 0;
   request.populate = ((flags & kMapPopulate) != 0 && (flags & kMapNonBlock) == 0) ||
                      request.lock == PageLock::kLocked;
   if ((flags & kMap32Bit) != 0 && request.placement == Placement::kAnywhere) {

@@ -103,6 +103,9 @@ Result<size_t> fill_from_stream(CopyPlace& from, Pipe& to, size_t limit, Blockin
   size_t used = 0;
   bool has_read = false;
   return to.fill(blocking, [&](std::span<std::byte> page, size_t room) -> Result<size_t> {
+    // The source is looked at when there is room.
+    if (limit == 0) return size_t{0};
+    if (!has_read && !can_splice_from(from.file())) return Errno::kInval;
     if (!has_read) buffer = TRY(read_once(from, std::min(limit, room), blocking));
     has_read = true;
     const size_t count = std::min(page.size(), buffer.size() - used);
@@ -191,7 +194,6 @@ bool can_splice_from(File& file) {
 }
 
 Result<size_t> splice_to_pipe(CopyPlace& from, Pipe& to, size_t limit, Blocking blocking) {
-  if (!can_splice_from(from.file())) return Errno::kInval;
   return raise_broken_pipe(has_pages(from.file()) ? fill_from_pages(from, to, limit, blocking)
                                                   : fill_from_stream(from, to, limit, blocking));
 }

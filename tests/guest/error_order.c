@@ -1,8 +1,10 @@
 // Which of several errors a call gives, and other edges that random sequences found.
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -85,6 +87,17 @@ CASE(descriptors) {
   FD_ZERO(&in);
   FD_SET(ends[1], &in);
   CHECK_EQ(select(ends[1], &in, NULL, NULL, &now), 0);
+  CHECK_ERRNO(syncfs(path), EBADF);
+  CHECK_ERRNO(open(".", O_RDONLY | O_DIRECT), EINVAL);
+  CHECK_ERRNO(fcntl(memfd_create("memory", 0), F_SETFL, O_DIRECT), EINVAL);
+  CHECK_OK(fcntl(ends[0], F_SETFL, O_DIRECT));
+  struct iovec one = {"x", 1};
+  CHECK_EQ(pwritev2(memfd_create("memory", 0), &one, 1, -1, RWF_DSYNC), 1);
+  CHECK_EQ(pwritev2(ends[1], &one, 1, -1, RWF_DSYNC), 1);
+  char byte;
+  int neither = open("file", O_ACCMODE);
+  CHECK_ERRNO(read(neither, &byte, 1), EBADF);
+  CHECK_ERRNO(write(neither, &byte, 1), EBADF);
   CHECK(!FD_ISSET(ends[1], &in));
 }
 
@@ -93,7 +106,10 @@ CASE(set_ids) {
   int fd = open("file", O_RDWR | O_CREAT, 0600);
   REQUIRE(fd >= 0);
   CHECK_OK(fchmod(fd, 06777));
+  CHECK_OK(fcntl(fd, F_SETFL, O_NOATIME));
   CHECK_OK(syscall(SYS_setresuid, -1l, 1000l, -1l));
+  CHECK_OK(fcntl(fd, F_SETFL, 0));  // anybody may take it away
+  CHECK_ERRNO(fcntl(fd, F_SETFL, O_NOATIME), EPERM);
   CHECK_EQ(write(fd, "x", 1), 1);
   struct stat now;
   CHECK_OK(fstat(fd, &now));
@@ -114,6 +130,58 @@ CASE(memory) {
   CHECK_ERRNO((long)mmap(area + 1, 0, PROT_READ, MAP_PRIVATE | MAP_FIXED, 77, 0), EBADF);
   CHECK_ERRNO(syscall(SYS_mprotect, area, page, PROT_READ | PROT_GROWSDOWN), EINVAL);
   CHECK_OK(syscall(SYS_msync, area, -1l, MS_SYNC));
+  // Areas that differ in MAP_NORESERVE are two.
+  area = mmap(NULL, 4 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(mmap(area + page, page, PROT_READ,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) == area + page);
+  CHECK_ERRNO((long)mremap(area, 2 * page, 3 * page, MREMAP_MAYMOVE), EFAULT);
+  area = mmap(NULL, 4 * page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  CHECK_ERRNO((long)mremap(area, 0, page, 0), ENOMEM);
+}
+
+// A pidfd is a regular file that nothing can be done with; other nameless files have no positions.
+CASE(files_without_data) {
+  char byte = 0;
+  int process = (int)syscall(SYS_pidfd_open, getpid(), 0), event = eventfd(0, EFD_NONBLOCK);
+  REQUIRE(process >= 0 && event >= 0);
+  CHECK_ERRNO(pread(process, &byte, 1, 5), EINVAL);
+  CHECK_ERRNO(pwrite(process, &byte, 1, 5), EINVAL);
+  CHECK_ERRNO(fallocate(process, 0, 0, 10), EOPNOTSUPP);
+  CHECK_ERRNO(ftruncate(process, 0), EOPNOTSUPP);
+  CHECK_OK(sync_file_range(process, 0, 0, 0));
+  CHECK_ERRNO(pread(event, &byte, 1, INT64_MAX), ESPIPE);
+  CHECK_ERRNO(pwrite(event, &byte, 1, INT64_MAX), ESPIPE);
+  CHECK_ERRNO(fallocate(event, 0, 0, 10), ENODEV);
+  off_t at = 0;
+  int ends[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  CHECK_ERRNO(sendfile(ends[0], event, &at, 1), ESPIPE);
+  int null = open("/dev/null", O_RDONLY);
+  CHECK_ERRNO(sendfile(ends[0], null, NULL, 1), EINVAL);
+}
+
+CASE(attributes_of_sockets) {
+  struct {
+    int domain, type;
+    const char* name;
+  } const kinds[] = {{AF_UNIX, SOCK_STREAM, "UNIX-STREAM"},
+                     {AF_UNIX, SOCK_SEQPACKET, "UNIX"},
+                     {AF_INET, SOCK_DGRAM, "UDP"},
+                     {AF_INET, SOCK_STREAM, "TCP"}};
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    char text[64] = {0};
+    int fd = socket(kinds[i].domain, kinds[i].type, 0);
+    REQUIRE(fd >= 0);
+    CHECK_EQ(flistxattr(fd, NULL, 0), 21);
+    CHECK_ERRNO(flistxattr(fd, text, 20), ERANGE);
+    CHECK_EQ(flistxattr(fd, text, sizeof text), 21);
+    CHECK_STR(text, "system.sockprotoname");
+    long size = (long)strlen(kinds[i].name) + 1;
+    CHECK_EQ(fgetxattr(fd, "system.sockprotoname", text, sizeof text), size);
+    CHECK_STR(text, kinds[i].name);
+    CHECK_ERRNO(fsetxattr(fd, "system.sockprotoname", "x", 1, 0), EOPNOTSUPP);
+    close(fd);
+  }
 }
 
 CHECK_MAIN

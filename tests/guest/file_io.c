@@ -1,5 +1,6 @@
 // Opening, reading, writing and seeking in regular files: open(2), read(2), lseek(2), pread(2), readv(2), truncate(2).
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "check.h"
@@ -157,6 +158,61 @@ CASE(truncate) {
   CHECK_EQ(lseek(fd, 0, SEEK_END), 10000);
   CHECK_OK(fsync(fd));
   CHECK_OK(fdatasync(fd));
+  close(fd);
+}
+
+// What fallocate gave counts as the file's, and is a hole until it is written, or given once more (on Linux' tmpfs).
+static void preallocate(int fd) {
+  struct stat now;
+  CHECK_OK(fallocate(fd, 0, 5000, 10000));
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_size, 15000);
+  CHECK_EQ(now.st_blocks, 3 * 8);
+  CHECK_ERRNO(lseek(fd, 0, SEEK_DATA), ENXIO);
+  CHECK_EQ(lseek(fd, 0, SEEK_HOLE), 0);
+  CHECK_EQ(pwrite(fd, "x", 1, 9000), 1);
+  CHECK_EQ(lseek(fd, 0, SEEK_DATA), 8192);
+  CHECK_EQ(lseek(fd, 9000, SEEK_HOLE), 12288);
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_blocks, 3 * 8);
+  CHECK_OK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 12288, 20000));  // a page of these once more
+  CHECK_EQ(lseek(fd, 9000, SEEK_HOLE), 15000);
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_size, 15000);
+  CHECK_EQ(now.st_blocks, 7 * 8);
+  CHECK_OK(fallocate(fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, 20000, 9000));
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_blocks, 5 * 8);
+  CHECK_OK(ftruncate(fd, 15000));  // goes as far as the end
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_blocks, 3 * 8);
+  CHECK_OK(ftruncate(fd, 0));
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_blocks, 0);
+}
+// A private mapping of a hole makes a page of the file of what is touched, and of nothing else.
+CASE(mapped_hole) {
+  int fd = memfd_create("hole", 0);
+  REQUIRE(fd >= 0 && ftruncate(fd, 16 * 4096) == 0);
+  char* area = mmap(NULL, 16 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+  REQUIRE(area != MAP_FAILED);
+  area[5 * 4096] = 'x';
+  CHECK_EQ(lseek(fd, 0, SEEK_DATA), 5 * 4096);
+  CHECK_EQ(lseek(fd, 5 * 4096, SEEK_HOLE), 6 * 4096);
+  CHECK_EQ(area[6 * 4096], 0);
+  close(fd);
+}
+CASE(preallocated) {
+  int fd = open("/dev/shm/preallocated", O_CREAT | O_RDWR | O_TRUNC, 0600);
+  REQUIRE(fd >= 0);
+  unlink("/dev/shm/preallocated");
+  preallocate(fd);
+  close(fd);
+  fd = memfd_create("preallocated", MFD_ALLOW_SEALING);
+  REQUIRE(fd >= 0);
+  preallocate(fd);
+  CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW));
+  CHECK_ERRNO(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 100), EPERM);
   close(fd);
 }
 

@@ -2,7 +2,11 @@
 // deadlocks.
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "check.h"
@@ -146,6 +150,104 @@ CASE(whole_file_locks) {
   CHECK_OK(flock(copy, LOCK_UN));
   CHECK_OK(flock(a, LOCK_EX | LOCK_NB));
   close(copy), close(a);
+}
+
+// A conversion that is refused has cost the old lock.
+CASE(refused_conversion) {
+  open_file();
+  int c = open("locked", O_RDWR);
+  CHECK_OK(flock(a, LOCK_SH));
+  CHECK_OK(flock(b, LOCK_SH));
+  CHECK_ERRNO(flock(a, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+  CHECK_OK(flock(b, LOCK_UN));
+  CHECK_OK(flock(c, LOCK_EX | LOCK_NB));
+  close(c);
+  close_file();
+}
+
+// F_GETLK tells of the first: owner by owner as they came, each one's by their ranges.
+CASE(the_first_in_the_way) {
+  open_file();
+  CHECK_OK(lock(a, F_OFD_SETLK, F_WRLCK, 50, 10));
+  CHECK_OK(lock(b, F_OFD_SETLK, F_WRLCK, 5, 2));
+  CHECK_OK(lock(a, F_OFD_SETLK, F_WRLCK, 20, 10));
+  CHECK_OK(lock(a, F_OFD_SETLK, F_RDLCK, 22, 2));
+  struct flock it = range(F_WRLCK, 0, 0);
+  CHECK_OK(fcntl(a, F_GETLK, &it));
+  CHECK_EQ(it.l_start, 20);
+  CHECK_EQ(it.l_len, 2);
+  CHECK_OK(lock(a, F_OFD_SETLK, F_UNLCK, 0, 0));
+  it = range(F_WRLCK, 0, 0);
+  CHECK_OK(fcntl(a, F_GETLK, &it));
+  CHECK_EQ(it.l_start, 5);
+  // Which of several errors.
+  int read_only = open("locked", O_RDONLY);
+  it = range(F_WRLCK, 0, 0);
+  it.l_pid = 1;
+  CHECK_ERRNO(fcntl(read_only, F_OFD_SETLK, &it), EBADF);
+  close(read_only);
+  close_file();
+}
+
+// Files without a name have locks, too: each pipe, socket and memfd its own, and all eventfds, epolls, ... have one
+// file in common.
+CASE(nameless_files) {
+  int ends[2], other[2];
+  REQUIRE(pipe(ends) == 0 && pipe(other) == 0);
+  CHECK_OK(flock(ends[0], LOCK_EX | LOCK_NB));
+  CHECK_ERRNO(flock(ends[1], LOCK_SH | LOCK_NB), EWOULDBLOCK);
+  CHECK_OK(flock(other[1], LOCK_EX | LOCK_NB));
+  close(ends[0]);
+  CHECK_OK(flock(ends[1], LOCK_SH | LOCK_NB));
+  CHECK_ERRNO(lock(ends[1], F_OFD_SETLK, F_RDLCK, 0, 1), EBADF);
+  struct flock it = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_start = 3, .l_len = 4};
+  CHECK_OK(fcntl(ends[1], F_OFD_SETLK, &it));
+  CHECK_OK(fcntl(other[0], F_GETLK, &it));
+  it = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -1, .l_len = 4};
+  CHECK_ERRNO(fcntl(ends[1], F_OFD_SETLK, &it), EINVAL);
+  close(ends[1]), close(other[0]), close(other[1]);
+
+  int memory = memfd_create("locked", 0);
+  REQUIRE(memory >= 0 && ftruncate(memory, 100) == 0);
+  it = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -10, .l_len = 0};
+  CHECK_OK(fcntl(memory, F_SETLK, &it));
+  it = range(F_RDLCK, 0, 0);
+  CHECK_OK(fcntl(memory, F_OFD_GETLK, &it));
+  CHECK_EQ(it.l_type, F_WRLCK);
+  CHECK_EQ(it.l_start, 90);
+  CHECK_EQ(it.l_pid, getpid());
+  close(dup(memory));  // they go with any descriptor
+  it = range(F_RDLCK, 0, 0);
+  CHECK_OK(fcntl(memory, F_OFD_GETLK, &it));
+  CHECK_EQ(it.l_type, F_UNLCK);
+  close(memory);
+
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+  CHECK_OK(flock(ends[0], LOCK_EX | LOCK_NB));
+  CHECK_OK(flock(ends[1], LOCK_EX | LOCK_NB));
+  close(ends[0]), close(ends[1]);
+
+  int event = eventfd(0, 0), epoll = epoll_create1(0);
+  REQUIRE(event >= 0 && epoll >= 0);
+  CHECK_OK(lock(event, F_OFD_SETLK, F_WRLCK, 1000, 10));
+  CHECK_ERRNO(lock(epoll, F_OFD_SETLK, F_RDLCK, 1005, 10), EAGAIN);
+  close(event);
+  CHECK_OK(lock(epoll, F_OFD_SETLK, F_RDLCK, 1005, 10));
+  close(epoll);
+
+  // Open for neither reading nor writing.
+  check_enter_scratch();
+  int nothing = open("file", O_CREAT | 3, 0600);
+  REQUIRE(nothing >= 0);
+  CHECK_ERRNO(flock(nothing, LOCK_SH | LOCK_NB), EBADF);
+  CHECK_OK(flock(nothing, LOCK_UN));
+  // What a file that is closed had, others get: a FIFO's, a device's.
+  REQUIRE(mkfifo("fifo", 0600) == 0);
+  for (int round = 0; round < 2; round++) {
+    int fifo = open("fifo", O_RDWR);
+    CHECK_OK(flock(fifo, LOCK_EX | LOCK_NB));
+    close(fifo);
+  }
 }
 
 static void* unlock_later(void* fd) {

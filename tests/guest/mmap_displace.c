@@ -191,6 +191,31 @@ CASE(by_mremap) {
   expect(area, "vbmd");
 }
 
+// What was unmapped of a shared object is free for what is in front of it to grow.
+CASE(by_mremap_in_place) {
+  char* area = shared_pages(4);
+  REQUIRE(munmap(area, 3 * PAGE) == 0);
+  REQUIRE(mmap(area, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == area);
+  memset(area, 'p', PAGE);
+  REQUIRE(mremap(area, PAGE, 3 * PAGE, 0) == area);
+  memset(area + PAGE, 'q', 2 * PAGE);
+  expect(area, "pqqd");
+  CHECK_ERRNO((long)mremap(area, 3 * PAGE, 4 * PAGE, 0), ENOMEM);
+}
+
+CASE(by_mremap_beside_a_shared_object) {
+  char* area = mmap(NULL, 6 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(area != MAP_FAILED);
+  char* object = area + 2 * PAGE;
+  REQUIRE(mmap(object, 4 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == object);
+  memset(object + 3 * PAGE, 's', PAGE);
+  REQUIRE(munmap(object, 2 * PAGE) == 0);
+  REQUIRE(mremap(area, 2 * PAGE, 4 * PAGE, 0) == area);
+  memset(area, 'p', 4 * PAGE);
+  expect(area, "pppp");
+  CHECK_EQ(area[5 * PAGE], 's');
+}
+
 // Threads write all the time; not one of their writes may be lost.
 #define WRITERS 3
 static char* counted;

@@ -73,6 +73,9 @@ static void open_as_alice(void) {
   CHECK_ERRNO(symlink("x", "link"), EACCES);
   CHECK_ERRNO(mknod("pipe", S_IFIFO | 0600, 0), EACCES);
   CHECK_ERRNO(link("mine", "mine2"), EACCES);
+  CHECK_ERRNO(link("theirs", "mine2"), EPERM);  // what is not hers is found out first
+  CHECK_ERRNO(link(".", "mine2"), EPERM);
+  CHECK_ERRNO(link(".", "mine"), EEXIST);
 }
 
 CASE(open_and_names) {

@@ -328,6 +328,22 @@ CASE(sendfile_to_pipe) {
   CHECK_EQ(read(a[0], back, sizeof back), 65536 - 50);
   CHECK_EQ(memcmp(back, block + 50, 65536 - 50), 0);
   close(in);
+  // Into a pipe goes whatever splice(2) takes, once there is room.
+  int pair[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+  CHECK_ERRNO(sendfile(a[1], pair[0], NULL, 10), EAGAIN);
+  CHECK_EQ(write(pair[1], "0123456789", 10), 10);
+  CHECK_EQ(sendfile(a[1], pair[0], NULL, 4), 4);
+  CHECK_EQ(sendfile(a[1], pair[0], NULL, 0), 0);
+  CHECK_EQ(read(a[0], back, sizeof back), 4);
+  int directory = open(".", O_RDONLY);
+  CHECK_ERRNO(sendfile(a[1], directory, NULL, 4), EINVAL);
+  while (write(a[1], block, 4096) > 0) {
+  }
+  CHECK_ERRNO(sendfile(a[1], directory, NULL, 4), EAGAIN);
+  CHECK_ERRNO(sendfile(a[1], pair[0], NULL, 4), EAGAIN);
+  close(directory);
+  close(pair[0]), close(pair[1]);
   close_pipes();
 }
 

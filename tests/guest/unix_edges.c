@@ -249,6 +249,44 @@ CASE(datagrams_and_packets) {
   close(pair[0]);
 }
 
+// Who asks for credentials gets a name when he sends packets.
+CASE(names_for_credentials) {
+  open_pair(SOCK_SEQPACKET);
+  int one = 1;
+  struct sockaddr_un name;
+  socklen_t size = sizeof name;
+  CHECK_OK(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &one, sizeof one));
+  CHECK_OK(getsockname(pair[0], (struct sockaddr*)&name, &size));
+  CHECK_EQ(size, 2);
+  CHECK_EQ(send(pair[0], "x", 1, 0), 1);
+  size = sizeof name;
+  CHECK_OK(getsockname(pair[0], (struct sockaddr*)&name, &size));
+  CHECK_EQ(size, 8);
+  CHECK_EQ(name.sun_path[0], 0);
+  close(pair[0]), close(pair[1]);
+}
+
+// A peek that has all the bytes it wants looks on, and shows the files that come later.
+CASE(peek_for_files) {
+  open_pair(SOCK_STREAM);
+  char text[8], control[64];
+  struct iovec piece = {text, 4};
+  struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control};
+  CHECK_EQ(send(pair[0], "123456", 6, 0), 6);
+  message.msg_controllen = CMSG_SPACE(sizeof(int));
+  struct cmsghdr* head = CMSG_FIRSTHDR(&message);
+  head->cmsg_level = SOL_SOCKET, head->cmsg_type = SCM_RIGHTS, head->cmsg_len = CMSG_LEN(4);
+  memcpy(CMSG_DATA(head), &pair[0], sizeof(int));
+  CHECK_EQ(sendmsg(pair[0], &message, 0), 4);
+  message.msg_controllen = sizeof control;
+  CHECK_EQ(recvmsg(pair[1], &message, MSG_PEEK), 4);
+  CHECK_EQ(message.msg_controllen, CMSG_SPACE(sizeof(int)));
+  message.msg_controllen = sizeof control;
+  CHECK_EQ(recvmsg(pair[1], &message, 0), 4);
+  CHECK_EQ(message.msg_controllen, 0);
+  close(pair[0]), close(pair[1]);
+}
+
 CASE(reset_and_urgent) {
   open_pair(SOCK_STREAM);
   char text[8];

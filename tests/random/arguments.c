@@ -1,4 +1,5 @@
 // What operations draw: paths, sizes, offsets, buffers, descriptors; and the names for what has no stable number.
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "random.h"
@@ -138,6 +139,36 @@ long directory_fd(void) {
 }
 
 // Names.
+
+enum { kCopyFd = 899 };
+
+long file_for_splice(long from, long to) {
+  struct stat source, target;
+  if (fstat((int)from, &source) != 0 || fstat((int)to, &target) != 0) return from;
+  if (!S_ISREG(source.st_mode) || (!S_ISFIFO(target.st_mode) && !S_ISSOCK(target.st_mode)))
+    return from;
+  int mode = fcntl((int)from, F_GETFL);
+  off_t at = lseek((int)from, 0, SEEK_CUR);
+  if (at < 0 || mode & O_PATH || (mode & O_ACCMODE) == O_WRONLY || (mode & O_ACCMODE) == 3)
+    return from;
+  int made = memfd_create("copy", MFD_CLOEXEC);
+  if (made < 0 || dup3(made, kCopyFd, O_CLOEXEC) < 0) {
+    if (made >= 0) close(made);
+    return from;
+  }
+  close(made);
+  static char bytes[65536];
+  ssize_t size = pread((int)from, bytes, sizeof bytes, 0);
+  if (size > 0) pwrite(kCopyFd, bytes, (size_t)size, 0);
+  lseek(kCopyFd, at, SEEK_SET);
+  return kCopyFd;
+}
+
+void end_splice(long from, long copy, long moved) {
+  if (copy == from) return;
+  if (moved > 0) lseek((int)from, moved, SEEK_CUR);
+  close((int)copy);
+}
 
 void say_ino(uint64_t device, uint64_t inode) {
   static struct {

@@ -218,6 +218,7 @@ static void same_beginning(void) {
   struct rlimit files = {1000, 1000}, core = {0, 0};
   setrlimit(RLIMIT_NOFILE, &files);
   setrlimit(RLIMIT_CORE, &core);
+  setpriority(PRIO_PROCESS, 0, 0);
   prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE, 0, 0, 0);
   struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
   struct __user_cap_data_struct data[2];

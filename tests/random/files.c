@@ -205,7 +205,9 @@ OP(kFiles, 4, sendfile) {
       a.st_dev == b.st_dev) {
     return say(" same file)");
   }
-  long r = CALL(sendfile, to, from, percent(60) ? pointer(&at, "at") : 0, length());
+  long copy = file_for_splice(from, to), where = percent(60) ? pointer(&at, "at") : 0;
+  long r = CALL(sendfile, to, copy, where, length());
+  end_splice(from, copy, where ? 0 : r);
   if (r >= 0) say(" %lld", (long long)at);
 }
 OP(kFiles, 4, flock) {

@@ -52,8 +52,10 @@ OP(kIpc, 4, splice_to_file) {
 }
 OP(kIpc, 4, splice_from_file) {
   int64_t at = (int64_t)below(5000);
-  CALL(splice, fd_of(kFile), percent(50) ? pointer(&at, "at") : 0, PIPE, 0, length(),
-       splice_flags());
+  long to = PIPE, from = fd_of(kFile), copy = file_for_splice(from, to);
+  long where = percent(50) ? pointer(&at, "at") : 0;
+  long r = CALL(splice, copy, where, to, 0, length(), splice_flags());
+  end_splice(from, copy, where ? 0 : r);
   say(" %lld", (long long)at);
 }
 OP(kIpc, 3, splice_pipes) { CALL(splice, PIPE, 0, PIPE, 0, length(), splice_flags()); }

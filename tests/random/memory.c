@@ -9,12 +9,43 @@
 enum { kPages = 24, kPage = 4096 };
 static unsigned char* const arena = (unsigned char*)0x800000000;
 
+// Which pages came together, and have been treated alike since: they are one area for certain. Whether areas that look
+// alike are one depends on what they had been, and whether they were ever written to (on Linux on their anon_vma),
+// which nothing but mremap(2) shows: it is asked about pages that are one.
+static unsigned together[2 * kPages], last_together;
+
+static void name_pages(long at, long size, bool mapped) {
+  unsigned name = mapped ? ++last_together : 0;
+  for (long page = (at - (long)arena) / kPage; page * kPage < at - (long)arena + size; page++) {
+    if (page >= 0 && page < 2 * kPages) together[page] = name;
+  }
+}
+static void part_pages(long at, long size) {
+  unsigned before = 0;
+  for (long page = (at - (long)arena) / kPage; page * kPage < at - (long)arena + size; page++) {
+    if (page < 0 || page >= 2 * kPages || together[page] == 0) continue;
+    if (together[page] != before) last_together++;
+    before = together[page];
+    together[page] = last_together;
+  }
+}
+static long length_together(long at, long size) {
+  long first = (at - (long)arena) / kPage;
+  for (long page = first + 1; page < 2 * kPages && page * kPage < at - (long)arena + size; page++) {
+    if (together[first] != 0 && together[page] != 0 && together[page] != together[first])
+      return (page - first) * kPage;
+  }
+  return size;
+}
+
 void memory_begin(void) {
   // A little to begin with: two writable areas with a hole between.
   mmap(arena + 2 * kPage, 6 * kPage, PROT_READ | PROT_WRITE,
        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   mmap(arena + 10 * kPage, 4 * kPage, PROT_READ | PROT_WRITE,
        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  name_pages((long)arena + 2 * kPage, 6 * kPage, true);
+  name_pages((long)arena + 10 * kPage, 4 * kPage, true);
 }
 
 // An address in the arena, mostly at the beginning of a page.
@@ -47,6 +78,11 @@ static long protection(void) {
 static void map(long address, long size, long bits, long type, long fd, long at) {
   long r = quiet(SYS_mmap, address, size, bits, type, fd, at);
   say_place(r);
+  if (r == address && address != 0) {
+    name_pages(address, size, true);
+  } else if (address != 0) {
+    part_pages(address, size);
+  }
   // What was placed elsewhere goes again: only the arena is looked at.
   if ((r > 0 || r < -4095) && (r < (long)arena || r >= (long)arena + kPages * kPage))
     QUIET_3(munmap, r, size, 0);
@@ -86,21 +122,48 @@ OP(kMemory, 5, mmap_file_shared) {
       hex(ONE_OF(MAP_SHARED, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_SHARED_VALIDATE | 1 << 27)), fd,
       file_offset());
 }
-OP(kMemory, 8, munmap) { CALL(munmap, place(), page_length()); }
+OP(kMemory, 8, munmap) {
+  long at = place(), size = page_length();
+  if (CALL(munmap, at, size) == 0) name_pages(at, size, false);
+}
 // Over holes, too, where what comes before the hole is changed.
-OP(kMemory, 4, mprotect_anywhere) { CALL(mprotect, place(), page_length(), protection()); }
+OP(kMemory, 4, mprotect_anywhere) {
+  long at = place(), size = page_length();
+  CALL(mprotect, at, size, protection());
+  part_pages(at, size);
+}
 OP(kMemory, 10, mprotect) {
   long at = place(), size = page_length(), bits = protection();
   unsigned char vector[16];
   if (QUIET_3(mincore, at & -(long)kPage, (at & (kPage - 1)) + size, vector) != 0)
     return say(") not mapped");
   CALL(mprotect, at, size, bits);
+  part_pages(at, size);
 }
 static void remap(long bits) {
   long from = place(), old_size = page_length(), new_size = page_length(),
        to = bits & MREMAP_FIXED ? place() : 0;
+  long one = length_together(from, old_size < new_size ? old_size : new_size);
+  if (one < old_size && one < new_size) say(" the first %ld", old_size = one);
   long r = quiet(SYS_mremap, from, old_size, new_size, hex(bits), to, 0);
   say_place(r);
+  if (r > 0 || r < -4095) {
+    long kept = old_size < new_size ? old_size : new_size;
+    if (r != from) {
+      if (bits & MREMAP_DONTUNMAP) {
+        part_pages(from, old_size);
+      } else {
+        name_pages(from, old_size, false);
+      }
+      name_pages(r, new_size, true);
+    } else if (old_size != new_size) {
+      name_pages(from + ((kept + kPage - 1) & -(long)kPage), old_size, false);
+      name_pages(from, new_size, true);
+    }
+  } else {
+    part_pages(from, old_size);
+    if (bits & MREMAP_FIXED) part_pages(to, new_size);
+  }
   if ((r > 0 || r < -4095) && (r < (long)arena || r >= (long)arena + kPages * kPage))
     QUIET_3(munmap, r, new_size, 0);
 }
@@ -113,8 +176,12 @@ OP(kMemory, 3, mremap_dontunmap) {
 OP(kMemory, 1, mremap_wrong) {
   remap(ONE_OF(MREMAP_FIXED, 8, MREMAP_DONTUNMAP, -1 & ~MREMAP_FIXED));
 }
-#define MADVISE(kind, advice, weight) \
-  OP(kMemory, weight, madvise_##kind) { CALL(madvise, place(), page_length(), advice); }
+#define MADVISE(kind, advice, weight)         \
+  OP(kMemory, weight, madvise_##kind) {       \
+    long at = place(), size = page_length();  \
+    CALL(madvise, at, size, advice);          \
+    part_pages(at, size);                     \
+  }
 MADVISE(normal, MADV_NORMAL, 1)
 MADVISE(random, MADV_RANDOM, 1)
 MADVISE(sequential, MADV_SEQUENTIAL, 1)
@@ -139,9 +206,21 @@ OP(kMemory, 3, mincore) {
   // Which pages of the areas are in memory is the kernel's affair.
   CALL(mincore, place(), number((long)below(8) * kPage), pointer(vector, "vector"));
 }
-OP(kMemory, 3, mlock) { CALL(mlock, place(), page_length()); }
-OP(kMemory, 2, mlock2) { CALL(mlock2, place(), page_length(), PICK(0, 1, 2)); }
-OP(kMemory, 3, munlock) { CALL(munlock, place(), page_length()); }
+OP(kMemory, 3, mlock) {
+  long at = place(), size = page_length();
+  CALL(mlock, at, size);
+  part_pages(at, size);
+}
+OP(kMemory, 2, mlock2) {
+  long at = place(), size = page_length();
+  CALL(mlock2, at, size, PICK(0, 1, 2));
+  part_pages(at, size);
+}
+OP(kMemory, 3, munlock) {
+  long at = place(), size = page_length();
+  CALL(munlock, at, size);
+  part_pages(at, size);
+}
 OP(kMemory, 1, mlockall) { CALL(mlockall, number(ONE_OF(1, 2, 3, 4, 0, 8))); }
 OP(kMemory, 1, munlockall) { CALL(munlockall, 0); }
 OP(kMemory, 3, brk) {

@@ -49,6 +49,12 @@ OP(kProc, 4, proc_fd_link) {
   ssize_t size = readlink(name, target, sizeof target - 1);
   if (size < 0) return say(") = %s", errno_name(errno));
   target[size] = 0;
+  // A file without a name is shown by its number: how many there were before is the system's affair.
+  char* number = strstr(target, "/#");
+  if (number) {
+    char* rest = number + 2 + strspn(number + 2, "0123456789");
+    memmove(number + 2, rest, strlen(rest) + 1);
+  }
   size_t prefix = strlen(sequence_directory);
   say(") = %s", strncmp(target, sequence_directory, prefix) == 0 ? target + prefix
                 : target[0] == '/'                               ? "another"

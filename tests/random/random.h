@@ -140,6 +140,12 @@ unsigned kind_by_look(long fd);  // by fstat
 // The log, and a pipe whose other end closes when the sequence ends: what waiting children read.
 enum { kLogFd = 900, kEndFd = 901, kEndWriteFd = 902, kFdLimit = 64 };
 
+// Into a pipe or a socket Linux puts the pages of a file themselves (sendfile(2), NOTES): what is written to the file
+// before somebody reads there is undefined. A descriptor for such a call instead of `from`, of a file that nobody writes
+// to, with the same content and position; `from` itself where `to` is neither, or `from` no file that can be read.
+long file_for_splice(long from, long to);
+void end_splice(long from, long copy, long moved);  // moves the position of `from`, if not 0
+
 // Names for what has no number that is the same everywhere.
 void say_ino(uint64_t device, uint64_t inode);
 void say_pid(long pid);

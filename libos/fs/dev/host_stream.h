@@ -33,6 +33,7 @@ class HostStream : public File {
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
   Result<String> describe() override;
+  LockAnchor& lock_anchor() override { return inode_.lock_anchor(); }
 
  private:
   enum class Direction { kRead, kWrite };

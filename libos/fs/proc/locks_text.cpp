@@ -134,7 +134,7 @@ namespace {
 
 // The locks of the description, and of the process that the table belongs to.
 Result<void> add_locks_of(ProcText& out, const FileTable& table, File& file, uint64_t& id) {
-  const FileLocks* locks = file.inode() != nullptr ? file.inode()->existing_locks() : nullptr;
+  const FileLocks* locks = file.lock_anchor().existing();
   if (locks == nullptr) return {};
   const LockSnapshot all = TRY(locks->snapshot());
   for (const FlockHolder& holder : all.holders) {

@@ -18,7 +18,7 @@ Result<Stat> TmpInode::stat() {
   switch (type()) {
     case FileType::kRegular:
       stat.size = object_->size();
-      stat.blocks = object_->resident_bytes() / 512;
+      stat.blocks = object_->allocated_bytes() / 512;
       break;
     case FileType::kSymlink:
       stat.size = target_.size();
@@ -68,7 +68,7 @@ void TmpInode::note_access() {
 
 // Brings the file system's sum up to what the contents hold now.
 void TmpInode::count_bytes() {
-  const uint64_t now = object_->resident_bytes();
+  const uint64_t now = object_->allocated_bytes();
   const uint64_t before = counted_bytes_.exchange(now, std::memory_order_relaxed);
   fs().used_bytes_.fetch_add(now - before, std::memory_order_relaxed);  // wraps when it shrank
 }
@@ -89,10 +89,7 @@ Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
     const uint64_t room = (limit - std::min(limit, used)) & ~uint64_t{kPageMask};
     // Pages that are there already cost nothing; what is behind the first hole has to fit.
     const uint64_t first_page = align_down(offset, kPageSize);
-    uint64_t present_end = first_page;
-    if (first_page < object_->size())
-      present_end = std::max(present_end, TRY(object_->next_hole(first_page)));
-    present_end = align_up(present_end, kPageSize);
+    const uint64_t present_end = object_->end_of_allocated(first_page);
     const uint64_t reach = present_end + std::min(room, kMaxFileSize - present_end);
     if (reach <= offset) return Errno::kNoSpc;
     source.truncate(reach - offset);
@@ -110,11 +107,15 @@ Result<void> TmpInode::allocate(uint32_t mode, uint64_t offset, uint64_t length)
   if ((mode & kFallocPunchHole) != 0) {
     if (mode != (kFallocPunchHole | kFallocKeepSize)) return Errno::kOpNotSupp;
     TRY(object_->punch_hole(offset, length));
-  } else if (const uint64_t limit = fs().limits_.max_bytes; limit != 0 && end > limit) {
-    return Errno::kNoSpc;
-  } else if ((mode & kFallocKeepSize) == 0 && end > object_->size()) {
-    // Memory is given on the first write; there is nothing to reserve it from.
-    TRY(object_->resize(end));
+  } else {
+    if (const uint64_t limit = fs().limits_.max_bytes; limit != 0) {
+      count_bytes();
+      const uint64_t used = fs().used_bytes_.load(std::memory_order_relaxed);
+      if (object_->missing_bytes(offset, length) > limit - std::min(limit, used))
+        return Errno::kNoSpc;
+    }
+    TRY(object_->reserve(offset, length));
+    if ((mode & kFallocKeepSize) == 0 && end > object_->size()) TRY(object_->resize(end));
   }
   changed_names();
   count_bytes();

@@ -61,7 +61,6 @@ Result<void> DirectoryFile::read_entries(FunctionRef<bool(const DirectoryEntry&)
 }
 
 void DirectoryFile::last_close() {
-  if (FileLocks* locks = inode()->existing_locks()) locks->release_description(*this);
   notify_file(*path_.dentry, kNotifyCloseNoWrite);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "libos/fs/vfs/anonymous.h"
+#include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/inode.h"
 #include "libos/fs/vfs/io_signals.h"
 #include "libos/fs/vfs/mount.h"
@@ -52,6 +53,26 @@ Result<Stat> File::stat() {
   return stat;
 }
 
+namespace {
+[[clang::no_destroy]] constinit LockAnchor nameless_anchor;
+}  // namespace
+
+LockAnchor& File::lock_anchor() {
+  Inode* const node = inode();
+  return node != nullptr ? node->lock_anchor() : nameless_anchor;
+}
+
+Result<FileLocks*> File::locks() {
+  LockAnchor& anchor = lock_anchor();
+  if (FileLocks* const there = anchor.existing()) return there;
+  const Stat now = TRY(stat());
+  return anchor.get(now.dev, now.ino);
+}
+
+void File::release_locks() {
+  if (FileLocks* const locks = lock_anchor().existing()) locks->release_description(*this);
+}
+
 Result<void> File::set_attributes(const AttributeChange&) { return Errno::kOpNotSupp; }
 
 Result<String> File::describe() {
@@ -90,11 +111,14 @@ void File::note_async(bool on) {
 }
 
 bool File::is_nonblocking() const { return (flags() & kOpenNonblock) != 0; }
+// Access mode 3 is for neither: for ioctl(2) alone.
 bool File::can_read() const {
-  return (flags() & kOpenAccessMode) != kOpenWriteOnly && (flags() & kOpenPath) == 0;
+  const uint32_t mode = flags() & (kOpenAccessMode | kOpenPath);
+  return mode == kOpenReadOnly || mode == kOpenReadWrite;
 }
 bool File::can_write() const {
-  return (flags() & kOpenAccessMode) != kOpenReadOnly && (flags() & kOpenPath) == 0;
+  const uint32_t mode = flags() & (kOpenAccessMode | kOpenPath);
+  return mode == kOpenWriteOnly || mode == kOpenReadWrite;
 }
 
 namespace {

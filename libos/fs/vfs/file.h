@@ -20,8 +20,10 @@
 namespace occlum {
 
 class AsyncList;
+class FileLocks;
 class Inode;
 class IoSignals;
+class LockAnchor;
 class Thread;
 struct AttributeChange;
 struct Path;
@@ -109,12 +111,17 @@ class File : public RefCounted<File>, Counted<File> {
   // Regular files that were opened for writing keep this until they are closed, and hand it on to mappings.
   virtual void keep(WriteHold) {}
 
+  // Where locks of fcntl(2) and flock(2) on it hang. Default: at the inode; all that have none share one place, as
+  // Linux' anonymous inodes do.
+  virtual LockAnchor& lock_anchor();
+  Result<FileLocks*> locks();  // made on first use. kNoMem
+
   virtual FileKind kind() const { return FileKind::kOther; }
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
   virtual Result<String> describe();
 
-  // The last descriptor that refers to this description was closed (flock and friends). The destructor does the rest.
+  // The last descriptor that refers to this description was closed. The destructor does the rest.
   virtual void last_close() {}
   // Each descriptor (and each file in flight over a socket) counts itself; the last to go calls last_close().
   void add_descriptor() { descriptors_.fetch_add(1, std::memory_order_relaxed); }
@@ -122,6 +129,7 @@ class File : public RefCounted<File>, Counted<File> {
     if (descriptors_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     if (watched_by_epoll_.load(std::memory_order_acquire)) leave_epolls();
     if (io_signals() != nullptr) leave_async_lists();
+    release_locks();
     last_close();
   }
 
@@ -156,6 +164,7 @@ class File : public RefCounted<File>, Counted<File> {
   friend class EpollRegistry;
   // epoll sets forget a file when its last descriptor is closed (ipc/epoll_registry.cpp).
   void leave_epolls();
+  void release_locks();
   std::atomic<bool> watched_by_epoll_{false};
   void leave_async_lists();
   std::atomic<IoSignals*> io_signals_{nullptr};  // owned

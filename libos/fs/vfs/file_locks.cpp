@@ -93,43 +93,46 @@ const RecordLock* conflict(const LockState& state, const RecordLock& lock) {
   return found == state.records.end() ? nullptr : &*found;
 }
 
-// Takes the range out of the owner's locks, which may split one, then puts the new one in and joins neighbours.
+// Takes the range out of the owner's locks, which may split one, then puts the new one in and joins neighbours. An
+// owner's locks stand together, by their ranges, and the owners in the order in which they came: what F_GETLK tells is
+// the first.
 Result<void> apply(LockState& state, const RecordLock& lock) {
   // At most one split and one new lock: room first, so that nothing is lost half-way.
   TRY(state.records.reserve(state.records.size() + 2));
+  Vec<RecordLock>& records = state.records;
   RecordLock joined = lock;
-  for (size_t i = 0; i < state.records.size();) {
-    RecordLock& held = state.records[i];
-    if (held.owner != lock.owner) {
-      ++i;
-      continue;
-    }
+  size_t i = 0;
+  while (i < records.size() && records[i].owner != lock.owner) ++i;
+  size_t place = i;
+  while (i < records.size() && records[i].owner == lock.owner) {
+    const RecordLock held = records[i];
     const bool touches = held.overlaps(lock.start == 0 ? 0 : lock.start - 1,
                                        lock.end == UINT64_MAX ? UINT64_MAX : lock.end + 1);
     if (lock.type != LockType::kUnlock && held.type == lock.type && touches) {
       joined.start = std::min(joined.start, held.start);
       joined.end = std::max(joined.end, held.end);
-      state.records.remove(i);
+      records.remove(i);
       continue;
     }
     if (!held.overlaps(lock.start, lock.end)) {
       ++i;
+      if (held.start < lock.start) place = i;
       continue;
     }
-    const RecordLock old = held;
-    state.records.remove(i);
-    if (old.start < lock.start) {
-      RecordLock before = old;
+    records.remove(i);
+    if (held.start < lock.start) {
+      RecordLock before = held;
       before.end = lock.start - 1;
-      state.records.push_reserved(before);
+      TRY(records.insert(i++, before));
+      place = i;
     }
-    if (old.end > lock.end) {
-      RecordLock after = old;
+    if (held.end > lock.end) {
+      RecordLock after = held;
       after.start = lock.end + 1;
-      state.records.push_reserved(after);
+      TRY(records.insert(i++, after));
     }
   }
-  if (lock.type != LockType::kUnlock) state.records.push_reserved(joined);
+  if (lock.type != LockType::kUnlock) TRY(records.insert(place, joined));
   return {};
 }
 
@@ -142,6 +145,19 @@ bool excludes(const RecordLock& held, const RecordLock& wanted) {
 
 bool excludes(const FlockHolder& held, const FlockHolder& wanted) {
   return held.file != wanted.file && excludes(held.type, wanted.type);
+}
+
+LockAnchor::~LockAnchor() {
+  if (FileLocks* const locks = existing()) OwnPtr<FileLocks>::adopt(*locks);
+}
+
+Result<FileLocks*> LockAnchor::get(uint64_t device, uint64_t inode) {
+  if (FileLocks* const there = existing()) return there;
+  OwnPtr<FileLocks> fresh = TRY(FileLocks::create(device, inode));
+  FileLocks* expected = nullptr;
+  if (!locks_.compare_exchange_strong(expected, fresh.get(), std::memory_order_acq_rel))
+    return expected;
+  return fresh.leak();
 }
 
 Result<OwnPtr<FileLocks>> FileLocks::create(uint64_t device, uint64_t inode) {
@@ -202,38 +218,26 @@ RecordLock FileLocks::test(const RecordLock& lock) const {
 
 Result<void> FileLocks::try_flock(const File& file, LockType type, int pid) {
   return table_->state.with([&](LockState& state) -> Result<void> {
-    FlockHolder* own = nullptr;
-    for (FlockHolder& holder : state.holders) {
-      if (holder.file == &file) {
-        own = &holder;
-      } else if (type != LockType::kUnlock && excludes(holder.type, type)) {
-        return Errno::kAgain;
-      }
+    const auto own = std::ranges::find(state.holders, &file, &FlockHolder::file);
+    if (own != state.holders.end() && own->type == type) return {};
+    TRY(state.holders.reserve(state.holders.size() + 1));
+    // A conversion is not atomic: the old lock is given up first, even if there is no new one then (flock(2)).
+    state.holders.remove_if([&](const FlockHolder& holder) { return holder.file == &file; });
+    if (type == LockType::kUnlock) return {};
+    for (const FlockHolder& holder : state.holders) {
+      if (excludes(holder.type, type)) return Errno::kAgain;
     }
-    if (type == LockType::kUnlock) {
-      state.holders.remove_if([&](const FlockHolder& holder) { return holder.file == &file; });
-      return {};
-    }
-    if (own != nullptr) {
-      own->type = type;
-      own->pid = pid;
-      return {};
-    }
-    return state.holders.push({.file = &file, .pid = pid, .type = type});
+    state.holders.push_reserved({.file = &file, .pid = pid, .type = type});
+    return {};
   });
 }
 
 Result<void> FileLocks::flock(const File& file, LockType type, LockWait wait, int pid) {
   while (true) {
     const Result<void> result = try_flock(file, type, pid);
-    if (!result.is_error()) {
-      changed_.wake_all();
-      return {};
-    }
-    if (result.error() != Errno::kAgain || wait == LockWait::kNo) return result.error();
-    // A conversion is not atomic: the old lock is given up first (flock(2)).
-    TRY(try_flock(file, LockType::kUnlock, pid));
     changed_.wake_all();
+    if (!result.is_error() || result.error() != Errno::kAgain || wait == LockWait::kNo)
+      return result;
     const WaitEntry entry(*table_, {}, {.file = &file, .pid = pid, .type = type});
     TRY(wait_until(changed_, kNever, Interruptible::kYes, [&] {
       return table_->state.with([&](LockState& state) {

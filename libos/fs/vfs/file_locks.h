@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "libos/fs/vfs/file.h"
+#include "libos/fs/vfs/lock_anchor.h"
 #include "libos/lib/lock.h"
 #include "libos/lib/vec.h"
 #include "libos/sched/wait_queue.h"

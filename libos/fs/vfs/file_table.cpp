@@ -161,9 +161,7 @@ Result<RefPtr<File>> FileTable::get(int fd) const {
 
 // After a descriptor went: record locks of this process on the file go with any of its descriptors (fcntl(2)).
 void FileTable::closed(RefPtr<File> file) {
-  if (Inode* inode = file->inode()) {
-    if (FileLocks* locks = inode->existing_locks()) locks->release_owner(this);
-  }
+  if (FileLocks* const locks = file->lock_anchor().existing()) locks->release_owner(this);
   file->remove_descriptor();
 }
 

@@ -2,7 +2,6 @@
 #include "libos/fs/vfs/inode.h"
 
 #include "libos/fs/vfs/directory_file.h"
-#include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/hooks.h"
 #include "libos/fs/vfs/mount.h"
 #include "libos/fs/vfs/operations.h"
@@ -86,18 +85,6 @@ Result<void> Inode::set_xattr(std::string_view, std::span<const std::byte>, uint
 }
 Result<void> Inode::remove_xattr(std::string_view) { return Errno::kOpNotSupp; }
 Result<String> Inode::list_xattr() { return String(); }
-
-Result<FileLocks*> Inode::locks() {
-  if (FileLocks* existing = existing_locks()) return existing;
-  const Stat now = TRY(stat());
-  auto fresh = TRY(FileLocks::create(now.dev, now.ino));
-  FileLocks* expected = nullptr;
-  FileLocks* const made = fresh.get();
-  if (!locks_.compare_exchange_strong(expected, made, std::memory_order_acq_rel)) return expected;
-  // Only the one that stored the pointer comes here.
-  owned_locks_ = std::move(fresh);
-  return made;
-}
 
 Result<RefPtr<WriteCount>> Inode::write_count() {
   if (WriteCount* existing = write_count_.load(std::memory_order_acquire)) return ref_to(*existing);

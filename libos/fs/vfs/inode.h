@@ -17,6 +17,7 @@
 #include "libos/fs/vfs/credentials.h"
 #include "libos/fs/vfs/file.h"
 #include "libos/fs/vfs/file_system.h"
+#include "libos/fs/vfs/lock_anchor.h"
 #include "libos/fs/vfs/stat.h"
 #include "libos/lib/counted.h"
 #include "libos/lib/function_ref.h"
@@ -30,7 +31,6 @@
 namespace occlum {
 
 struct Path;
-class FileLocks;
 
 // What a new file starts with. mode has the type; the umask is applied already.
 struct NewInode {
@@ -151,9 +151,8 @@ class Inode : public RefCounted<Inode>, Counted<Inode> {
   // Serialises changes; see above. Rank kDentry.
   Mutex& mutex() { return mutex_; }
 
-  // Locks of fcntl(2) and flock(2) on this file, made on first use.
-  Result<FileLocks*> locks();
-  FileLocks* existing_locks() const { return locks_.load(std::memory_order_acquire); }
+  // Locks of fcntl(2) and flock(2) on this file.
+  LockAnchor& lock_anchor() { return locks_; }
 
   // Who writes to this file and who executes it; made on first use.
   Result<RefPtr<WriteCount>> write_count();
@@ -176,8 +175,7 @@ class Inode : public RefCounted<Inode>, Counted<Inode> {
   const RefPtr<FileSystem> file_system_;
   const FileType type_;
   Mutex mutex_{LockRank::kDentry};
-  std::atomic<FileLocks*> locks_{nullptr};
-  OwnPtr<FileLocks> owned_locks_;
+  LockAnchor locks_;
   std::atomic<WriteCount*> write_count_{nullptr};
   RefPtr<WriteCount> owned_write_count_;
   SpinLocked<OwnPtr<Attachment>> attachment_{LockRank::kSocket};

@@ -44,15 +44,12 @@ namespace {
 
 constinit Mutex rename_mutex{LockRank::kRename};
 
-// The place for a new name. The dentry is negative; the caller holds the directory's mutex.
-Result<RefPtr<Dentry>> place_for(const ParentPath& where, const Credentials& who,
-                                 bool for_directory) {
-  RefPtr<Dentry> child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
+// Whether there is a place for a new name, before it is asked who wants it. The caller holds the directory's mutex.
+Result<void> check_place(const ParentPath& where, bool for_directory) {
+  const RefPtr<Dentry> child = TRY(lookup_child_locked(where.parent.dentry, where.name.view()));
   if (!child->is_negative()) return Errno::kExist;
   if (where.trailing_slash && !for_directory) return Errno::kNoEnt;
-  TRY(check_writable(where.parent));
-  TRY(check_may_create(where.parent, who));
-  return child;
+  return check_writable(where.parent);
 }
 
 Result<void> note_created(const ParentPath& where, RefPtr<Inode> inode) {
@@ -67,7 +64,8 @@ Result<void> create_at(const ParentPath& where, const Credentials& who, NewInode
   if (where.is_special()) return Errno::kExist;
   const FileType type = type_of_mode(attributes.mode);
   InodeGuard guard(where.parent.inode().mutex());
-  TRY(place_for(where, who, type == FileType::kDirectory));
+  TRY(check_place(where, type == FileType::kDirectory));
+  TRY(check_may_create(where.parent, who));
   const bool is_device =
       type == FileType::kBlockDevice ||
       (type == FileType::kCharDevice && attributes.rdev != 0);  // 0:0 is a whiteout
@@ -137,9 +135,10 @@ Result<void> make_link(const Path& target, const WalkContext& context, std::stri
   const ParentPath where = TRY(lookup_parent(context, path));
   if (where.is_special()) return Errno::kExist;
   InodeGuard guard(where.parent.inode().mutex());
-  TRY(place_for(where, *context.credentials, false));
+  TRY(check_place(where, false));
   if (target.mount != where.parent.mount) return Errno::kXDev;
   TRY(check_may_link(target.inode(), *context.credentials));
+  TRY(check_may_create(where.parent, *context.credentials));
   if (target.inode().is_directory()) return Errno::kPerm;
   TRY(where.parent.inode().link(where.name.view(), target.inode()));
   notify_inode(target.inode(), kNotifyAttributes);

@@ -57,6 +57,7 @@ Result<RefPtr<File>> finish_open(const Path& path, const Credentials& credential
   if (inode.is_regular() && may_write(flags))
     write_hold = TRY(WriteHold::take(TRY(inode.write_count())));
   RefPtr<File> file = TRY(inode.open(path, flags));
+  if ((flags & kOpenDirect) != 0 && !inode.is_regular()) return Errno::kInval;
   if (inode.is_regular()) {
     const bool writes = (flags & kOpenAccessMode) != kOpenReadOnly;
     TRY(break_leases(inode, writes ? LeaseBreak::kForWriting : LeaseBreak::kForReading,

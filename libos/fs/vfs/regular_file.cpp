@@ -37,9 +37,12 @@ Result<size_t> RegularFile::read(DataSink& sink) {
 Result<size_t> RegularFile::read_at(uint64_t offset, DataSink& sink) {
   if (!can_read()) return Errno::kBadFd;
   sink.truncate(kMaxTransfer);
-  const size_t count = TRY(inode()->read_at(offset, sink));
-  if ((flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0)
+  const Result<size_t> read = inode()->read_at(offset, sink);
+  // That the program's buffer is bad is found when the file has been looked at.
+  const bool was_read = !read.is_error() || read.error() == Errno::kFault;
+  if (was_read && (flags() & kOpenNoAtime) == 0 && (path_.mount->flags() & kMountNoAtime) == 0)
     inode()->note_access();
+  const size_t count = TRY(Result<size_t>(read));
   if (count != 0) notify_file(*path_.dentry, kNotifyAccess);
   return count;
 }
@@ -148,7 +151,6 @@ Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared
 }
 
 void RegularFile::last_close() {
-  if (FileLocks* locks = inode()->existing_locks()) locks->release_description(*this);
   notify_file(*path_.dentry, can_write() ? kNotifyCloseWrite : kNotifyCloseNoWrite);
 }
 
