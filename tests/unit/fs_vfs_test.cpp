@@ -305,11 +305,11 @@ TEST_F(Vfs, OpenFilesAreCounted) {
 TEST_F(Vfs, LeasesAreForThoseWhoHaveAFileAlone) {
   write("file", "");
   RefPtr<File> reader = MUST(open("file", kOpenReadOnly));
-  MUST(set_lease(*reader, LeaseType::kWrite, 3, {.who = 7}));
-  EXPECT_EQ(io_owner(*reader), 7);
+  MUST(set_lease(*reader, LeaseType::kWrite, 3, {.number = 7}));
+  EXPECT_EQ(reader->io_signals()->owner().number, 7);
   EXPECT_EQ(error(open("file", kOpenReadOnly | kOpenNonblock)), Errno::kAgain);
   EXPECT_EQ(lease_of(*reader), LeaseType::kRead);
-  MUST(set_lease(*reader, LeaseType::kRead, 3, {.who = 7}));
+  MUST(set_lease(*reader, LeaseType::kRead, 3, {.number = 7}));
   const RefPtr<File> second = MUST(open("file", kOpenReadOnly | kOpenNonblock));
   EXPECT_EQ(error(set_lease(*second, LeaseType::kWrite, 4, {})), Errno::kAgain);
   EXPECT_EQ(error(open("file", kOpenReadWrite | kOpenNonblock)), Errno::kAgain);
