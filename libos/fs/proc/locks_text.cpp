@@ -104,8 +104,9 @@ void add_lease(ProcText& out, const LeaseRow& lease) {
 
 // Who waits for leases to be given up hangs below the first of the file.
 Result<void> add_leases(ProcText& out, uint64_t& id) {
-  const Vec<LeaseRow> leases = TRY(all_leases());
+  // In this order: what somebody waits for is shown as being broken.
   const Vec<LeaseRow> breakers = TRY(all_lease_breakers());
+  const Vec<LeaseRow> leases = TRY(all_leases());
   for (size_t i = 0; i < leases.size(); ++i) {
     add_lease(out.add("{}: ", ++id), leases[i]);
     const auto is_same = [&](const LeaseRow& other) { return other.inode == leases[i].inode; };

@@ -7,15 +7,15 @@ namespace occlum {
 
 namespace {
 
-struct Registry {
+struct Outbox {
   IntrusiveList<AsyncEntry, &AsyncEntry::posted_node> posted;
 };
-[[clang::no_destroy]] constinit SpinLocked<Registry> registry{LockRank::kReady};
+[[clang::no_destroy]] constinit SpinLocked<Outbox> outbox{LockRank::kReady};
 // Posted entries, and those that are being sent.
 constinit std::atomic<uint32_t> unsent{0};
 constinit std::atomic<Task*> io_sender{nullptr};
 
-void post(Registry& all, AsyncEntry& entry, IoReason reason) {
+void post(Outbox& all, AsyncEntry& entry, IoReason reason) {
   ++entry.times[static_cast<size_t>(reason) - 1];
   if (entry.is_posted) return;
   entry.is_posted = true;
@@ -28,7 +28,7 @@ void wake_sender() {
 }
 
 // What was posted for it is not sent any more.
-void withdraw(Registry& all, AsyncEntry& entry) {
+void withdraw(Outbox& all, AsyncEntry& entry) {
   if (!entry.is_posted) return;
   all.posted.remove(entry);
   entry.is_posted = false;
@@ -44,26 +44,26 @@ IoSignals::IoSignals(File& file) : file_(file) {
 }
 IoSignals::~IoSignals() {
   leave();
-  registry.with([&](Registry& all) { withdraw(all, urgent_); });
+  outbox.with([&](Outbox& all) { withdraw(all, urgent_); });
 }
 
 void IoSignals::set_owner(const IoOwner& owner, Replace replace) {
-  registry.with([&](Registry&) {
+  outbox.with([&](Outbox&) {
     if (replace == Replace::kYes || owner_.number == 0) owner_ = owner;
   });
 }
 IoOwner IoSignals::owner() const {
-  return registry.with([&](Registry&) { return owner_; });
+  return outbox.with([&](Outbox&) { return owner_; });
 }
 void IoSignals::set_signal(int signal) {
-  registry.with([&](Registry&) { signal_ = signal; });
+  outbox.with([&](Outbox&) { signal_ = signal; });
 }
 int IoSignals::signal() const {
-  return registry.with([&](Registry&) { return signal_; });
+  return outbox.with([&](Outbox&) { return signal_; });
 }
 
 void IoSignals::join(AsyncList& list, int fd) {
-  registry.with([&](Registry&) {
+  outbox.with([&](Outbox&) {
     AsyncEntry* free = nullptr;
     for (AsyncEntry& entry : entries_) {
       if (entry.list == &list) {
@@ -82,7 +82,7 @@ void IoSignals::join(AsyncList& list, int fd) {
 }
 
 void IoSignals::leave() {
-  registry.with([&](Registry& all) {
+  outbox.with([&](Outbox& all) {
     for (AsyncEntry& entry : entries_) {
       if (entry.list == nullptr) continue;
       withdraw(all, entry);
@@ -97,14 +97,14 @@ void IoSignals::leave() {
 
 void IoSignals::reset() {
   leave();
-  registry.with([&](Registry&) {
+  outbox.with([&](Outbox&) {
     owner_ = {};
     signal_ = 0;
   });
 }
 
 AsyncList::~AsyncList() {
-  registry.with([&](Registry& all) {
+  outbox.with([&](Outbox& all) {
     while (AsyncEntry* entry = entries_.pop_front()) {
       withdraw(all, *entry);
       entry->list = nullptr;
@@ -114,14 +114,14 @@ AsyncList::~AsyncList() {
 }
 
 void AsyncList::post_to_all(IoReason reason) {
-  registry.with([&](Registry& all) {
+  outbox.with([&](Outbox& all) {
     for (AsyncEntry& entry : entries_) occlum::post(all, entry, reason);
   });
   wake_sender();
 }
 
 void IoSignals::post_urgent() {
-  registry.with([&](Registry& all) {
+  outbox.with([&](Outbox& all) {
     if (owner_.number == 0) return;
     occlum::post(all, urgent_, IoReason::kPriority);
     for (const AsyncEntry& entry : entries_) {
@@ -132,7 +132,7 @@ void IoSignals::post_urgent() {
 }
 
 bool take_posted_io(PostedIo& posted) {
-  return registry.with([&](Registry& all) {
+  return outbox.with([&](Outbox& all) {
     AsyncEntry* entry = all.posted.pop_front();
     if (entry == nullptr) return false;
     entry->is_posted = false;
