@@ -23,9 +23,19 @@ static int known_count;
 
 static int by_text(const void* a, const void* b) { return strcmp(a, b); }
 
+// A list is of one moment only in what one read gives: others have locks too, and a second read goes on by number of line.
+static FILE* open_list(const char* list) {
+  static char text[65536];
+  int fd = open(list, O_RDONLY);
+  if (fd < 0) return NULL;
+  ssize_t size = read(fd, text, sizeof text);
+  close(fd);
+  return fmemopen(text, size > 0 ? (size_t)size : 0, "r");
+}
+
 // Prints the lines of this file, with processes by name. Where nobody waits the order says nothing.
 static int show(const char* list, const char* prefix) {
-  FILE* file = fopen(list, "r");
+  FILE* file = open_list(list);
   if (file == NULL) return -1;
   char line[256], inode[40];
   snprintf(inode, sizeof inode, ":%lu ", (unsigned long)info.st_ino);
@@ -108,7 +118,7 @@ CASE(descriptions) {
 
 // How many lines of this file are of waiters.
 static int waiting(void) {
-  FILE* file = fopen("/proc/locks", "r");
+  FILE* file = open_list("/proc/locks");
   char line[256], inode[40];
   snprintf(inode, sizeof inode, ":%lu ", (unsigned long)info.st_ino);
   int count = 0;
@@ -180,7 +190,7 @@ CASE(flock_waiters) {
 
 // Who waits for a lease has no file yet: a line of its own below the lease's.
 static int breakers(int shown) {
-  FILE* file = fopen("/proc/locks", "r");
+  FILE* file = open_list("/proc/locks");
   char line[256], pid[40];
   int count = 0;
   snprintf(pid, sizeof pid, " %d <none>:0 ", known[1]);
