@@ -2,6 +2,7 @@
 #include "libos/fs/file_table.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/unix_socket.h"
+#include "libos/lib/bits.h"
 #include "libos/net/host_socket.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/deadline.h"
@@ -110,7 +111,9 @@ Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
   if (!message.control.is_empty()) {
     TRY(copy_to_user(current_memory(), UserAddress(header.control), message.control.span()));
   }
-  header.control_length = message.control.size();
+  // The last record counts with the padding that there is room for, which is not written.
+  header.control_length =
+      std::min<size_t>(align_up(message.control.size(), sizeof(uint64_t)), message.control_room);
   header.flags = static_cast<int32_t>(message.result_flags | (flags & kMsgCloseOnExec));
   TRY(UserOut<MessageHeader>(at).write(header));
   return static_cast<long>(count);
