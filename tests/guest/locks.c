@@ -152,6 +152,15 @@ CASE(whole_file_locks) {
   close(copy), close(a);
 }
 
+// To unshare descriptors that nobody shares costs no locks.
+CASE(unshared_descriptors) {
+  open_file();
+  CHECK_OK(lock(a, F_SETLK, F_WRLCK, 0, 10));
+  CHECK_OK(close_range(500, 600, 2 /* CLOSE_RANGE_UNSHARE */));
+  CHECK_ERRNO(lock(b, F_OFD_SETLK, F_RDLCK, 0, 5), EAGAIN);
+  close_file();
+}
+
 // A conversion that is refused has cost the old lock.
 CASE(refused_conversion) {
   open_file();

@@ -82,9 +82,9 @@ OP(kIpc, 1, eventfd) {
   }
 }
 OP(kIpc, 7, eventfd_write) {
-  uint64_t add = (uint64_t)ONE_OF(0, 1, 2, 100, -1, -2, 0x7fffffffffffffff);
-  say("%llx ", (unsigned long long)add);
-  CALL(write, fd_of(kEvent), pointer(&add, "value"), number(ONE_OF(8, 8, 8, 8, 7, 0, 9)));
+  uint64_t add[2] = {(uint64_t)ONE_OF(0, 1, 2, 100, -1, -2, 0x7fffffffffffffff), 0};
+  say("%llx ", (unsigned long long)add[0]);
+  CALL(write, fd_of(kEvent), pointer(add, "value"), number(ONE_OF(8, 8, 8, 8, 7, 0, 9)));
 }
 OP(kIpc, 6, eventfd_read) {
   long r = CALL(read, fd_of(kEvent), output(), number(ONE_OF(8, 8, 8, 8, 7, 0, 16)));
