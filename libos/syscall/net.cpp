@@ -1,6 +1,7 @@
 // socket(2) and its family: decode, call the Socket, encode.
 #include "libos/fs/file_table.h"
 #include "libos/fs/vfs/operations.h"
+#include "libos/fs/vfs/regular_file.h"
 #include "libos/ipc/unix_socket.h"
 #include "libos/lib/bits.h"
 #include "libos/net/host_socket.h"
@@ -16,7 +17,6 @@ constexpr uint32_t kTypeMask = 0xf;
 constexpr size_t kMaxOption = 4096;
 constexpr uint64_t kMaxControl = 64 * 1024;
 constexpr uint32_t kMaxMessages = 1024;  // UIO_MAXIOV
-constexpr size_t kMaxTransfer = 0x7ffff000;
 
 Result<RefPtr<Socket>> get_socket(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(self.files().get(number(fd)));
@@ -111,9 +111,9 @@ Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
   if (!message.control.is_empty()) {
     TRY(copy_to_user(current_memory(), UserAddress(header.control), message.control.span()));
   }
-  // The last record counts with the padding that there is room for, which is not written.
+  // The last record counts with its padding as far as there is room (put_cmsg of net/core/scm.c).
   header.control_length =
-      std::min<size_t>(align_up(message.control.size(), sizeof(uint64_t)), message.control_room);
+      std::min<uint64_t>(align_up(message.control.size(), 8), message.control_room);
   header.flags = static_cast<int32_t>(message.result_flags | (flags & kMsgCloseOnExec));
   TRY(UserOut<MessageHeader>(at).write(header));
   return static_cast<long>(count);
