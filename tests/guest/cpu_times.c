@@ -67,12 +67,17 @@ CASE(calls_are_system_time) {
 }
 
 CASE(long_calls_are_system_time) {
-  struct split before = used(RUSAGE_SELF);
-  read_much(120000);
-  struct split after = used(RUSAGE_SELF);
-  int64_t user = after.user - before.user, system = after.system - before.system;
-  CHECK(user + system >= 110000);
-  CHECK(system > (user + system) / 2);
+  // An overloaded machine that takes the processor away between two calls adds to the program's time: then once more.
+  int mostly_system = 0;
+  for (int i = 0; i < 4 && !mostly_system; i++) {
+    struct split before = used(RUSAGE_SELF);
+    read_much(120000);
+    struct split after = used(RUSAGE_SELF);
+    int64_t user = after.user - before.user, system = after.system - before.system;
+    CHECK(user + system >= 110000);
+    mostly_system = system > (user + system) / 2;
+  }
+  CHECK(mostly_system);
 }
 
 CASE(faults_are_system_time) {
