@@ -27,9 +27,11 @@ Result<Opened> open_for_execution(const Path& path, const Credentials& credentia
   TRY(check_access(path, credentials, kMayExecute));
   RefPtr<File> file = TRY(path.inode().open(path, kOpenReadOnly | kOpenForExecution));
   TRY(break_leases(path.inode(), LeaseBreak::kForReading, BreakWait::kYes));
-  ExecutionHold hold = TRY(ExecutionHold::take(TRY(path.inode().write_count())));
+  RefPtr<WriteCount> count = TRY(path.inode().write_count());
+  Result<ExecutionHold> hold = ExecutionHold::take(std::move(count));
+  if (hold.is_error()) return hold.error();
   notify_file(*path.dentry, kNotifyOpen);
-  return Opened{.file = std::move(file), .hold = std::move(hold)};
+  return Opened{.file = std::move(file), .hold = hold.release_value()};
 }
 
 // Reads until the span is full or the file ends.

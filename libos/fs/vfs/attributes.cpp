@@ -80,7 +80,9 @@ Result<void> truncate_path(const Path& path, const Credentials& credentials, uin
   if (inode.is_directory()) return Errno::kIsDir;
   if (!inode.is_regular()) return Errno::kInval;
   TRY(check_access(path, credentials, kMayWrite));
-  const WriteHold writes = TRY(WriteHold::take(TRY(inode.write_count())));
+  RefPtr<WriteCount> count = TRY(inode.write_count());
+  const Result<WriteHold> writes = WriteHold::take(std::move(count));
+  if (writes.is_error()) return writes.error();
   if (size > kMaxFileSize) return Errno::kFBig;
   TRY(break_leases(inode, LeaseBreak::kForWriting, BreakWait::kYes));
   InodeGuard guard(inode.mutex());
