@@ -185,7 +185,8 @@ Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, in
   const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
                                     : TRY(sys_pwritev(self, fd, iov, count, offset));
   const bool has_store = file->kind() == FileKind::kOther && file->inode() != nullptr;
-  if (has_store && (bits(flags) & (kRwfDsync | kRwfSync)) != 0) TRY(file->sync((bits(flags) & kRwfSync) == 0));
+  if (has_store && (bits(flags) & (kRwfDsync | kRwfSync)) != 0)
+    TRY(file->sync((bits(flags) & kRwfSync) == 0));
   return written;
 }
 
