@@ -131,6 +131,7 @@ Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int6
   TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(readable(self, fd));
   DataSink sink(TRY(read_iovec(iov, count)));
+  if (sink.remaining() == 0) return 0L;  // the file is not asked
   TRY(check_end(start, sink.remaining()));
   sink.truncate(kMaxTransfer);
   return read_sink(self, *file, &start, std::move(sink));
@@ -141,6 +142,7 @@ Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int
   TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   DataSource source(TRY(read_iovec(iov, count)));
+  if (source.remaining() == 0) return 0L;
   TRY(check_end(start, source.remaining()));
   return write_source(self, *file, &start, std::move(source));
 }
