@@ -60,7 +60,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static Result<RefPtr<MemoryObject>> create(PageSource* source, uint64_t size);
   ~MemoryObject();
 
-  uint64_t size() const;            // bytes
+  uint64_t size() const;             // bytes
   uint64_t resident_bytes() const;   // memory held
   uint64_t allocated_bytes() const;  // that and what is reserved, for st_blocks and statfs
 
@@ -99,7 +99,8 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   // lock held: `use` touches no program memory that may fault. kBadMsg past the end: SIGBUS.
   Result<void> with_page(uint64_t index, FunctionRef<Result<void>(uint64_t address)> use);
   bool is_resident(uint64_t index) const;
-  bool is_hole(uint64_t index) const;  // of an object in memory only: filling it makes a page of zeroes
+  bool is_hole(
+      uint64_t index) const;  // of an object in memory only: filling it makes a page of zeroes
 
   // The home range covering at least [0, size()) and `minimum_size` bytes: establishes it on first use, with room to
   // grow. Returns its first address. The lock of no address space may be held. Errors: kNoMem.

@@ -72,9 +72,8 @@ uint64_t MemoryObject::end_of_allocated(uint64_t offset) const {
 }
 
 uint64_t MemoryObject::allocated_bytes() const {
-  return state_.with([](const State& state) {
-    return (state.pages.size() + state.reserved_only) * kPageSize;
-  });
+  return state_.with(
+      [](const State& state) { return (state.pages.size() + state.reserved_only) * kPageSize; });
 }
 
 }  // namespace occlum

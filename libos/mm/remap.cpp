@@ -232,8 +232,8 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
   // Behind an area that grows, what is unmapped may still belong to a shared object of the program's own.
   if (how != Remap::kFixed && *new_size > *old_size && first->end == move.from.end) {
     const AddressRange more{move.from.end, address + *new_size};
-    const bool is_unmapped = state_->areas.peek(
-        [&](const Areas& areas) { return !area_ops::has_areas(areas, more); });
+    const bool is_unmapped =
+        state_->areas.peek([&](const Areas& areas) { return !area_ops::has_areas(areas, more); });
     if (is_unmapped && !is_range_free(more))
       (void)ConflictGroup::make_way_of_own_homes(*this, more, first->object.get());
   }

@@ -41,7 +41,8 @@ Result<void> ReservedPages::rebuild(uint64_t first, uint64_t last, Inside inside
     if (start >= end) return {};
     return all.push({start, end, is_data});
   };
-  for (const Range& range : ranges_) TRY(put(range.first, std::min(range.last, first), range.is_data));
+  for (const Range& range : ranges_)
+    TRY(put(range.first, std::min(range.last, first), range.is_data));
   if (inside == Inside::kReserve) {
     uint64_t at = first;
     for (const Range& range : ranges_) {
@@ -53,7 +54,8 @@ Result<void> ReservedPages::rebuild(uint64_t first, uint64_t last, Inside inside
     }
     TRY(put(at, last, false));
   }
-  for (const Range& range : ranges_) TRY(put(std::max(range.first, last), range.last, range.is_data));
+  for (const Range& range : ranges_)
+    TRY(put(std::max(range.first, last), range.last, range.is_data));
   ranges_ = std::move(all);
   return {};
 }

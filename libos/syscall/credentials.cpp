@@ -119,6 +119,11 @@ Result<long> sys_setregid(Thread& self, uint32_t real, uint32_t effective) {
 
 Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
   const UserCredentials& old = self.user();
+  // What changes nothing leaves the file system's id, too, where it is.
+  if ((real == kUnchanged || real == old.uid) && (saved == kUnchanged || saved == old.suid) &&
+      (effective == kUnchanged || (effective == old.euid && effective == old.files.fsuid))) {
+    return 0L;
+  }
   if (!old.has(kCapSetUid)) {
     for (const uint32_t id : {real, effective, saved}) {
       if (id != kUnchanged && !is_one_of(id, old.uid, old.euid, old.suid)) return Errno::kPerm;
@@ -134,6 +139,10 @@ Result<long> sys_setresuid(Thread& self, uint32_t real, uint32_t effective, uint
 
 Result<long> sys_setresgid(Thread& self, uint32_t real, uint32_t effective, uint32_t saved) {
   const UserCredentials& old = self.user();
+  if ((real == kUnchanged || real == old.gid) && (saved == kUnchanged || saved == old.sgid) &&
+      (effective == kUnchanged || (effective == old.egid && effective == old.files.fsgid))) {
+    return 0L;
+  }
   if (!old.has(kCapSetGid)) {
     for (const uint32_t id : {real, effective, saved}) {
       if (id != kUnchanged && !is_one_of(id, old.gid, old.egid, old.sgid)) return Errno::kPerm;

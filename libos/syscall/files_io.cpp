@@ -131,6 +131,7 @@ Result<long> sys_preadv(Thread& self, Fd fd, UserAddress iov, size_t count, int6
   TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(readable(self, fd));
   DataSink sink(TRY(read_iovec(iov, count)));
+  if (sink.remaining() == 0) return 0L;  // the file is not asked
   TRY(check_end(start, sink.remaining()));
   sink.truncate(kMaxTransfer);
   return read_sink(self, *file, &start, std::move(sink));
@@ -141,6 +142,7 @@ Result<long> sys_pwritev(Thread& self, Fd fd, UserAddress iov, size_t count, int
   TRY(positioned(self, fd));
   const RefPtr<File> file = TRY(writable(self, fd));
   DataSource source(TRY(read_iovec(iov, count)));
+  if (source.remaining() == 0) return 0L;
   TRY(check_end(start, source.remaining()));
   return write_source(self, *file, &start, std::move(source));
 }
@@ -185,7 +187,8 @@ Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, in
   const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
                                     : TRY(sys_pwritev(self, fd, iov, count, offset));
   const bool has_store = file->kind() == FileKind::kOther && file->inode() != nullptr;
-  if (has_store && (bits(flags) & (kRwfDsync | kRwfSync)) != 0) TRY(file->sync((bits(flags) & kRwfSync) == 0));
+  if (has_store && (bits(flags) & (kRwfDsync | kRwfSync)) != 0)
+    TRY(file->sync((bits(flags) & kRwfSync) == 0));
   return written;
 }
 

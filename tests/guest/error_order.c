@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
@@ -115,6 +116,23 @@ CASE(set_ids) {
   CHECK_OK(fstat(fd, &now));
   CHECK_EQ(now.st_mode & 07777, 0777);
   CHECK_OK(syscall(SYS_setresuid, -1l, 0l, -1l));
+  // Nothing changes, the file system's ids neither.
+  setfsuid(1001), setfsgid(1002);
+  CHECK_OK(syscall(SYS_setresuid, 0l, -1l, 0l));
+  CHECK_OK(syscall(SYS_setresgid, -1l, -1l, -1l));
+  CHECK_EQ(setfsuid(-1), 1001);
+  CHECK_EQ(setfsgid(-1), 1002);
+  CHECK_OK(syscall(SYS_setresuid, -1l, 0l, -1l));
+  CHECK_OK(syscall(SYS_setresgid, -1l, 0l, -1l));
+  CHECK_EQ(setfsuid(-1), 0);
+  CHECK_EQ(setfsgid(-1), 0);
+  // A read of nothing is no access.
+  struct timespec times[2] = {{5, 0}, {6, 0}};
+  CHECK_OK(futimens(fd, times));
+  struct iovec none = {&now, 0};
+  CHECK_EQ(preadv(fd, &none, 1, 0), 0);
+  CHECK_OK(fstat(fd, &now));
+  CHECK_EQ(now.st_atime, 5);
 }
 
 CASE(memory) {

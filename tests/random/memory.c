@@ -176,11 +176,11 @@ OP(kMemory, 3, mremap_dontunmap) {
 OP(kMemory, 1, mremap_wrong) {
   remap(ONE_OF(MREMAP_FIXED, 8, MREMAP_DONTUNMAP, -1 & ~MREMAP_FIXED));
 }
-#define MADVISE(kind, advice, weight)         \
-  OP(kMemory, weight, madvise_##kind) {       \
-    long at = place(), size = page_length();  \
-    CALL(madvise, at, size, advice);          \
-    part_pages(at, size);                     \
+#define MADVISE(kind, advice, weight)        \
+  OP(kMemory, weight, madvise_##kind) {      \
+    long at = place(), size = page_length(); \
+    CALL(madvise, at, size, advice);         \
+    part_pages(at, size);                    \
   }
 MADVISE(normal, MADV_NORMAL, 1)
 MADVISE(random, MADV_RANDOM, 1)

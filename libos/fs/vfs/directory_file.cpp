@@ -1,7 +1,6 @@
 // See directory_file.h.
 #include "libos/fs/vfs/directory_file.h"
 
-#include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/regular_file.h"
@@ -60,9 +59,7 @@ Result<void> DirectoryFile::read_entries(FunctionRef<bool(const DirectoryEntry&)
   return {};
 }
 
-void DirectoryFile::last_close() {
-  notify_file(*path_.dentry, kNotifyCloseNoWrite);
-}
+void DirectoryFile::last_close() { notify_file(*path_.dentry, kNotifyCloseNoWrite); }
 
 PathFile::PathFile(Path path, uint32_t flags)
     : File(flags & (kOpenPath | kOpenDirectory | kOpenNoFollow)), path_(std::move(path)) {}

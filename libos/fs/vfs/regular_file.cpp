@@ -2,7 +2,6 @@
 #include "libos/fs/vfs/regular_file.h"
 
 #include "libos/fs/vfs/file_capabilities.h"
-#include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/notify.h"
 #include "libos/fs/vfs/operations.h"
 
