@@ -23,6 +23,10 @@ from xml.etree import ElementTree
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 OUTPUT_LIMIT = 1 << 20
 
+# A shell starts what runs in its background with these ignored; tests begin as at a terminal, wherever they are run.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
 
 @dataclass
 class Run:
