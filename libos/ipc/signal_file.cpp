@@ -12,6 +12,9 @@ namespace occlum {
 
 namespace {
 
+// POLL_HUP. Codes up to it are a file's, whatever the signal (siginfo_layout of kernel/signal.c).
+constexpr int32_t kLastPollCode = 6;
+
 SignalFdInfo to_record(const SignalInfo& info) {
   SignalFdInfo record = {};
   record.signal = static_cast<uint32_t>(info.signal);
@@ -30,6 +33,9 @@ SignalFdInfo to_record(const SignalInfo& info) {
     record.system_time = static_cast<uint64_t>(info.child.system_time);
   } else if (kSynchronousSignals.contains(info.signal) && info.code > 0 && info.code < kSiKernel) {
     record.address = info.fault.address;
+  } else if (info.code == kSiSigIo || (info.code > 0 && info.code <= kLastPollCode)) {
+    record.band = static_cast<uint32_t>(info.poll.band);
+    record.fd = info.poll.fd;
   } else {
     record.pid = static_cast<uint32_t>(info.sender.pid);
     record.uid = info.sender.uid;

@@ -293,6 +293,8 @@ Result<SocketAddress> UnixSocket::peer_address() {
 Result<long> UnixSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
   size_t bytes = 0;
   if (request == kFionRead) {
+    if (state_.with([](const State& state) { return state.phase == Phase::kListening; }))
+      return Errno::kInval;
     bytes = is_stream() ? inbox_->queued_bytes() : inbox_->first_size();
   } else if (request == kTiocOutQueue) {
     const RefPtr<Mailbox> other = peer();

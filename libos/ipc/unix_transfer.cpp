@@ -316,7 +316,13 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
     bool stop = false;
     const auto right = wait_to_read(message.flags, deadline);
     if (right.is_error()) return total != 0 ? Result<size_t>(total) : right.error();
-    if (right.value().ended) return total;
+    if (right.value().ended) {
+      // At the end of a stream nobody has sent: Linux then names a sender of zeros.
+      const UserIdentity nobody = {.pid = 0, .uid = 0, .gid = 0};
+      if (is_stream() && message.control.is_empty() && inbox_->passes_credentials.load())
+        TRY(build_unix_control(current_thread(), message, &nobody, {}));
+      return total;
+    }
     const auto count =
         is_stream() ? take_stream(message, wanted - total, stop) : take_packet(message);
     inbox_->end_read(right.value().waited);

@@ -626,6 +626,29 @@ CASE(signal_descriptor) {
   block(SIG_UNBLOCK, SIGRTMIN + 3);
 }
 
+// A queued signal with a code of poll(2)'s is shown as one of a file, whatever its number.
+CASE(signal_descriptor_of_made_up_codes) {
+  block(SIG_BLOCK, SIGUSR1);
+  sigset_t set = only(SIGUSR1);
+  int fd = signalfd(-1, &set, SFD_NONBLOCK);
+  static const int codes[] = {1, 6, 7, SI_SIGIO, SI_QUEUE};
+  for (int i = 0; i < 5; i++) {
+    siginfo_t info = {.si_signo = SIGUSR1, .si_code = codes[i]};
+    info.si_band = 0x1234;
+    info.si_fd = 77;
+    struct signalfd_siginfo got;
+    CHECK_OK(queue_info(getpid(), SIGUSR1, &info));
+    CHECK_EQ(read(fd, &got, sizeof got), sizeof got);
+    int of_file = codes[i] != 7 && codes[i] != SI_QUEUE;
+    CHECK_EQ(got.ssi_code, codes[i]);
+    CHECK_EQ(got.ssi_band, of_file ? 0x1234 : 0);
+    CHECK_EQ(got.ssi_fd, of_file ? 77 : 0);
+    CHECK_EQ(got.ssi_pid, of_file ? 0 : 0x1234);
+  }
+  close(fd);
+  block(SIG_UNBLOCK, SIGUSR1);
+}
+
 // --- faults: what siginfo says ---
 
 static volatile int fault_code, fault_signal;

@@ -287,6 +287,46 @@ CASE(peek_for_files) {
   close(pair[0]), close(pair[1]);
 }
 
+// At the end of a stream, whoever wants to know the sender hears of one of zeros; a listening socket has no bytes.
+CASE(end_of_stream) {
+  char text[8], control[64];
+  int one = 1, bytes = -1;
+  struct iovec piece = {text, sizeof text};
+  struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control};
+  struct ucred sender = {1, 1, 1};
+  for (int i = 0; i < 2; i++) {
+    open_pair(i == 0 ? SOCK_STREAM : SOCK_SEQPACKET);
+    CHECK_OK(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof one));
+    message.msg_controllen = sizeof control;
+    CHECK_ERRNO(recvmsg(pair[1], &message, MSG_DONTWAIT), EAGAIN);
+    close(pair[0]);
+    message.msg_controllen = sizeof control;
+    CHECK_EQ(recvmsg(pair[1], &message, 0), 0);
+    CHECK_EQ(message.msg_controllen, i == 0 ? CMSG_SPACE(sizeof sender) : 0);
+    if (i == 0) {
+      struct cmsghdr* head = CMSG_FIRSTHDR(&message);
+      CHECK_EQ(head->cmsg_type, SCM_CREDENTIALS);
+      memcpy(&sender, CMSG_DATA(head), sizeof sender);
+      CHECK_EQ(sender.pid, 0);
+      CHECK_EQ(sender.uid, 0);
+      CHECK_EQ(sender.gid, 0);
+      message.msg_controllen = CMSG_LEN(4);
+      CHECK_EQ(recvmsg(pair[1], &message, 0), 0);
+      CHECK_EQ(message.msg_flags, MSG_CTRUNC);
+    }
+    close(pair[1]);
+  }
+  int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  struct sockaddr_un name = {.sun_family = AF_UNIX};
+  CHECK_OK(ioctl(listener, FIONREAD, &bytes));
+  CHECK_EQ(bytes, 0);
+  CHECK_OK(bind(listener, (struct sockaddr*)&name, sizeof name.sun_family));
+  CHECK_OK(listen(listener, 1));
+  CHECK_ERRNO(ioctl(listener, FIONREAD, &bytes), EINVAL);
+  CHECK_OK(ioctl(listener, TIOCOUTQ, &bytes));
+  close(listener);
+}
+
 CASE(reset_and_urgent) {
   open_pair(SOCK_STREAM);
   char text[8];
