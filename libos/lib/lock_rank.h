@@ -11,6 +11,7 @@ namespace occlum {
 
 // Outermost first. Add where yours belongs, with what it protects.
 enum class LockRank : std::uint8_t {
+  kWindowSize,     // the size of a terminal: held while its foreground group is told
   kProcessTable,   // pid table, sessions, process groups
   kProcess,        // one process: children, wait status, credentials
   kThreadGroup,    // the threads of a process, exec and exit

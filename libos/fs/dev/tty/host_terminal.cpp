@@ -39,6 +39,7 @@ Result<RefPtr<HostTerminal>> HostTerminal::create(Descriptors descriptors) {
   TRY(terminal->Terminal::create(termios));
   if (descriptors.input >= 0) terminal->input_watch_ = TRY(HostWatch::create(descriptors.input));
   terminal->output_watch_ = TRY(HostWatch::create(descriptors.output));
+  (void)terminal->update_window_size();
   auto pump = TRY(make_ref<Pump>(terminal));
   TRY(pump->context().create());
   start_task(RefPtr<Task>(std::move(pump)));
@@ -76,19 +77,20 @@ Result<void> HostTerminal::put_screen(std::span<const std::byte> output) {
   return {};
 }
 
-bool HostTerminal::ask_window_size(WindowSize& size) {
+std::optional<WindowSize> HostTerminal::take_new_window_size() {
   host::SharedBuffer shared;
   const auto address = shared.reserve(sizeof(WindowSize));
-  if (address.is_error()) return false;
+  if (address.is_error()) return std::nullopt;
   const auto asked =
       host::check(host::system_call(kHostIoctl, static_cast<uint64_t>(descriptors_.output),
                                     kTiocGWinSz, address.value()),
                   0);
   WindowSize answer;  // any size is harmless: programs get such from users
   if (asked.is_error() || shared.get(address.value(), writable_object_bytes(answer)).is_error())
-    return false;
-  size = answer;
-  return true;
+    return std::nullopt;
+  if (answer == host_size_) return std::nullopt;
+  host_size_ = answer;
+  return answer;
 }
 
 bool HostTerminal::is_in_foreground() const {
@@ -123,10 +125,7 @@ void HostTerminal::pump() {
   (void)poller.watch(pump_queue_);
   for (;;) {
     Nanoseconds deadline = kNever;
-    if (size_changed_.exchange(false, std::memory_order_acquire)) {
-      WindowSize size;
-      if (ask_window_size(size)) window_changed(size);
-    }
+    if (size_changed_.exchange(false, std::memory_order_acquire)) (void)update_window_size();
     writable_.wake_all(kPollOut | kPollWrNorm);
     if (has_keys()) {
       if (is_in_foreground()) {

@@ -32,7 +32,7 @@ class HostTerminal : public Terminal {
   size_t screen_room() override;
   Result<void> put_screen(std::span<const std::byte> output) override;
   bool processes_output() const override { return descriptors_.input >= 0; }
-  bool ask_window_size(WindowSize& size) override;
+  std::optional<WindowSize> take_new_window_size() override;
   void input_taken() override;
 
  private:
@@ -43,7 +43,8 @@ class HostTerminal : public Terminal {
   const Descriptors descriptors_;
   OwnPtr<HostWatch> input_watch_, output_watch_;
   WaitQueue pump_queue_;
-  std::atomic<bool> size_changed_{true};
+  std::atomic<bool> size_changed_{false};
+  WindowSize host_size_;  // as last heard; the program may have set another
   bool input_ended_ = false;  // the pump's
 };
 

@@ -213,13 +213,22 @@ void Terminal::hang_up(HangUp how) {
   writable_.wake_all(kWritable | kPollHup);
 }
 
-void Terminal::window_changed(const WindowSize& size) {
-  const Pid group = state_.with([&](State& state) {
-    if (state.window == size) return 0;
-    state.window = size;
-    return state.foreground;
+void Terminal::change_window_size(WindowSize& window, const WindowSize& size) {
+  if (window == size) return;
+  if (const Pid group = foreground_group(); group > 0)
+    (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigWinch));
+  window = size;
+}
+
+void Terminal::set_window_size(const WindowSize& size) {
+  window_.with([&](WindowSize& window) { change_window_size(window, size); });
+}
+
+WindowSize Terminal::update_window_size() {
+  return window_.with([&](WindowSize& window) {
+    if (const auto size = take_new_window_size()) change_window_size(window, *size);
+    return window;
   });
-  if (group > 0) (void)send_signal_to_group(group, SignalInfo::from_kernel(kSigWinch));
 }
 
 // --- reading ---

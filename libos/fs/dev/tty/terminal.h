@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "libos/fs/dev/tty/line_discipline.h"
 #include "libos/fs/vfs/file.h"
@@ -67,7 +68,11 @@ class Terminal : public RefCounted<Terminal> {
   enum class Release { kByIoctl, kAtExit };
   void release_session(Pid session, Release why);
 
-  void window_changed(const WindowSize& size);
+  // A new size: the foreground group gets SIGWINCH. As on Linux, whoever sees the new size has been sent the signal, and
+  // whoever handles the signal sees the new size.
+  void set_window_size(const WindowSize& size);
+  // The size now, asking whoever decides it.
+  WindowSize update_window_size();
 
   // Of those who have it open: told of input.
   AsyncList& signals() { return signals_; }
@@ -82,8 +87,8 @@ class Terminal : public RefCounted<Terminal> {
   virtual void flush_screen() {}
   virtual size_t screen_pending() const { return 0; }  // TIOCOUTQ
   virtual bool processes_output() const { return true; }
-  // The size, where somebody else decides it.
-  virtual bool ask_window_size(WindowSize&) { return false; }
+  // Where somebody else decides the size: what it is since the last call, if that is another. Called by one at a time.
+  virtual std::optional<WindowSize> take_new_window_size() { return std::nullopt; }
   // Room in the input again: the keyboard's owner may go on.
   virtual void input_taken() {}
   virtual void join_screen(Poller&) {}
@@ -93,7 +98,6 @@ class Terminal : public RefCounted<Terminal> {
  private:
   struct State {
     LineDiscipline discipline;
-    WindowSize window;
     Pid session = 0;
     Pid foreground = 0;
     bool is_gone = false;
@@ -109,6 +113,7 @@ class Terminal : public RefCounted<Terminal> {
   Result<void> wait_for_drain();
   Result<void> set_foreground(Thread& self, Pid group);
   void flush(int queue);
+  void change_window_size(WindowSize& window, const WindowSize& size);
   bool is_controlling(Thread& self) const;
 
   static constexpr uint32_t kTtyGroup = 5;
@@ -116,6 +121,7 @@ class Terminal : public RefCounted<Terminal> {
   AnonymousInode inode_{type_bits(FileType::kCharDevice) | 0620, 0, kTtyGroup};
   Termios first_termios_;
   SpinLocked<State> state_{LockRank::kPipe};
+  MutexLocked<WindowSize> window_{LockRank::kWindowSize};
   WaitQueue readable_;
   AsyncList signals_;
 };

@@ -107,14 +107,11 @@ Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t arg
     case kTcSetAF:
       TRY(set_termios(address, sizeof(Termio), request - kTcSetA));
       return 0L;
-    case kTiocGWinSz: {
-      WindowSize size = state_.with([](const State& state) { return state.window; });
-      (void)ask_window_size(size);
-      TRY(UserOut<WindowSize>(address).write(size));
+    case kTiocGWinSz:
+      TRY(UserOut<WindowSize>(address).write(update_window_size()));
       return 0L;
-    }
     case kTiocSWinSz:
-      window_changed(TRY(UserIn<WindowSize>(address).read()));
+      set_window_size(TRY(UserIn<WindowSize>(address).read()));
       return 0L;
     case kTiocGPgrp:
       TRY(UserOut<Pid>(address).write(foreground_group()));
