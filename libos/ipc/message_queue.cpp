@@ -5,8 +5,6 @@
 
 namespace occlum {
 
-namespace {}  // namespace
-
 MessageQueue::~MessageQueue() {
   state_.with([](State& state) {
     while (QueuedMessage* message = state.list.pop_front())

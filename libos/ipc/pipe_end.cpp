@@ -8,8 +8,6 @@
 
 namespace occlum {
 
-namespace {}  // namespace
-
 PipeEnd::PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path)
     : File(flags), pipe_(std::move(pipe)), path_(std::move(path)) {
   if (can_read()) pipe_->add_reader();

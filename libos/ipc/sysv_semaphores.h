@@ -33,7 +33,8 @@ constexpr int kMaxValue = 32767;        // SEMVMX
 constexpr int kUndo = 0x1000;
 
 Result<int> get(int key, int count, uint32_t flags, const UserCredentials& who);
-// All of the operations or none, by the process `pid`; `undo` is needed when one has SEM_UNDO. kAgain (IPC_NOWAIT, or `deadline`), kIntr, kIdRm, kFBig, kRange.
+// All of the operations or none, by the process `pid`; `undo` is needed when one has SEM_UNDO.
+// kAgain (IPC_NOWAIT, or `deadline`), kIntr, kIdRm, kFBig, kRange.
 Result<void> operate(int id, std::span<const SemaphoreOperation> operations, Nanoseconds deadline,
                      Pid pid, const SemaphoreUndo* undo, const UserCredentials& who);
 

@@ -4,8 +4,6 @@
 
 namespace occlum {
 
-namespace {}  // namespace
-
 // --- files in flight ---
 
 FilesInFlight& FilesInFlight::operator=(FilesInFlight&& other) noexcept {

@@ -45,6 +45,8 @@ struct MapSource {
   String name;  // path, for /proc/<pid>/maps
   uint64_t device = 0, inode = 0;
   WriteHold writes;  // when the file was opened for writing
+
+  Result<MapSource> another() const;  // the same once more
 };
 
 enum class Placement { kAnywhere, kHint, kFixed, kFixedNoReplace };
@@ -60,6 +62,8 @@ struct MapRequest {
   bool not_reserved = false;  // MAP_NORESERVE
   PageLock lock = PageLock::kNone;
   MapSource source;
+
+  Result<MapRequest> another() const;  // the same once more
 };
 
 struct Area {

@@ -164,6 +164,34 @@ Result<uint64_t> map_shared(Areas& areas, const MapRequest& request, AreaData da
 
 }  // namespace
 
+Result<MapSource> MapSource::another() const {
+  MapSource same;
+  same.object = object;
+  same.offset = offset;
+  same.shared = shared;
+  same.may_write = may_write;
+  same.name = TRY(name.clone());
+  same.device = device;
+  same.inode = inode;
+  same.writes = writes.another();
+  return same;
+}
+
+Result<MapRequest> MapRequest::another() const {
+  MapRequest same;
+  same.address = address;
+  same.length = length;
+  same.prot = prot;
+  same.placement = placement;
+  same.grows_down = grows_down;
+  same.is_stack = is_stack;
+  same.populate = populate;
+  same.not_reserved = not_reserved;
+  same.lock = lock;
+  same.source = TRY(source.another());
+  return same;
+}
+
 namespace area_ops {
 
 bool has_areas(const Areas& areas, AddressRange range) {

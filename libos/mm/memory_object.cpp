@@ -296,13 +296,8 @@ Result<uint64_t> MemoryObject::next_hole(uint64_t offset) {
   return state_.with([&](State& state) -> Result<uint64_t> {
     if (offset >= state.size) return Errno::kNxIo;
     if (state.source != nullptr && state.source->has_store()) return state.size;
-    uint64_t index = offset / kPageSize;
-    for (uint64_t before = UINT64_MAX; index != before;) {
-      before = index;
-      index = state.reserved.end_of_data(index);
-      for (auto it = state.pages.find_entry(index); it && it->key == index; ++it) ++index;
-    }
-    return std::min(std::max(offset, index * kPageSize), state.size);
+    const uint64_t end = end_of_pages(state, offset / kPageSize, &ReservedPages::end_of_data);
+    return std::min(std::max(offset, end * kPageSize), state.size);
   });
 }
 

@@ -223,6 +223,9 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static void leave_alias(State& state, Page& page);
   static void drop_pages(State& state, uint64_t first, uint64_t last);
   static uint64_t count_pages(const State& state, uint64_t first, uint64_t last);
+  // The first page from `index` on that is neither there nor, as the member says, reserved.
+  using EndOfReserved = uint64_t (ReservedPages::*)(uint64_t) const;
+  static uint64_t end_of_pages(const State& state, uint64_t index, EndOfReserved end_of_reserved);
   static uint64_t count_reserved_only(const State& state, uint64_t first, uint64_t last);
   static Result<void> drop_reserved(State& state, uint64_t first, uint64_t last);
   static void drop_clean(State& state, bool shared_writable);

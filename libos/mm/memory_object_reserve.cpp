@@ -24,6 +24,15 @@ uint64_t MemoryObject::count_pages(const State& state, uint64_t first, uint64_t 
   return count;
 }
 
+uint64_t MemoryObject::end_of_pages(const State& state, uint64_t index, EndOfReserved end_of_reserved) {
+  for (uint64_t before = UINT64_MAX; index != before;) {
+    before = index;
+    index = (state.reserved.*end_of_reserved)(index);
+    for (auto it = state.pages.lower_bound(index); it && it->key == index; ++it) ++index;
+  }
+  return index;
+}
+
 uint64_t MemoryObject::count_reserved_only(const State& state, uint64_t first, uint64_t last) {
   uint64_t count = 0;
   state.reserved.for_each(first, last, [&](uint64_t start, uint64_t end) {
@@ -61,13 +70,7 @@ uint64_t MemoryObject::missing_bytes(uint64_t offset, uint64_t length) const {
 
 uint64_t MemoryObject::end_of_allocated(uint64_t offset) const {
   return state_.with([&](const State& state) {
-    uint64_t index = offset / kPageSize;
-    for (uint64_t before = UINT64_MAX; index != before;) {
-      before = index;
-      index = state.reserved.end_of(index);
-      for (auto it = state.pages.lower_bound(index); it && it->key == index; ++it) ++index;
-    }
-    return index * kPageSize;
+    return end_of_pages(state, offset / kPageSize, &ReservedPages::end_of) * kPageSize;
   });
 }
 

@@ -161,9 +161,7 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
       entry = std::move(*taken);
     ptrace::note_exit(tree, self, exit_code);
     const bool was_last = links.live_threads == 0;
-    if (was_last) {
-      become_zombie(tree, process, exit_code, gone);
-    }
+    if (was_last) become_zombie(tree, process, exit_code, gone);
     return was_last;
   });
 }

@@ -6,8 +6,8 @@ namespace occlum {
 
 namespace {
 constexpr uint32_t kFioNonClex = 0x5450, kFioClex = 0x5451, kFioNbio = 0x5421, kFioAsync = 0x5452,
-                   kFioNread = 0x541B, kFioSetOwn = 0x8901, kSioCsPgrp = 0x8902,
-                   kFioGetOwn = 0x8903, kSioCgPgrp = 0x8904;
+                   kFioSetOwn = 0x8901, kSioCsPgrp = 0x8902, kFioGetOwn = 0x8903,
+                   kSioCgPgrp = 0x8904;
 }  // namespace
 
 Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argument) {
@@ -36,7 +36,7 @@ Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argume
       if (file->kind() != FileKind::kSocket) break;
       TRY(UserOut<int32_t>(argument).write(signal_owner_number(*file)));
       return 0;
-    case kFioNread:
+    case kFionRead:
       if (Inode* inode = file->inode();
           file->kind() == FileKind::kMemory || (inode != nullptr && inode->is_regular())) {
         const uint64_t position = TRY(file->seek(0, Whence::kCur));

@@ -109,18 +109,10 @@ Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
                      kStep = uint64_t{1} << 20;
   const uint64_t length = align_up(wanted.length, kPageSize);
   for (uint64_t at = kStart; length <= kEnd && at <= kEnd - length; at += align_up(length, kStep)) {
-    MapRequest request;
+    MapRequest request = TRY(wanted.another());
     request.address = at;
     request.length = length;
-    request.prot = wanted.prot;
     request.placement = Placement::kFixedNoReplace;
-    request.populate = wanted.populate;
-    request.not_reserved = wanted.not_reserved;
-    request.lock = wanted.lock;
-    request.source.object = wanted.source.object;
-    request.source.offset = wanted.source.offset;
-    request.source.shared = wanted.source.shared;
-    request.source.may_write = wanted.source.may_write;
     const Result<uint64_t> mapped = memory.map(std::move(request));
     if (!mapped.is_error()) return static_cast<long>(mapped.value());
     if (mapped.error() != Errno::kExist) return mapped.error();

@@ -283,6 +283,14 @@ CASE(mappings) {
   REQUIRE(mmap(at, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
   CHECK_EQ(exec_error("./program"), 0);
 
+  fd = open("program", O_RDWR);
+  at = mmap(NULL, 4096, PROT_READ, MAP_SHARED | MAP_32BIT, fd, 0);
+  REQUIRE(at != MAP_FAILED && (uintptr_t)at < (uintptr_t)2 << 30);
+  close(fd);
+  CHECK_EQ(exec_error("./program"), ETXTBSY);
+  CHECK_OK(munmap(at, 4096));
+  CHECK_EQ(exec_error("./program"), 0);
+
   // Readers' mappings deny nothing, executable or not: such are those of libraries.
   fd = open("program", O_RDONLY);
   void* text = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);

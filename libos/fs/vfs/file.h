@@ -148,7 +148,7 @@ class File : public RefCounted<File>, Counted<File> {
     AsyncList* second = nullptr;
   };
   virtual AsyncLists async_lists() { return {}; }
-  // Whom O_ASYNC makes the owner when there is none: a terminal's foreground group; 0: nobody.
+  // Whom O_ASYNC makes the owner when there is none: a terminal's foreground group; 0: whoever sets it.
   virtual int32_t default_signal_group() { return 0; }
   // Null until something was set.
   IoSignals* io_signals() const { return io_signals_.load(std::memory_order_acquire); }

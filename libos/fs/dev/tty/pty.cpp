@@ -98,7 +98,7 @@ Result<long> PtyMaster::ioctl(Thread& self, uint32_t request, uint64_t argument)
           TRY(make_ref<PtySlaveFile>(pty_, flags & kOpenStatus, device_path(name.view())));
       return static_cast<long>(TRY(self.files().install(std::move(slave), cloexec)));
     }
-    case kTiocInQ:
+    case kFionRead:
       TRY(UserOut<int>(address).write(static_cast<int>(pty_->screen_pending())));
       return 0L;
     case kTiocPkt:

@@ -9,8 +9,6 @@
 
 namespace occlum {
 
-namespace {}  // namespace
-
 Result<void> Terminal::wait_for_drain() {
   return wait_until(writable_, kNever, Interruptible::kYes,
                     [&] { return screen_pending() == 0 || is_hung_up(); });
@@ -125,7 +123,7 @@ Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t arg
       TRY(UserOut<Pid>(address).write(session));
       return 0L;
     }
-    case kTiocOutQ:
+    case kTiocOutQueue:
       TRY(UserOut<int>(address).write(static_cast<int>(screen_pending())));
       return 0L;
     case kTcFlush:
@@ -170,7 +168,7 @@ Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint
       session->set_terminal(nullptr, 0);
       return 0L;
     }
-    case kTiocInQ: {
+    case kFionRead: {
       const size_t count =
           state_.with([](const State& state) { return state.discipline.readable_bytes(); });
       TRY(UserOut<int>(address).write(static_cast<int>(count)));
