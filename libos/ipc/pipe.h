@@ -175,9 +175,9 @@ class PipeEnd : public File {
   };
   // pipe2(2)'s two ends; `flags` may hold O_NONBLOCK and O_DIRECT.
   static Result<Pair> create_pair(uint32_t flags);
-  // `flags` hold the access mode. Counts itself in the pipe.
-  static Result<RefPtr<PipeEnd>> create(RefPtr<Pipe> pipe, uint32_t flags, Path path);
-  // For the two above: of a FIFO, and of a pipe.
+  // open(2) of a FIFO; `flags` are open(2)'s. See fifo.h.
+  static Result<RefPtr<File>> open(RefPtr<Pipe> pipe, uint32_t flags, const Path& path);
+  // For the two above: of a FIFO, and of a pipe. The access mode of `flags` counts in the pipe.
   PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, Path path);
   PipeEnd(RefPtr<Pipe> pipe, uint32_t flags, RefPtr<PipeInode> inode);
   ~PipeEnd() override;
@@ -191,6 +191,7 @@ class PipeEnd : public File {
   const Path* path() const override { return path_.is_null() ? nullptr : &path_; }
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
+  Result<RefPtr<File>> open_again(const Path& path, uint32_t flags) override;
   Result<String> describe() override;
   LockAnchor& lock_anchor() override;
   FileKind kind() const override { return FileKind::kPipe; }
@@ -198,15 +199,15 @@ class PipeEnd : public File {
   void last_close() override;
 
   Pipe& pipe() { return *pipe_; }
-  // A reader that opened without waiting for a writer sees no hang-up until one has come.
-  void expect_writer() { writers_before_ = pipe_->writers_ever(); }
 
  private:
   void tell(size_t count, uint32_t event);
+  Result<void> meet_other_side(bool is_nonblocking);
 
   RefPtr<Pipe> pipe_;
   Path path_;                  // of a FIFO
   RefPtr<PipeInode> unnamed_;  // of a pipe, whose ends share it
+  // A reader that opened without waiting for a writer sees no hang-up until one has come.
   uint32_t writers_before_ = 0;
 };
 

@@ -26,8 +26,36 @@ PipeEnd::~PipeEnd() {
   if (!path_.is_null()) pipe_->reset_when_unused();
 }
 
-Result<RefPtr<PipeEnd>> PipeEnd::create(RefPtr<Pipe> pipe, uint32_t flags, Path path) {
-  return make_ref<PipeEnd>(std::move(pipe), flags, std::move(path));
+// What fcntl(2), F_GETFL tells of open(2)'s flags.
+static uint32_t kept_flags(uint32_t flags) {
+  return flags & ~(kOpenCreate | kOpenExclusive | kOpenNoCtty | kOpenTruncate | kOpenDirectory |
+                   kOpenNoFollow | kOpenCloseOnExec);
+}
+
+// The end counts as open while it waits, so that two openers find each other; it goes again when the wait fails.
+Result<void> PipeEnd::meet_other_side(bool is_nonblocking) {
+  if (can_read() && can_write()) return {};
+  if (can_read()) {
+    if (!is_nonblocking) return pipe_->wait_for_writer();
+    if (!pipe_->has_writers()) writers_before_ = pipe_->writers_ever();
+    return {};
+  }
+  if (!can_write()) return Errno::kInval;
+  if (is_nonblocking && !pipe_->has_readers()) return Errno::kNxIo;
+  return pipe_->wait_for_reader();
+}
+
+Result<RefPtr<File>> PipeEnd::open(RefPtr<Pipe> pipe, uint32_t flags, const Path& path) {
+  const auto end = TRY(make_ref<PipeEnd>(std::move(pipe), kept_flags(flags), path));
+  TRY(end->meet_other_side((flags & kOpenNonblock) != 0));
+  return RefPtr<File>(end);
+}
+
+// A description of its own, as of a FIFO; but nobody is waited for. (A FIFO's end has an inode, and is not asked.)
+Result<RefPtr<File>> PipeEnd::open_again(const Path&, uint32_t flags) {
+  const auto end = TRY(make_ref<PipeEnd>(pipe_, kept_flags(flags), unnamed_));
+  if (!end->can_read() && !end->can_write()) return Errno::kInval;
+  return RefPtr<File>(end);
 }
 
 Result<PipeEnd::Pair> PipeEnd::create_pair(uint32_t flags) {

@@ -22,7 +22,7 @@ struct AreaSource : RefCounted<AreaSource> {
   RefPtr<MemoryObject> object;
   String name;
   uint64_t device = 0, inode = 0;
-  WriteHold writes;
+  WriteHold writes, shared_writes;
 };
 
 struct AreaCount : Counted<AreaCount> {

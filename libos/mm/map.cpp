@@ -46,6 +46,7 @@ Result<RefPtr<AreaSource>> make_source(MapSource& source) {
   result->device = source.device;
   result->inode = source.inode;
   result->writes = std::move(source.writes);
+  result->shared_writes = std::move(source.shared_writes);
   return result;
 }
 
@@ -174,6 +175,7 @@ Result<MapSource> MapSource::another() const {
   same.device = device;
   same.inode = inode;
   same.writes = writes.another();
+  same.shared_writes = shared_writes.another();
   return same;
 }
 

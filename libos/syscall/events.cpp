@@ -139,7 +139,6 @@ Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
                                     MessageQueueFile::from(*file) == nullptr) {
     return Errno::kPerm;
   }
-  if (file->kind() == FileKind::kMemory) return Errno::kPerm;
   if (epoll->kind() != FileKind::kEpoll || epoll.get() == file.get()) return Errno::kInval;
   auto& set = static_cast<EpollFile&>(*epoll);
   switch (operation) {

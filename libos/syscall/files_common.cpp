@@ -15,7 +15,6 @@ Result<RefPtr<File>> io_file(Thread& self, Fd fd) {
 bool has_positions(const File& file) {
   switch (file.kind()) {
     case FileKind::kOther:
-    case FileKind::kMemory:
     case FileKind::kProcess:
       return true;
     default:

@@ -69,10 +69,8 @@ Result<long> sys_sendfile(Thread& self, Fd out, Fd in, UserInOut<int64_t> offset
   const bool is_splice = to->kind() == FileKind::kPipe;
   if (!is_splice) {
     if (from->inode() != nullptr && from->inode()->is_directory()) return Errno::kInval;
-    if (from->kind() != FileKind::kMemory &&
-        (from->inode() == nullptr || from->kind() != FileKind::kOther || !can_splice_from(*from))) {
+    if (from->inode() == nullptr || from->kind() != FileKind::kOther || !can_splice_from(*from))
       return Errno::kInval;
-    }
     if ((to->flags() & kOpenAppend) != 0) return Errno::kInval;
     TRY(Result<uint64_t>(position));
   }

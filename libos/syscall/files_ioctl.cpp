@@ -37,8 +37,7 @@ Result<long> sys_ioctl(Thread& self, Fd fd, uint32_t request, UserAddress argume
       TRY(UserOut<int32_t>(argument).write(signal_owner_number(*file)));
       return 0;
     case kFionRead:
-      if (Inode* inode = file->inode();
-          file->kind() == FileKind::kMemory || (inode != nullptr && inode->is_regular())) {
+      if (Inode* inode = file->inode(); inode != nullptr && inode->is_regular()) {
         const uint64_t position = TRY(file->seek(0, Whence::kCur));
         const uint64_t size = TRY(file->stat()).size;
         const int64_t left = static_cast<int64_t>(size) - static_cast<int64_t>(position);

@@ -230,18 +230,14 @@ struct LinuxOwner {
 static_assert(static_cast<uint32_t>(IoOwner::Kind::kThread) == 0 &&
               static_cast<uint32_t>(IoOwner::Kind::kGroup) == 2);
 
-// fcntl(2), "File Sealing": a tmpfs file that is no memfd has the one seal that no others are added.
+// fcntl(2), "File Sealing".
 Result<long> seals_of_file(File& file, int command, uint64_t argument) {
-  constexpr uint64_t kSealSeal = 1, kKnown = 0x3f, kTmpfs = 0x01021994;
   if (command == kAddSeals && !file.can_write()) return Errno::kPerm;
-  if (file.kind() == FileKind::kMemory) return file.fcntl(command, argument);
-  const Path* path = file.path();
-  if (path == nullptr || !path->inode().is_regular() ||
-      TRY(stat_file_system(*path)).type != kTmpfs) {
-    return Errno::kInval;
-  }
-  if (command == kGetSeals) return static_cast<long>(kSealSeal);
-  return (argument & ~kKnown) != 0 ? Errno::kInval : Errno::kPerm;
+  Inode* inode = file.inode();
+  if (inode == nullptr) return Errno::kInval;
+  if (command == kGetSeals) return static_cast<long>(TRY(inode->seals()));
+  lock_detail::Guard<Mutex> guard(inode->mutex());
+  return done(inode->add_seals(static_cast<uint32_t>(argument)));
 }
 
 }  // namespace

@@ -165,12 +165,10 @@ Result<long> sys_fstatfs(Thread& self, Fd fd, UserOut<LinuxStatFs> out) {
   // What the kernel makes without a name lies in a file system of its kind.
   const RefPtr<File> file = TRY(self.files().get(number(fd)));
   if (file->path() == nullptr || file->inode() == nullptr) {
-    constexpr uint64_t kPipes = 0x50495045, kSockets = 0x534f434b, kProcesses = 0x50494446,
-                       kTmpfs = 0x01021994;
+    constexpr uint64_t kPipes = 0x50495045, kSockets = 0x534f434b, kProcesses = 0x50494446;
     if (file->kind() == FileKind::kPipe) answer.type = kPipes;
     if (file->kind() == FileKind::kSocket) answer.type = kSockets;
     if (file->kind() == FileKind::kProcess) answer.type = kProcesses;
-    if (file->kind() == FileKind::kMemory) answer.type = kTmpfs;
   }
   TRY(out.write(to_linux(answer)));
   return 0;

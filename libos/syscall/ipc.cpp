@@ -1,7 +1,8 @@
 // pipe(2), pipe2(2), memfd_create(2).
 #include "libos/fs/file_table.h"
+#include "libos/fs/tmpfs/memory_file.h"
+#include "libos/fs/tmpfs/seals.h"
 #include "libos/fs/vfs/operations.h"
-#include "libos/ipc/memory_file.h"
 #include "libos/ipc/pipe.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/dispatch.h"
@@ -33,7 +34,10 @@ Result<long> sys_memfd_create(Thread& self, UserString name, Flags flags) {
   if (text.is_error()) return text.error() == Errno::kNameTooLong ? Errno::kInval : text.error();
   uint32_t seals = (bits(flags) & (kAllowSealing | kNoExecSeal)) != 0 ? 0 : kSealSeal;
   if ((bits(flags) & kNoExecSeal) != 0) seals |= kSealExec;
-  auto file = TRY(MemoryFile::create(text.release_value(), seals));
+  const Credentials& user = self.credentials();
+  const uint32_t permissions = (bits(flags) & kNoExecSeal) != 0 ? 0666 : 0777;
+  auto file = TRY(create_memory_file(
+      text.value().view(), {.mode = permissions, .uid = user.fsuid, .gid = user.fsgid}, seals));
   const auto cloexec = (bits(flags) & kCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
   return static_cast<long>(TRY(self.files().install(std::move(file), cloexec)));
 }

@@ -49,8 +49,7 @@ constexpr uint32_t kSpliceAll = kSpliceMove | kSpliceNonblock | kSpliceMore | kS
 constexpr size_t kMaxSplice = 0x7ffff000;
 
 bool has_pages(File& file) {
-  return file.kind() == FileKind::kMemory ||
-         (file.inode() != nullptr && file.inode()->is_regular());
+  return file.inode() != nullptr && file.inode()->is_regular();
 }
 
 bool is_stream(File& file) {

@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "libos/fs/tmpfs/seals.h"
 #include "libos/lib/log.h"
 #include "libos/lib/text.h"
 
@@ -86,6 +87,12 @@ Result<RefPtr<Inode>> TmpFs::root() {
                                  .gid = limits_.root_gid}));
   root->nlink_.store(2, std::memory_order_relaxed);
   return root;
+}
+
+Result<RefPtr<Inode>> TmpFs::create_sealable(const NewInode& attributes, uint32_t seals) {
+  RefPtr<TmpInode> inode = TRY(TmpInode::make(*this, attributes));
+  inode->seals_ = TRY(Seals::create(seals));
+  return RefPtr<Inode>(std::move(inode));
 }
 
 Result<StatFs> TmpFs::statfs() {

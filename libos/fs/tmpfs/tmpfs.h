@@ -12,6 +12,7 @@
 
 namespace occlum {
 
+class Seals;
 class TmpInode;
 
 class TmpFs final : public FileSystem {
@@ -26,6 +27,9 @@ class TmpFs final : public FileSystem {
   static Result<RefPtr<TmpFs>> create(const Options& options);
   // mount(2)'s options: size=N[k|m|g|%], nr_inodes=N, mode=OCTAL, uid=N, gid=N; others are ignored.
   static Result<RefPtr<FileSystem>> from_arguments(const MountArguments& arguments);
+
+  // A file without a name that seals may be added to.
+  Result<RefPtr<Inode>> create_sealable(const NewInode& attributes, uint32_t seals);
 
   explicit TmpFs(const Options& options) : limits_(options) {}  // for make_ref
 
@@ -72,6 +76,9 @@ class TmpInode final : public Inode {
   Result<void> allocate(uint32_t mode, uint64_t offset, uint64_t length) override;
   Result<uint64_t> seek_data(uint64_t offset) override;
   Result<uint64_t> seek_hole(uint64_t offset) override;
+  Result<void> limit_mapping(MapSource& source, Prot prot) override;
+  Result<uint32_t> seals() override;
+  Result<void> add_seals(uint32_t seals) override;
 
   Result<void> set_attributes(const AttributeChange& change) override;
   void note_access() override;
@@ -112,6 +119,7 @@ class TmpInode final : public Inode {
   uint64_t rdev_ = 0;
   String target_;
   RefPtr<MemoryObject> object_;
+  OwnPtr<Seals> seals_;  // null: kSealSeal alone
 
   // Under the file system's names_:
   std::atomic<uint32_t> nlink_{0};

@@ -1,4 +1,5 @@
 // Contents and attributes of tmpfs files. See tmpfs.h.
+#include "libos/fs/tmpfs/seals.h"
 #include "libos/fs/tmpfs/tmpfs.h"
 
 namespace occlum {
@@ -83,6 +84,7 @@ Result<size_t> TmpInode::read_at(uint64_t offset, DataSink& sink) {
 }
 
 Result<size_t> TmpInode::write_at(uint64_t offset, DataSource& source) {
+  if (seals_ != nullptr) TRY(seals_->limit_write(offset, object_->size(), source));
   if (const uint64_t limit = fs().limits_.max_bytes; limit != 0) {
     count_bytes();
     const uint64_t used = fs().used_bytes_.load(std::memory_order_relaxed);
@@ -106,8 +108,11 @@ Result<void> TmpInode::allocate(uint32_t mode, uint64_t offset, uint64_t length)
   if ((mode & ~(kFallocKeepSize | kFallocPunchHole)) != 0) return Errno::kOpNotSupp;
   if ((mode & kFallocPunchHole) != 0) {
     if (mode != (kFallocPunchHole | kFallocKeepSize)) return Errno::kOpNotSupp;
+    if (seals_ != nullptr) TRY(seals_->check_hole());
     TRY(object_->punch_hole(offset, length));
   } else {
+    if (seals_ != nullptr)
+      TRY(seals_->check_resize(object_->size(), std::max(object_->size(), end)));
     if (const uint64_t limit = fs().limits_.max_bytes; limit != 0) {
       count_bytes();
       const uint64_t used = fs().used_bytes_.load(std::memory_order_relaxed);
@@ -136,9 +141,27 @@ Result<uint64_t> TmpInode::seek_hole(uint64_t offset) {
   return std::min(size, TRY(object_->next_hole(offset)));
 }
 
+Result<void> TmpInode::limit_mapping(MapSource& source, Prot prot) {
+  return seals_ != nullptr ? seals_->limit_mapping(source, prot) : Result<void>();
+}
+
+Result<uint32_t> TmpInode::seals() {
+  if (!is_regular()) return Errno::kInval;
+  return seals_ != nullptr ? seals_->value() : kSealSeal;
+}
+
+Result<void> TmpInode::add_seals(uint32_t seals) {
+  if (!is_regular() || (seals & ~kAllSeals) != 0) return Errno::kInval;
+  if (seals_ == nullptr) return Errno::kPerm;
+  return seals_->add(seals, TRY(ownership()).mode);
+}
+
 Result<void> TmpInode::set_attributes(const AttributeChange& change) {
+  if (seals_ != nullptr && change.permissions)
+    TRY(seals_->check_permissions(TRY(ownership()).mode, *change.permissions));
   if (change.size) {
     if (!is_regular()) return Errno::kInval;
+    if (seals_ != nullptr) TRY(seals_->check_resize(object_->size(), *change.size));
     TRY(object_->resize(*change.size));
     count_bytes();
   }

@@ -28,20 +28,8 @@ class FileInode final : public Inode {
       : Inode(std::move(file_system), type), file_(std::move(file)) {}
 
   Result<Stat> stat() override { return file_->stat(); }
-  // Through /proc/<pid>/fd: what has no open(2) of its own cannot be opened once more.
-  Result<RefPtr<File>> open(const Path&, uint32_t) override {
-    switch (file_->kind()) {
-      case FileKind::kSocket:
-      case FileKind::kEvent:
-      case FileKind::kTimer:
-      case FileKind::kSignal:
-      case FileKind::kEpoll:
-      case FileKind::kInotify:
-      case FileKind::kProcess:
-        return Errno::kNxIo;
-      default:
-        return file_;
-    }
+  Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
+    return file_->open_again(path, flags);
   }
   Result<void> set_attributes(const AttributeChange& change) override {
     return file_->set_attributes(change);

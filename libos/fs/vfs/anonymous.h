@@ -11,7 +11,7 @@ Result<RefPtr<FileSystem>> anonymous_file_system();
 // True for the mount of an anonymous_path(): its dentry's name is the whole description.
 bool is_anonymous(const Mount& mount);
 
-// An inode that stands for an open file without one: stat() asks the file, opening it shares its description.
+// An inode that stands for an open file without one: stat() and open() ask the file.
 Result<RefPtr<Inode>> inode_of_file(RefPtr<File> file);
 
 }  // namespace occlum

@@ -75,6 +75,21 @@ void File::release_locks() {
 
 Result<void> File::set_attributes(const AttributeChange&) { return Errno::kOpNotSupp; }
 
+Result<RefPtr<File>> File::open_again(const Path&, uint32_t) {
+  switch (kind()) {
+    case FileKind::kSocket:
+    case FileKind::kEvent:
+    case FileKind::kTimer:
+    case FileKind::kSignal:
+    case FileKind::kEpoll:
+    case FileKind::kInotify:
+    case FileKind::kProcess:
+      return Errno::kNxIo;
+    default:
+      return ref_to(*this);
+  }
+}
+
 Result<String> File::describe() {
   if (const Path* where = path()) {
     return path_to_string(*where, mount_table().root(), DeletedNames::kMarkDeleted);

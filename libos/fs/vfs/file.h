@@ -61,7 +61,6 @@ enum class FileKind : uint8_t {
   kSignal,
   kEpoll,
   kSocket,
-  kMemory,
   kTerminal,
   kProcess,
   kInotify
@@ -117,6 +116,10 @@ class File : public RefCounted<File>, Counted<File> {
   Result<FileLocks*> locks();  // made on first use. kNoMem
 
   virtual FileKind kind() const { return FileKind::kOther; }
+
+  // open(2) of /proc/<pid>/fd/N, for files without an inode; `path` is the anonymous one. Default: kNxIo for what has no
+  // open(2) of its own (sockets, eventfds, ...); else the same description.
+  virtual Result<RefPtr<File>> open_again(const Path& path, uint32_t flags);
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
   virtual Result<String> describe();

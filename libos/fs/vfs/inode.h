@@ -5,7 +5,7 @@
 // Names are single components, 1..255 bytes, without '/', never "." or "..".
 //
 // Locking: the VFS holds mutex() of the directory, or of both directories, in create, link, unlink, rmdir and rename
-// (and nothing else), and in lookup; it holds mutex() of a regular file in write_at, set_attributes and allocate.
+// (and nothing else), and in lookup; it holds mutex() of a regular file in write_at, set_attributes, allocate and add_seals.
 // lookup and stat may run at any time, and a union calls its layers without these locks, so each file system guards
 // its own state (rank kInode or later). Nothing below the page cache (PageSource) may take kInode locks.
 #pragma once
@@ -135,6 +135,11 @@ class Inode : public RefCounted<Inode>, Counted<Inode> {
   // SEEK_DATA and SEEK_HOLE; the default sees one piece of data up to the size. kNxIo at or past the end.
   virtual Result<uint64_t> seek_data(uint64_t offset);
   virtual Result<uint64_t> seek_hole(uint64_t offset);
+  // Asked for each mapping of an open file, which may be refused (kPerm) or never become writable. Default: as it is.
+  virtual Result<void> limit_mapping(MapSource&, Prot) { return {}; }
+  // F_GET_SEALS and F_ADD_SEALS (fcntl(2)). Default kInval: there are none.
+  virtual Result<uint32_t> seals() { return Errno::kInval; }
+  virtual Result<void> add_seals(uint32_t) { return Errno::kInval; }
 
   // --- attributes; default kPerm ---
   virtual Result<void> set_attributes(const AttributeChange& change);

@@ -146,6 +146,7 @@ Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared
   source.device = stat.dev;
   source.inode = stat.ino;
   source.writes = writes_.another();
+  TRY(inode()->limit_mapping(source, prot));
   return source;
 }
 
