@@ -24,7 +24,8 @@ uint64_t MemoryObject::count_pages(const State& state, uint64_t first, uint64_t 
   return count;
 }
 
-uint64_t MemoryObject::end_of_pages(const State& state, uint64_t index, EndOfReserved end_of_reserved) {
+uint64_t MemoryObject::end_of_pages(const State& state, uint64_t index,
+                                    EndOfReserved end_of_reserved) {
   for (uint64_t before = UINT64_MAX; index != before;) {
     before = index;
     index = (state.reserved.*end_of_reserved)(index);

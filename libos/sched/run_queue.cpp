@@ -28,7 +28,8 @@ constexpr std::array<uint32_t, 40> kWeights = {
 
 uint64_t weight_of(const Scheduling& scheduling) {
   if (scheduling.policy == SchedulingPolicy::kIdle) return kIdleWeight;
-  return kWeights[static_cast<size_t>(std::clamp<int>(scheduling.nice, -20, 19) + 20)];
+  const int index = std::clamp<int>(scheduling.nice, -20, 19) + 20;
+  return kWeights[static_cast<size_t>(index)];
 }
 
 }  // namespace

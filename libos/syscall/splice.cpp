@@ -48,9 +48,7 @@ constexpr uint32_t kSpliceMove = 1, kSpliceNonblock = 2, kSpliceMore = 4, kSplic
 constexpr uint32_t kSpliceAll = kSpliceMove | kSpliceNonblock | kSpliceMore | kSpliceGift;
 constexpr size_t kMaxSplice = 0x7ffff000;
 
-bool has_pages(File& file) {
-  return file.inode() != nullptr && file.inode()->is_regular();
-}
+bool has_pages(File& file) { return file.inode() != nullptr && file.inode()->is_regular(); }
 
 bool is_stream(File& file) {
   return file.kind() == FileKind::kSocket || file.kind() == FileKind::kTerminal;

@@ -144,7 +144,9 @@ CASE(seals_and_mappings) {
   pid_t pid = fork();
   if (pid == 0) {
     munmap(writable, 4096);
-    _exit(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == -1 && errno == EBUSY ? 0 : 1);  // the parent's is left
+    _exit(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) == -1 && errno == EBUSY
+              ? 0
+              : 1);  // the parent's is left
   }
   int status;
   REQUIRE(waitpid(pid, &status, 0) == pid);

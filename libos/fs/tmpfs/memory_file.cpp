@@ -2,6 +2,7 @@
 
 #include "libos/fs/tmpfs/tmpfs.h"
 #include "libos/fs/vfs/operations.h"
+#include "libos/fs/vfs/regular_file.h"
 #include "libos/lib/string.h"
 
 namespace occlum {
@@ -20,15 +21,29 @@ Result<RefPtr<TmpFs>> memory_file_system() {
   });
 }
 
+// What memfd_create(2) returns was not opened by open(2), which is what allows O_DIRECT on tmpfs.
+class MemoryFile final : public RegularFile {
+ public:
+  using RegularFile::RegularFile;
+  Result<void> set_flags(uint32_t flags) override {
+    if ((flags & kOpenDirect) != 0) return Errno::kInval;
+    return RegularFile::set_flags(flags);
+  }
+};
+
 }  // namespace
 
-Result<RefPtr<File>> create_memory_file(std::string_view name, const Ownership& owner, uint32_t seals) {
+Result<RefPtr<File>> create_memory_file(std::string_view name, const Ownership& owner,
+                                        uint32_t seals) {
   const RefPtr<TmpFs> file_system = TRY(memory_file_system());
   RefPtr<Inode> inode = TRY(file_system->create_sealable(
-      {.mode = type_bits(FileType::kRegular) | (owner.mode & kModePermissions), .uid = owner.uid, .gid = owner.gid}, seals));
+      {.mode = type_bits(FileType::kRegular) | (owner.mode & kModePermissions),
+       .uid = owner.uid,
+       .gid = owner.gid},
+      seals));
   const String description = TRY(String::concat("/memfd:", name, " (deleted)"));
-  const Path path = TRY(anonymous_path(std::move(inode), description.view()));
-  return path.inode().open(path, kOpenReadWrite | kOpenLargeFile);
+  Path path = TRY(anonymous_path(std::move(inode), description.view()));
+  return RefPtr<File>(TRY(make_ref<MemoryFile>(std::move(path), kOpenReadWrite | kOpenLargeFile)));
 }
 
 }  // namespace occlum

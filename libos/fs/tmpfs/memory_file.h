@@ -11,6 +11,7 @@ namespace occlum {
 
 // Opened to read and write. It belongs to `owner` (its mode has the permissions); `seals` are its first: kSealSeal
 // when none may be added. Errors: kNoMem.
-Result<RefPtr<File>> create_memory_file(std::string_view name, const Ownership& owner, uint32_t seals);
+Result<RefPtr<File>> create_memory_file(std::string_view name, const Ownership& owner,
+                                        uint32_t seals);
 
 }  // namespace occlum

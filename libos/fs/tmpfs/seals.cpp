@@ -36,7 +36,8 @@ Result<void> Seals::check_resize(uint64_t before, uint64_t after) const {
 }
 
 Result<void> Seals::check_permissions(uint32_t before, uint32_t after) const {
-  return is_sealed(kSealExec) && ((before ^ after) & kExecuteBits) != 0 ? Errno::kPerm : Result<void>();
+  return is_sealed(kSealExec) && ((before ^ after) & kExecuteBits) != 0 ? Errno::kPerm
+                                                                        : Result<void>();
 }
 
 Result<void> Seals::check_hole() const {

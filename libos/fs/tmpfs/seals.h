@@ -27,9 +27,9 @@ class Seals {
   // while it is mapped so that it may be written).
   Result<void> add(uint32_t seals, uint32_t permissions);
 
-  Result<void> check_resize(uint64_t before, uint64_t after) const;     // kPerm
+  Result<void> check_resize(uint64_t before, uint64_t after) const;       // kPerm
   Result<void> check_permissions(uint32_t before, uint32_t after) const;  // kPerm
-  Result<void> check_hole() const;                                      // kPerm
+  Result<void> check_hole() const;                                        // kPerm
   // Lets `source` be written as far as it may at `offset`, of a file of `size` bytes. kPerm: not at all.
   Result<void> limit_write(uint64_t offset, uint64_t size, DataSource& source) const;
   // kPerm, or the mapping may not become writable, or it counts among those that may be.

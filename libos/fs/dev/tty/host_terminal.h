@@ -44,7 +44,7 @@ class HostTerminal : public Terminal {
   OwnPtr<HostWatch> input_watch_, output_watch_;
   WaitQueue pump_queue_;
   std::atomic<bool> size_changed_{false};
-  WindowSize host_size_;  // as last heard; the program may have set another
+  WindowSize host_size_;      // as last heard; the program may have set another
   bool input_ended_ = false;  // the pump's
 };
 
