@@ -72,8 +72,9 @@ Result<void> futex_wait_requeue_pi(Thread& self, FutexAddress futex, uint32_t ex
   AddressSpace& memory = self.memory();
   if (futex.address == lock.address || bits == 0) return Errno::kInval;
   const FutexKey lock_key = TRY(futex_key_of(memory, lock));
-  MovableWaiter waiter(self, TRY(futex_key_of(memory, futex)), bits, lock, lock_key);
-  if (waiter.key == lock_key) return Errno::kInval;
+  const FutexKey key = TRY(futex_key_of(memory, futex));
+  if (key == lock_key) return Errno::kInval;
+  MovableWaiter waiter(self, key, bits, lock, lock_key);
   join_queue(waiter);
   // Out of the bucket, unless it has been moved: that takes the mutex.
   const auto leave = [&] {
