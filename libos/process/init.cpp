@@ -179,7 +179,9 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
 
   const ResourceLimits limits = default_resource_limits(config.stack_size());
   RefPtr<Thread> thread =
-      must(make_first_process(must(make_resources(fs), "the first process"), limits),
+      must(make_first_process(must(make_resources(fs), "the first process"), limits,
+                              {.ignored = SignalSet(boot.ignored_signals),
+                               .blocked = SignalSet(boot.blocked_signals)}),
            "the first process");
   Result<Found> found = find_program(*fs, thread->credentials(), boot.argv.first().view(),
                                      path.empty() ? kDefaultPath : path);

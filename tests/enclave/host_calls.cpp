@@ -241,7 +241,7 @@ void replace_boot_parameter(abi::BootParameters& boot, const std::string& field_
       FIELD(monotonic_now),  FIELD(root_image),     FIELD(root_image_size), FIELD(log_level),
       FIELD(terminal_mask),  FIELD(strings),        FIELD(strings_size),    FIELD(argc),
       FIELD(envc),           FIELD(writable_count), FIELD(memory_limit),    FIELD(file_io),
-      FIELD(cpuid_count)};
+      FIELD(cpuid_count),    FIELD(ignored_signals), FIELD(blocked_signals)};
 #undef FIELD
   auto* words = reinterpret_cast<uint64_t*>(&boot);
   if (field == "cpuid") {  // the table is garbage

@@ -326,7 +326,7 @@ inline void run_program(Code code) {
     root.derive_file_part();
     resources.credentials = MUST(make_ref<SharedCredentials>(std::move(root)));
     RefPtr<Thread> thread =
-        MUST(make_first_process(std::move(resources), default_resource_limits(uint64_t{8} << 20)));
+        MUST(make_first_process(std::move(resources), default_resource_limits(uint64_t{8} << 20), {}));
     MapRequest stack;
     stack.length = kUserStack;
     stack.prot = Prot::kRead | Prot::kWrite;
