@@ -197,10 +197,14 @@ Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& mov
   } else {
     to = TRY(find_place(areas, move, 0));
   }
-  if (move.leaves_area()) {
+  if (move.leaves_area() || move.from.size() == 0) {
     it = areas.set.find(move.from.start);
+    if (!it) {  // the duplicate was to lie over it
+      area_ops::release(areas, to);
+      return Errno::kFault;
+    }
     TRY(area_ops::insert_alias(areas, to, continued(it, move.from.start, to.end)));
-    note_left(areas, move.from.start);
+    if (move.leaves_area()) note_left(areas, move.from.start);
     return to.start;
   }
   if (Result<void> cut = areas.set.split(move.from); cut.is_error()) {
