@@ -58,7 +58,7 @@ struct MapRequest {
   bool is_stack = false;    // MAP_STACK: faults bring few pages at a time
   bool populate = false;
   bool not_reserved = false;  // MAP_NORESERVE
-  bool keeps_size = false;    // VM_DONTEXPAND: mremap(2) neither enlarges it nor leaves it behind empty
+  bool keeps_size = false;    // VM_DONTEXPAND: mremap(2) neither enlarges nor empties it
   PageLock lock = PageLock::kNone;
   MapSource source;
 };

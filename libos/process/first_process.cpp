@@ -21,8 +21,7 @@ Result<void> make_reaper() {
   });
 }
 
-Result<RefPtr<Thread>> make_first_process(Thread::Resources resources,
-                                          const ResourceLimits& limits,
+Result<RefPtr<Thread>> make_first_process(Thread::Resources resources, const ResourceLimits& limits,
                                           const InheritedSignals& signals) {
   const Pid pid = TRY(process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); }));
   RefPtr<SignalActions> actions = TRY(make_ref<SignalActions>());

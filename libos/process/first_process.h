@@ -16,8 +16,7 @@ Result<void> make_reaper();
 
 // A child of the reaper with one thread, which the caller starts, in a session and a group of its own. It has no program
 // yet. Errors: kAgain, kNoMem.
-Result<RefPtr<Thread>> make_first_process(Thread::Resources resources,
-                                          const ResourceLimits& limits,
+Result<RefPtr<Thread>> make_first_process(Thread::Resources resources, const ResourceLimits& limits,
                                           const InheritedSignals& signals);
 
 }  // namespace occlum

@@ -259,9 +259,9 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const auto how = fixed      ? AddressSpace::Remap::kFixed
                    : may_move ? AddressSpace::Remap::kMayMove
                               : AddressSpace::Remap::kInPlace;
-  return static_cast<long>(
-      TRY(self.memory().remap(old_address.value(), old_size, new_size, how, new_address.value(),
-                              leaves ? AddressSpace::Behind::kEmpty : AddressSpace::Behind::kNothing)));
+  return static_cast<long>(TRY(
+      self.memory().remap(old_address.value(), old_size, new_size, how, new_address.value(),
+                          leaves ? AddressSpace::Behind::kEmpty : AddressSpace::Behind::kNothing)));
 }
 
 // Not as the C library has it: the break that holds afterwards, whether it was set or not.

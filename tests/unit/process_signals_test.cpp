@@ -77,8 +77,7 @@ TEST(SignalActions, IgnoredFromTheStart) {
   SignalActions actions;
   actions.ignore(SignalSet::all() & kInheritable);
   for (int signal = 1; signal <= kSigMax; ++signal) {
-    const bool is_kept =
-        signal == kSigKill || signal == kSigStop || signal == 32 || signal == 33;
+    const bool is_kept = signal == kSigKill || signal == kSigStop || signal == 32 || signal == 33;
     EXPECT_EQ(actions.get(signal).handler, is_kept ? kSigDfl : kSigIgn) << signal;
     EXPECT_EQ(actions.get(signal).flags, 0u);
   }
