@@ -29,9 +29,11 @@ struct BootParameters {
   uint64_t monotonic_now;
   uint64_t root_image;  // untrusted address of the mapped root image, 0: none
   uint64_t root_image_size;
-  uint64_t log_level;      // 0 off .. 5 trace
-  uint64_t terminal_mask;  // bit n: host descriptor n is a terminal
-  uint64_t strings;        // untrusted address of the string block
+  uint64_t log_level;        // 0 off .. 5 trace
+  uint64_t terminal_mask;    // bit n: host descriptor n is a terminal
+  uint64_t ignored_signals;  // bit n-1: signal n, when the runtime was started
+  uint64_t blocked_signals;
+  uint64_t strings;  // untrusted address of the string block
   uint64_t
       strings_size;  // bytes; NUL-terminated strings one after another: argv, env, cwd, writable, host name
   uint64_t argc, envc, writable_count;
@@ -40,7 +42,7 @@ struct BootParameters {
   uint64_t cpuid_count;
   CpuidLeaf cpuid[kMaxCpuidLeaves];
 };
-static_assert(sizeof(BootParameters) == 21 * 8 + 24 * kMaxCpuidLeaves);
+static_assert(sizeof(BootParameters) == 23 * 8 + 24 * kMaxCpuidLeaves);
 
 constexpr uint64_t kMaxBootStrings = uint64_t{8} << 20;
 

@@ -19,6 +19,8 @@
 #include <optional>
 #include <vector>
 
+#include "host/signals.h"
+
 namespace host {
 namespace {
 
@@ -164,6 +166,9 @@ std::expected<BootBlock, std::string> make_boot_block(const RunOptions& options,
   boot->file_io = reinterpret_cast<uint64_t>(file_buffers);
   boot->log_level = level_number(options.log_level);
   for (int fd = 0; fd < 3; ++fd) boot->terminal_mask |= isatty(fd) != 0 ? 1u << fd : 0u;
+  const StartSignals signals = start_signals();
+  boot->ignored_signals = signals.ignored;
+  boot->blocked_signals = signals.blocked;
   boot->strings = reinterpret_cast<uint64_t>(text);
   boot->strings_size = strings.size();
   boot->argc = options.argv.size();

@@ -8,6 +8,7 @@
 #include "host/boot_block.h"
 #include "host/device.h"
 #include "host/enclave.h"
+#include "host/signals.h"
 #include "host/terminal.h"
 #include "host/vcpu.h"
 
@@ -25,10 +26,11 @@ unsigned usable_cpus() {
 std::expected<int, std::string> run(const RunOptions& options) {
   const unsigned vcpus =
       options.vcpus == 0 ? usable_cpus() : std::min(options.vcpus, abi::kMaxVcpus);
-  // CPUID is read before software SGX takes it over.
+  // CPUID is read before software SGX takes it over, signals before anything here changes them.
   auto boot = make_boot_block(options, vcpus);
   if (!boot) return std::unexpected(boot.error());
   terminal_restore_on_fatal_signals();
+  unblock_exceptions();
   auto chosen = choose_device(options);
   if (!chosen) return std::unexpected(chosen.error());
   // The runtime's threads live until the process ends, so what they use does too.

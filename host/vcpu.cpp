@@ -48,7 +48,8 @@ sigset_t set_of(std::initializer_list<int> signals) {
   return set;
 }
 
-// What people and service managers send to a running command; passed on to the program.
+// What people and service managers send to a running command; passed on to the program, whether it is ignored or not: the
+// program inherited that, and may have changed it.
 const std::initializer_list<int> kForwarded = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
                                                SIGUSR2, SIGWINCH, SIGCONT, SIGALRM, SIGTSTP};
 
@@ -318,7 +319,10 @@ std::expected<int, std::string> Runtime::run() {
   signal(SIGPIPE, SIG_IGN);
   sigset_t blocked = set_of(kForwarded);
   sigaddset(&blocked, kEndSignal);
-  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);  // for all threads that are started from here
+  // For all threads that are started from here. What else was blocked at the start stays so: it would end the process.
+  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+  const sigset_t ticked = set_of({kTickSignal});
+  pthread_sigmask(SIG_UNBLOCK, &ticked, nullptr);
 
   if (const int64_t error = start_vcpu(enclave_.tcs(), 0); error != 0)
     return std::unexpected("no thread for the vCPU");

@@ -45,6 +45,7 @@ class Runner:
         self.options = options
         self.executed: dict[str, int] = {}
         self.without = [] if options.all else ["--without", ",".join(left_out())]
+        self.only = ["--only", options.only] if options.only else []
         self.program = str(options.program or options.build_dir / "tests" / "random" / "random")
         self.occlum = str(options.build_dir / "bin" / "occlum")
 
@@ -54,7 +55,7 @@ class Runner:
 
     def run(self, side: str, seed: int, count: int, extra: list[str] = []) -> dict[int, Lines]:
         """The lines of each sequence. One that is missing was reached by no run: the program ended or hung before."""
-        arguments = ["--length", str(self.options.length), *self.without, *extra, str(seed), str(count)]
+        arguments = ["--length", str(self.options.length), *self.without, *self.only, *extra, str(seed), str(count)]
         run = harness.run(self.command(side, arguments), 30 + 0.5 * count, env=harness.enclave_environment())
         found: dict[int, Lines] = {}
         for line in run.stdout.decode("utf-8", "replace").splitlines():
@@ -136,7 +137,7 @@ def describe(runner: Runner, seed: int, native: Lines, enclave: Lines, small: bo
     said += ["    " + line[:220] for line in native[max(0, at - 14):at]]
     said += [f"    native:  {left[:400]}", f"    enclave: {right[:400]}"]
     again = f"{seed}:{','.join(map(str, skip)) or '-'}"
-    said += [f"    again: tests/run_random.py --build-dir {shlex.quote(str(runner.options.build_dir))} --length {runner.options.length}{' --all' if runner.options.all else ''} --again {again}"]
+    said += [f"    again: tests/run_random.py --build-dir {shlex.quote(str(runner.options.build_dir))} --length {runner.options.length}{' --all' if runner.options.all else ''}{f' --only {runner.options.only}' if runner.options.only else ''} --again {again}"]
     return "\n".join(said)
 
 
@@ -168,16 +169,15 @@ def main() -> int:
     if options.again:
         return again(runner, options.again)
     count = options.count or (100000 if options.long else 2000)
-    extra = ["--only", options.only] if options.only else []
     known: dict[str, int] = {}
 
     def batch(seed: int) -> Result:
         size = min(BATCH, options.seed + count - seed)
         name = f"sequences {seed} to {seed + size - 1}"
         if options.native_only:
-            runner.run("native", seed, size, extra)
+            runner.run("native", seed, size)
             return Result(name, "passed")
-        differing = runner.both(seed, size, extra)
+        differing = runner.both(seed, size)
         said = []
         for s, native, enclave in differing:
             what = kind(native, enclave)

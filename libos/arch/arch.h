@@ -54,6 +54,8 @@ struct BootArguments {
   Vec<String> writable_dirs;
   String host_name;
   std::array<bool, 3> terminal = {};  // stdin, stdout, stderr are terminals
+  // Bit n-1 is signal n, as the runtime was started; any bits may be set.
+  uint64_t ignored_signals = 0, blocked_signals = 0;
 };
 const BootArguments& boot_arguments();
 

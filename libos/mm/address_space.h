@@ -61,6 +61,7 @@ struct MapRequest {
   bool is_stack = false;    // MAP_STACK: faults bring few pages at a time
   bool populate = false;
   bool not_reserved = false;  // MAP_NORESERVE
+  bool keeps_size = false;    // VM_DONTEXPAND: mremap(2) neither enlarges nor empties it
   PageLock lock = PageLock::kNone;
   MapSource source;
 
@@ -105,8 +106,11 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
   Result<void> unmap(uint64_t address, uint64_t length);
   Result<void> protect(uint64_t address, uint64_t length, Prot prot);
   enum class Remap { kInPlace, kMayMove, kFixed };
+  // What a mapping that moves leaves behind: nothing, or itself without its pages (MREMAP_DONTUNMAP), which then moves in
+  // any case, if it can to the address that is otherwise for kFixed only.
+  enum class Behind { kNothing, kEmpty };
   Result<uint64_t> remap(uint64_t address, uint64_t old_length, uint64_t new_length, Remap how,
-                         uint64_t fixed);
+                         uint64_t fixed, Behind behind = Behind::kNothing);
   // madvise(2): MADV_DONTNEED zeroes private anonymous pages and re-reads private file pages. Unknown advice: kInval.
   Result<void> advise(uint64_t address, uint64_t length, int advice);
   Result<void> sync(uint64_t address, uint64_t length, int flags);  // msync(2)

@@ -172,6 +172,8 @@ Result<void> prepare_drop(Areas& areas, AddressRange range);
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights);
 // All of a member of a conflict group that ends; what others have as well stays in place.
 void drop_member_areas(Areas& areas);
+// Takes the pages of a part of a private area, which show the object again, or nothing. After part_present.
+void drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part);
 // Splits and drops: munmap(2).
 Result<void> unmap(Areas& areas, AddressRange range);
 

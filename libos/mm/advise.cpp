@@ -93,25 +93,13 @@ Reach reach_of(const Areas& areas, AddressRange range, int advice) {
   return {range, has_hole ? Result<void>(Errno::kNoMem) : Result<void>()};
 }
 
-void drop_private(AreaSet::ConstIterator it, AddressRange part) {
-  if (it->value.object() != nullptr) {
-    page_map::release(part, page_map::Rights::kRevoke);
-  } else if (part.size() >= kGiveBack) {
-    page_map::release(part, page_map::Rights::kRevoke);
-    page_map::decommit_kept(part);
-  } else {
-    page_map::discard(part);
-  }
-}
-
 Result<void> drop(Areas& areas, AddressRange range) {
   if (range.size() == 0) return {};
   TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (!it->value.is_visible() || it->value.shared) continue;
     const AddressRange part{std::max(it->key, range.start), std::min(it->value.end, range.end)};
-    drop_private(it, part);
-    areas.lost.remove(part);
+    area_ops::drop_pages(areas, it, part);
   }
   return {};
 }
@@ -167,6 +155,22 @@ Result<void> fill(AddressSpace& memory, AddressRange range, Access access) {
 }
 
 }  // namespace
+
+namespace area_ops {
+
+void drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part) {
+  if (it->value.object() != nullptr) {
+    page_map::release(part, page_map::Rights::kRevoke);
+  } else if (part.size() >= kGiveBack) {
+    page_map::release(part, page_map::Rights::kRevoke);
+    page_map::decommit_kept(part);
+  } else {
+    page_map::discard(part);
+  }
+  areas.lost.remove(part);
+}
+
+}  // namespace area_ops
 
 Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice) {
   if (!is_aligned(address, kPageSize)) return Errno::kInval;

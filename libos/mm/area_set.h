@@ -38,6 +38,7 @@ enum AreaAdvice : uint8_t {
   kWipedOnFork = 8,
   kNotDumped = 16,
   kNotReserved = 32,
+  kKeepsSize = 64,  // not advice: MapRequest::keeps_size
 };
 
 struct AreaData {

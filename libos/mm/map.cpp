@@ -327,6 +327,7 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
   data.grows_down = request.grows_down;
   data.lock = request.lock;
   if (request.not_reserved) data.advice |= kNotReserved;
+  if (request.keeps_size) data.advice |= kKeepsSize;
   data.is_stack = request.is_stack || request.grows_down;
 
   const bool fixed =

@@ -24,7 +24,44 @@ struct Move {
   uint64_t new_length;
   AddressSpace::Remap how;
   uint64_t fixed;
+  AddressSpace::Behind behind;
+
+  bool is_fixed() const { return how == AddressSpace::Remap::kFixed; }
+  bool leaves_area() const { return behind == AddressSpace::Behind::kEmpty; }
+  // It moves, though there were no need to.
+  bool is_bound_to_move() const { return is_fixed() || leaves_area(); }
 };
+
+// What Linux asks of the first area before anything is changed, in this order.
+Result<void> check_area(const AreaData& area, const Move& move) {
+  const bool keeps_size = (area.advice & kKeepsSize) != 0;
+  if (keeps_size && move.leaves_area()) return Errno::kInval;
+  const bool stays = !move.is_bound_to_move() && move.new_length == move.from.size();
+  if (!stays && move.from.end > area.end) return Errno::kFault;
+  return keeps_size && move.new_length > move.from.size() ? Result<void>(Errno::kFault)
+                                                          : Result<void>();
+}
+
+// Addresses for what moves and may go anywhere.
+Result<AddressRange> find_place(Areas& areas, const Move& move, uint64_t slack) {
+  if (move.leaves_area() && move.fixed != 0) {
+    const Result<AddressRange> hint =
+        area_ops::checked_range(move.fixed, move.new_length, Errno::kNoMem);
+    if (!hint.is_error() && is_range_free(hint.value()) &&
+        !area_ops::acquire_at(areas, hint.value()).is_error())
+      return hint.value();
+  }
+  Result<AddressRange> found = area_ops::acquire(areas, move.new_length, slack);
+  if (found.is_error() && slack != 0) found = area_ops::acquire(areas, move.new_length, 0);
+  return found;
+}
+
+// MREMAP_DONTUNMAP: the area stays, as on Linux without mlock(2)'s promise, also where it did not move.
+void note_left(Areas& areas, uint64_t address) {
+  const AreaSet::Iterator it = areas.set.find(address);
+  it->value.lock = PageLock::kNone;
+  areas.set.merge(it->key, it->value.end);
+}
 
 // An area that goes on where `data` ends, or its copy elsewhere.
 AreaData continued(AreaSet::ConstIterator it, uint64_t at, uint64_t end) {
@@ -76,22 +113,20 @@ Result<void> copy_pages(AddressRange from, uint64_t to, Prot prot) {
 }
 
 Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
-  const bool fixed = move.how == AddressSpace::Remap::kFixed;
   AddressRange to{move.fixed, move.fixed + move.new_length};
-  if (fixed) {
+  if (move.is_fixed()) {
     TRY(area_ops::claim(areas, to));
   } else {
-    const uint64_t slack =
-        move.new_length < kSlackFrom ? 0 : std::min(move.new_length * 2, kLargestSlack);
-    Result<AddressRange> found = area_ops::acquire(areas, move.new_length, slack);
-    if (found.is_error()) found = area_ops::acquire(areas, move.new_length, 0);
-    to = TRY(std::move(found));
+    const bool may_grow = move.new_length >= kSlackFrom && !move.leaves_area();
+    to = TRY(find_place(areas, move, may_grow ? std::min(move.new_length * 2, kLargestSlack) : 0));
   }
   const auto give_up = [&](Errno error) {
     area_ops::unclaim(areas, to);
     return error;
   };
-  if (Result<void> cut = areas.set.split(move.from); cut.is_error()) return give_up(cut.error());
+  if (!move.leaves_area()) {
+    if (Result<void> cut = areas.set.split(move.from); cut.is_error()) return give_up(cut.error());
+  }
   if (Result<void> parted = area_ops::part_present(areas, move.from); parted.is_error())
     return give_up(parted.error());
   it = areas.set.find(move.from.start);
@@ -112,17 +147,20 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   const auto made = areas.set.insert(node.release_value());
   areas.mapped_bytes += to.size();
   made->value.grows_down = false;
-  area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, page_map::Rights::kRevoke);
+  if (move.leaves_area()) {
+    area_ops::drop_pages(areas, areas.set.find(move.from.start), move.from);
+    note_left(areas, move.from.start);
+  } else {
+    area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, page_map::Rights::kRevoke);
+  }
   areas.set.merge(to.start, to.end);
   return to.start;
 }
 
 Result<uint64_t> remap_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
   const uint64_t new_end = move.from.start + move.new_length;
-  const bool stays = move.how != AddressSpace::Remap::kFixed && new_end == move.from.end;
-  if (!stays && move.from.end > it->value.end) return Errno::kFault;
   if (move.from.start == move.from.end) return Errno::kInval;
-  if (move.how == AddressSpace::Remap::kFixed) return move_private(areas, it, move);
+  if (move.is_bound_to_move()) return move_private(areas, it, move);
   if (new_end == move.from.end) return move.from.start;
   if (grow_in_place(areas, it, move.from.end, new_end)) return move.from.start;
   if (move.how == AddressSpace::Remap::kInPlace) return Errno::kNoMem;
@@ -148,15 +186,26 @@ bool grow_shared_in_place(Areas& areas, AreaSet::Iterator it, const Move& move) 
   return true;
 }
 
-// The same pages elsewhere, as an alias; and no longer here, unless old_size was 0. kXDev as in map.cpp.
+// The same pages elsewhere, as an alias; and no longer here, unless old_size was 0 or the area is left, which shows them, too.
+// kXDev as in map.cpp.
 Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
   if (!it->value.object()->allows_aliases()) return Errno::kXDev;
   AddressRange to{move.fixed, move.fixed + move.new_length};
-  if (move.how == AddressSpace::Remap::kFixed) {
+  if (move.is_fixed()) {
     TRY(area_ops::claim(areas, to));
     area_ops::drop_areas(areas, to, area_ops::Addresses::kKeep, page_map::Rights::kRevoke);
   } else {
-    to = TRY(area_ops::acquire(areas, move.new_length, 0));
+    to = TRY(find_place(areas, move, 0));
+  }
+  if (move.leaves_area() || move.from.size() == 0) {
+    it = areas.set.find(move.from.start);
+    if (!it) {  // the duplicate was to lie over it
+      area_ops::release(areas, to);
+      return Errno::kFault;
+    }
+    TRY(area_ops::insert_alias(areas, to, continued(it, move.from.start, to.end)));
+    if (move.leaves_area()) note_left(areas, move.from.start);
+    return to.start;
   }
   if (Result<void> cut = areas.set.split(move.from); cut.is_error()) {
     area_ops::release(areas, to);
@@ -170,14 +219,12 @@ Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& mov
 }
 
 Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
-  const bool stays = move.how != AddressSpace::Remap::kFixed && move.new_length == move.from.size();
-  if (!stays && move.from.end > it->value.end) return Errno::kFault;
   const bool may_move = move.how != AddressSpace::Remap::kInPlace;
   if (move.from.start == move.from.end) {
     if (!may_move) return Errno::kNoMem;
     return move_shared(areas, it, move);
   }
-  if (move.how == AddressSpace::Remap::kFixed) return move_shared(areas, it, move);
+  if (move.is_bound_to_move()) return move_shared(areas, it, move);
   const uint64_t new_end = move.from.start + move.new_length;
   if (new_end > move.from.end && !grow_shared_in_place(areas, it, move)) {
     if (!may_move) return Errno::kNoMem;
@@ -193,7 +240,7 @@ Result<uint64_t> move_each(AddressSpace& memory, const Move& move) {
     const uint64_t end = std::min(area.end, move.from.end);
     if (start >= end) continue;
     TRY(memory.remap(start, end - start, end - start, move.how,
-                     move.fixed + (start - move.from.start)));
+                     move.fixed + (start - move.from.start), move.behind));
   }
   return move.fixed;
 }
@@ -201,14 +248,14 @@ Result<uint64_t> move_each(AddressSpace& memory, const Move& move) {
 }  // namespace
 
 Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint64_t new_length,
-                                     Remap how, uint64_t fixed) {
+                                     Remap how, uint64_t fixed, Behind behind) {
   if (!is_aligned(address, kPageSize) || new_length == 0) return Errno::kInval;
   const auto old_size = checked_align_up(old_length, kPageSize);
   const auto new_size = checked_align_up(new_length, kPageSize);
   if (!old_size || !new_size) return Errno::kInval;
   if (!checked_add(address, *old_size)) return Errno::kFault;
   if (*new_size > user_range().size()) return Errno::kNoMem;
-  const Move move{{address, address + *old_size}, *new_size, how, fixed};
+  const Move move{{address, address + *old_size}, *new_size, how, fixed, behind};
   if (how == Remap::kFixed) {
     if (!is_aligned(fixed, kPageSize)) return Errno::kInval;
     const AddressRange to = TRY(area_ops::checked_range(fixed, *new_size, Errno::kInval));
@@ -241,6 +288,7 @@ Result<uint64_t> AddressSpace::remap(uint64_t address, uint64_t old_length, uint
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
       const AreaSet::Iterator it = areas.set.find(address);
       if (!it) return Errno::kFault;
+      TRY(check_area(it->value, move));
       return it->value.shared ? remap_shared(areas, it, move) : remap_private(areas, it, move);
     });
     if (done.is_error() && done.error() == Errno::kBusy) {

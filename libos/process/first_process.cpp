@@ -21,13 +21,16 @@ Result<void> make_reaper() {
   });
 }
 
-Result<RefPtr<Thread>> make_first_process(Thread::Resources resources,
-                                          const ResourceLimits& limits) {
+Result<RefPtr<Thread>> make_first_process(Thread::Resources resources, const ResourceLimits& limits,
+                                          const InheritedSignals& signals) {
   const Pid pid = TRY(process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); }));
+  RefPtr<SignalActions> actions = TRY(make_ref<SignalActions>());
+  actions->ignore(signals.ignored & kInheritable);
   RefPtr<Process> process =
-      TRY(make_ref<Process>(pid, TRY(make_ref<SignalActions>()), Process::Kind::kProgram));
+      TRY(make_ref<Process>(pid, std::move(actions), Process::Kind::kProgram));
   process->set_limits(limits);
   RefPtr<Thread> thread = TRY(Thread::create(process, pid, std::move(resources)));
+  thread->set_signal_mask(signals.blocked & kInheritable);
   RefPtr<Session> session = TRY(make_ref<Session>(pid));
   TRY(process_tree().with([&](ProcessTree& tree) -> Result<void> {
     TRY(tree.processes.insert(pid, process));

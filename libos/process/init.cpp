@@ -178,8 +178,10 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   const std::string_view path = environment_value(env, "PATH");
 
   const ResourceLimits limits = default_resource_limits(config.stack_size());
+  const InheritedSignals signals = {.ignored = SignalSet(boot.ignored_signals),
+                                    .blocked = SignalSet(boot.blocked_signals)};
   RefPtr<Thread> thread =
-      must(make_first_process(must(make_resources(fs), "the first process"), limits),
+      must(make_first_process(must(make_resources(fs), "the first process"), limits, signals),
            "the first process");
   Result<Found> found = find_program(*fs, thread->credentials(), boot.argv.first().view(),
                                      path.empty() ? kDefaultPath : path);

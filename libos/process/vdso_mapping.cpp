@@ -39,6 +39,7 @@ Result<uint64_t> map_vdso(AddressSpace& memory) {
   request.source.object = TRY(image());
   request.source.shared = true;
   request.source.may_write = false;
+  request.keeps_size = true;
   request.source.name = TRY(String::create("[vdso]"));
   return memory.map(std::move(request));
 }

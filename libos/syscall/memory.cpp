@@ -201,17 +201,41 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
   return done(self.memory().protect(start, length, prot_of(prot)));
 }
 
+namespace {
+
+// MREMAP_DONTUNMAP: what is wrong with the arguments, then whether another mapping of that size may be. By then Linux has
+// unmapped what a fixed one replaces.
+Result<void> check_second_mapping(Thread& self, uint64_t from, uint64_t old_size, uint64_t new_size,
+                                  uint64_t to, bool fixed) {
+  if (!is_aligned(from, kPageSize) || !is_aligned(to, kPageSize)) return Errno::kInval;
+  if (new_size == 0 || new_size != old_size) return Errno::kInval;
+  if (to < from + old_size && from < to + new_size) return Errno::kInval;
+  AddressSpace& memory = self.memory();
+  const auto area = memory.find_area(from);
+  // remap() says what is wrong with it; several move one by one.
+  if (!area || (area->end < from + old_size && !fixed)) return {};
+  const Mapped mapped = TRY(mapped_in(memory, from, from + old_size));
+  const Result<void> checked = check_limits(self, {.more = mapped.all,
+                                                   .more_data = mapped.data,
+                                                   .replaced = to,
+                                                   .replaced_length = fixed ? new_size : 0});
+  if (checked.is_error() && fixed) TRY(memory.unmap(to, new_size));
+  return checked;
+}
+
+}  // namespace
+
 Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, size_t new_size,
                         int flag_word, UserAddress new_address) {
   const auto flags = static_cast<uint32_t>(flag_word);
-  if ((flags & ~(kMremapMayMove | kMremapFixed)) != 0)
-    return Errno::kInval;  // MREMAP_DONTUNMAP, too
+  if ((flags & ~(kMremapMayMove | kMremapFixed | kMremapDontUnmap)) != 0) return Errno::kInval;
   const bool fixed = (flags & kMremapFixed) != 0;
   const bool may_move = (flags & kMremapMayMove) != 0;
-  if (fixed && !may_move) return Errno::kInval;
+  const bool leaves = (flags & kMremapDontUnmap) != 0;
+  if ((fixed || leaves) && !may_move) return Errno::kInval;
   if (new_size < old_size && old_address.value() + old_size > kUserEnd) return Errno::kInval;
-  if (old_size > kUserEnd) return Errno::kFault;
-  if (new_size > kUserEnd || (fixed && new_address.value() > kUserEnd - new_size)) {
+  if (old_size > kUserEnd) return leaves ? Errno::kInval : Errno::kFault;
+  if (new_size > kUserEnd || ((fixed || leaves) && new_address.value() > kUserEnd - new_size)) {
     return Errno::kInval;
   }
   if (new_size > old_size) {
@@ -220,11 +244,16 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
     if (area && area->lock != PageLock::kNone) TRY(check_lock_limit(self, more));
     TRY(check_limits(self, {.more = more, .more_data = area && is_data(*area) ? more : 0}));
   }
+  if (leaves) {
+    TRY(check_second_mapping(self, old_address.value(), align_up(old_size, kPageSize),
+                             align_up(new_size, kPageSize), new_address.value(), fixed));
+  }
   const auto how = fixed      ? AddressSpace::Remap::kFixed
                    : may_move ? AddressSpace::Remap::kMayMove
                               : AddressSpace::Remap::kInPlace;
-  return static_cast<long>(
-      TRY(self.memory().remap(old_address.value(), old_size, new_size, how, new_address.value())));
+  return static_cast<long>(TRY(
+      self.memory().remap(old_address.value(), old_size, new_size, how, new_address.value(),
+                          leaves ? AddressSpace::Behind::kEmpty : AddressSpace::Behind::kNothing)));
 }
 
 // Not as the C library has it: the break that holds afterwards, whether it was set or not.

@@ -236,12 +236,12 @@ void replace_boot_parameter(abi::BootParameters& boot, const std::string& field_
                     text = field_and_value.substr(colon + 1);
 #define FIELD(name) {#name, offsetof(abi::BootParameters, name) / 8}
   static const std::map<std::string, size_t> kFields = {
-      FIELD(magic),          FIELD(size),           FIELD(shared),          FIELD(vcpus),
-      FIELD(tsc_multiplier), FIELD(tsc_shift),      FIELD(tsc_now),         FIELD(realtime_now),
-      FIELD(monotonic_now),  FIELD(root_image),     FIELD(root_image_size), FIELD(log_level),
-      FIELD(terminal_mask),  FIELD(strings),        FIELD(strings_size),    FIELD(argc),
-      FIELD(envc),           FIELD(writable_count), FIELD(memory_limit),    FIELD(file_io),
-      FIELD(cpuid_count)};
+      FIELD(magic),          FIELD(size),       FIELD(shared),          FIELD(vcpus),
+      FIELD(tsc_multiplier), FIELD(tsc_shift),  FIELD(tsc_now),         FIELD(realtime_now),
+      FIELD(monotonic_now),  FIELD(root_image), FIELD(root_image_size), FIELD(log_level),
+      FIELD(terminal_mask),  FIELD(strings),    FIELD(ignored_signals), FIELD(strings_size),
+      FIELD(argc),           FIELD(envc),       FIELD(blocked_signals), FIELD(writable_count),
+      FIELD(memory_limit),   FIELD(file_io),    FIELD(cpuid_count)};
 #undef FIELD
   auto* words = reinterpret_cast<uint64_t*>(&boot);
   if (field == "cpuid") {  // the table is garbage

@@ -318,7 +318,8 @@ def test_memory_results(place):
 
 
 BOOT_FIELDS = """magic size shared vcpus tsc_multiplier tsc_shift tsc_now realtime_now monotonic_now root_image
-root_image_size log_level terminal_mask strings strings_size argc envc writable_count memory_limit cpuid_count""".split()
+root_image_size log_level terminal_mask strings strings_size argc envc writable_count memory_limit cpuid_count
+ignored_signals blocked_signals""".split()
 # Nothing, off by one, limits and one beyond, the enclave's own addresses, the ends of the address space, wild ones.
 BOOT_VALUES = """0 1 +1 -1 64 65 97 0x10000 0xffc0000000 0xfffffffff8 0x10000000000 0x7ffffffff000 0x7ffffffffff8
 0x800000000000 0x8000000000000000 0xfffffffffffff000 0xffffffffffffffff 0x600000000000 +4096 -4096""".split()

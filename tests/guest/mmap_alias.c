@@ -257,6 +257,27 @@ CASE(shared_anonymous) {
   munmap(two, 4 * PAGE);
 }
 
+// Length 0 again: what it is taken from stays one mapping, and may be what the duplicate replaces.
+CASE(duplicated_from_within) {
+  int fd = make(8);
+  char* one = map(fd, 4, RW);
+  one[2 * PAGE] = 1;
+  char* two = mremap(one + 2 * PAGE, 0, 2 * PAGE, MREMAP_MAYMOVE);
+  REQUIRE(two != MAP_FAILED);
+  CHECK_EQ(two[0], 1);
+  char* moved = mremap(one, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, reserve(4));
+  REQUIRE(moved != MAP_FAILED);
+  char* grown = mremap(moved + PAGE, 3 * PAGE, 6 * PAGE, MREMAP_MAYMOVE);
+  REQUIRE(grown != MAP_FAILED);
+  CHECK_EQ(grown[PAGE], 1);
+  CHECK(mremap(two, 0, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, two) == MAP_FAILED);
+  CHECK_EQ(errno, EFAULT);
+  CHECK_EQ(fault_at(two, 0), SIGSEGV);
+  CHECK_EQ(grown[PAGE], 1);
+  munmap(moved, PAGE), munmap(grown, 6 * PAGE);
+  close(fd);
+}
+
 CASE(grows_while_mapped) {
   int fd = make(1);
   char* first = map(fd, 1, RW);

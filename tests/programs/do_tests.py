@@ -261,6 +261,81 @@ def signal_from_outside(w: World):
         process.wait()
 
 
+# Becomes a command, with signals ignored and blocked; the numbers are the first two arguments.
+STARTER = """import os, signal, sys
+ignored, blocked = ([int(number) for number in word.split(",") if number] for word in sys.argv[1:3])
+for number in range(1, 65):
+    if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+        signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+os.execv(sys.argv[3], sys.argv[3:])"""
+CATCHABLE = sorted(set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33})
+MASKS = ["/bin/busybox", "grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status"]
+
+
+def starting(command, ignored=(), blocked=()) -> list[str]:
+    numbers = [",".join(str(int(number)) for number in numbers) for numbers in (ignored, blocked)]
+    return ["/usr/bin/python3", "-ISc", STARTER, *numbers, *map(str, command)]
+
+
+def signals_from_the_start(w: World):
+    """Ignored and blocked signals are inherited as over execve(2), by `do` and by `run`."""
+    instance = new_instance(w, "ignoring", ["/bin/busybox"])
+    hup, pipe, segv = signal.SIGHUP, signal.SIGPIPE, signal.SIGSEGV
+    for ignored, blocked in ([(), ()], [(hup,), ()], [(signal.SIGINT, signal.SIGQUIT), ()], [(pipe, 64), (hup, 34)],
+                             [(), (segv, signal.SIGTRAP, signal.SIGILL)], [CATCHABLE, ()], [CATCHABLE, CATCHABLE]):
+        native = harness.run(starting(MASKS, ignored, blocked), PROMPT_SECONDS, env=w.env, cwd=w.dir)
+        expect(native.status == 0 and len(native.stdout.splitlines()) == 2, f"natively it {native.ended()}: {native.stderr!r}")
+        for verb, place in (("do", w.dir), ("run", instance)):
+            run = harness.run(starting([w.occlum, verb, "--quiet", *MASKS], ignored, blocked), PROMPT_SECONDS, env=w.env,
+                              cwd=place)
+            expect((run.status, run.stdout) == (0, native.stdout),
+                   f"ignored {ignored}, blocked {blocked}: {verb} {run.ended()}: {run.stdout!r} {run.stderr[:300]!r}; "
+                   f"natively {native.stdout!r}")
+    # The runtime's own threads can work, whatever was blocked: programs fault, wait, and have threads.
+    work = "import subprocess, threading; t = threading.Thread(target=print, args=('a thread',)); t.start(); t.join(); " \
+           "print(subprocess.run(['/bin/busybox', 'echo', 'a child'], capture_output=True).stdout)"
+    run = harness.run(starting([w.occlum, "do", "--quiet", "/usr/bin/python3", "-ISc", work], (), CATCHABLE), PROMPT_SECONDS,
+                      env=w.env, cwd=w.dir)
+    expect((run.status, run.stdout) == (0, b"a thread\nb'a child\\n'\n"), f"all blocked: {run.ended()}: {run.stdout!r} "
+           f"{run.stderr[:300]!r}")
+
+
+def after_signals(w: World, program, sent, ignored=(), blocked=()) -> tuple[int, bytes]:
+    """How `do` of a program ended that says `ready` and is then sent the signals; and what it said afterwards."""
+    command = starting([w.occlum, "do", "--quiet", *program], ignored, blocked)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=w.env,
+                               cwd=w.dir, start_new_session=True)
+    try:
+        ready, _, _ = select.select([process.stdout], [], [], PROMPT_SECONDS)
+        expect(ready and process.stdout.readline() == b"ready\n", "the program did not start")
+        for number in sent:
+            process.send_signal(number)
+        out, _ = process.communicate(timeout=PROMPT_SECONDS)
+        return process.returncode, out
+    finally:
+        harness.kill_session(process)
+        process.wait()
+
+
+def ignored_from_the_start(w: World):
+    """As with nohup(1): SIGHUP does nothing, SIGTERM ends the program; a program's own handler gets it all the same."""
+    hup, term = signal.SIGHUP, signal.SIGTERM
+    shell = ["/bin/bash", "-c", "echo ready; while :; do :; done"]
+    # Of two that are pending the lower number comes first.
+    for numbers, ignored, status in (((hup, term), (hup,), 128 + term), ((signal.SIGINT, signal.SIGQUIT, term),
+                                     (signal.SIGINT, signal.SIGQUIT), 128 + term), ((hup,), (), 128 + hup)):
+        found = after_signals(w, shell, numbers, ignored)
+        expect(found == (status, b""), f"ignored {ignored}, sent {numbers}: {found}")
+    caught = after_signals(w, ["/usr/bin/python3", "-c", "import os, signal\n"
+                               "signal.signal(signal.SIGHUP, lambda *_: (os.write(1, b'caught\\n'), os._exit(7)))\n"
+                               "os.write(1, b'ready\\n')\nwhile True: signal.pause()"], [hup], [hup])
+    expect(caught == (7, b"caught\n"), f"its own handler: {caught}")
+    taken = after_signals(w, ["/usr/bin/python3", "-c", "import os, signal\nos.write(1, b'ready\\n')\n"
+                              "print(signal.sigwait([signal.SIGTERM]))"], [term], (), [term])
+    expect(taken == (0, b"15\n") or taken == (0, b"Signals.SIGTERM\n"), f"blocked and waited for: {taken}")
+
+
 # Servers.
 
 def redis(w: World, native: bool = False):
@@ -460,6 +535,7 @@ TESTS = {
     "do.exit_status": exit_statuses, "do.signal_status": deaths, "do.environment": environment_and_directory,
     "do.writes_discarded": writes_are_discarded, "do.rw": writable_directory, "do.setuid": setuid_is_ignored,
     "do.proc": own_proc_dev_sys, "do.trace": trace_log, "do.signal": signal_from_outside,
+    "do.start_signals": signals_from_the_start, "do.ignored_signals": ignored_from_the_start,
     "do.idle": idle_uses_no_processor, "terminal.line_discipline": terminal_line_discipline,
     "terminal.size": terminal_size, "terminal.interrupt": terminal_interrupt,
     "terminal.interrupt_handled": terminal_interrupt_handled, "redis.server": redis, "instance.run": instance_runs,

@@ -157,7 +157,8 @@ static void remap(long bits) {
       }
       name_pages(r, new_size, true);
     } else if (old_size != new_size) {
-      name_pages(from + ((kept + kPage - 1) & -(long)kPage), old_size, false);
+      long end = (kept + kPage - 1) & -(long)kPage;
+      name_pages(from + end, old_size - end, false);
       name_pages(from, new_size, true);
     }
   } else {

@@ -325,8 +325,8 @@ inline void run_program(Code code) {
     UserCredentials root;
     root.derive_file_part();
     resources.credentials = MUST(make_ref<SharedCredentials>(std::move(root)));
-    RefPtr<Thread> thread =
-        MUST(make_first_process(std::move(resources), default_resource_limits(uint64_t{8} << 20)));
+    RefPtr<Thread> thread = MUST(
+        make_first_process(std::move(resources), default_resource_limits(uint64_t{8} << 20), {}));
     MapRequest stack;
     stack.length = kUserStack;
     stack.prot = Prot::kRead | Prot::kWrite;

@@ -73,6 +73,21 @@ TEST(SignalActions, ResetForExecKeepsIgnored) {
   EXPECT_EQ(actions.get(kSigHup).handler, kSigIgn);
 }
 
+TEST(SignalActions, IgnoredFromTheStart) {
+  SignalActions actions;
+  actions.ignore(SignalSet::all() & kInheritable);
+  for (int signal = 1; signal <= kSigMax; ++signal) {
+    const bool is_kept = signal == kSigKill || signal == kSigStop || signal == 32 || signal == 33;
+    EXPECT_EQ(actions.get(signal).handler, is_kept ? kSigDfl : kSigIgn) << signal;
+    EXPECT_EQ(actions.get(signal).flags, 0u);
+  }
+  SignalActions one;
+  one.ignore(SignalSet::of(kSigHup));
+  one.ignore(SignalSet{});
+  EXPECT_EQ(one.get(kSigHup).handler, kSigIgn);
+  EXPECT_EQ(one.get(kSigInt).handler, kSigDfl);
+}
+
 TEST(SignalActions, ResetHand) {
   SignalActions actions;
   actions.set(kSigInt, SignalAction{.handler = 0x1000, .flags = kSaResetHand});

@@ -93,6 +93,8 @@ Result<void> read_strings() {
   arguments.host_name = TRY(block.next());
   for (size_t fd = 0; fd < arguments.terminal.size(); ++fd)
     arguments.terminal[fd] = (parameters.terminal_mask >> fd & 1) != 0;
+  arguments.ignored_signals = parameters.ignored_signals;
+  arguments.blocked_signals = parameters.blocked_signals;
   return {};
 }
 

@@ -74,4 +74,9 @@ void SignalActions::reset_for_exec() {
 
 void SignalActions::reset_all() { reset_for_exec(); }
 
+void SignalActions::ignore(SignalSet signals) {
+  for (; !signals.is_empty(); signals.remove(signals.first()))
+    set(signals.first(), SignalAction{.handler = kSigIgn});
+}
+
 }  // namespace occlum

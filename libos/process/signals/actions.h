@@ -48,6 +48,7 @@ class SignalActions : public RefCounted<SignalActions> {
   Result<RefPtr<SignalActions>> clone() const;  // fork
   void reset_for_exec();  // handlers become SIG_DFL, ignored ones stay ignored
   void reset_all();       // CLONE_CLEAR_SIGHAND
+  void ignore(SignalSet signals);
 
  private:
   using Table = std::array<SignalAction, kSigMax>;

@@ -87,6 +87,9 @@ class SignalSet {
 static_assert(sizeof(SignalSet) == 8);
 
 constexpr SignalSet kUnblockable = SignalSet::of(kSigKill, kSigStop);
+// What a program may find ignored or blocked by whoever started it from outside. A C library neither ignores nor blocks
+// the two that it keeps for itself, and needs them.
+constexpr SignalSet kInheritable = ~(kUnblockable | SignalSet::of(kSigRtMin, kSigRtMin + 1));
 constexpr SignalSet kStopSignals = SignalSet::of(kSigStop, kSigTstp, kSigTtin, kSigTtou);
 // What a fault of the thread itself raises: delivered before any other.
 constexpr SignalSet kSynchronousSignals =
