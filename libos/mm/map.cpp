@@ -187,6 +187,7 @@ Result<MapRequest> MapRequest::another() const {
   same.placement = placement;
   same.grows_down = grows_down;
   same.is_stack = is_stack;
+  same.keeps_size = keeps_size;
   same.populate = populate;
   same.not_reserved = not_reserved;
   same.lock = lock;
