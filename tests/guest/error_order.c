@@ -4,11 +4,13 @@
 #include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #include "check.h"
@@ -200,6 +202,29 @@ CASE(attributes_of_sockets) {
     CHECK_ERRNO(fsetxattr(fd, "system.sockprotoname", "x", 1, 0), EOPNOTSUPP);
     close(fd);
   }
+}
+
+// What a file may not be written to at, is said though there is nothing to copy.
+static int copy_beyond_limit(void) {
+  int fd = open("limited", O_RDWR | O_CREAT, 0600);
+  struct rlimit limit = {100, 100};
+  loff_t from = 0, to = 100, beyond = -5;
+  signal(SIGXFSZ, SIG_IGN);
+  if (fd < 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+  if (copy_file_range(fd, &from, fd, &to, 10, 0) != -1 || errno != EFBIG) return 2;
+  to = 99;
+  if (copy_file_range(fd, &from, fd, &to, 10, 0) != 0) return 3;
+  if (copy_file_range(fd, &beyond, fd, &to, 10, 0) != -1 || errno != EOVERFLOW) return 4;
+  if (copy_file_range(fd, &beyond, fd, &to, 1, 0) != -1 || errno != EINVAL) return 5;
+  return 0;
+}
+CASE(nothing_copied_beyond_the_limit) {
+  check_enter_scratch();
+  pid_t pid = fork();
+  if (pid == 0) _exit(copy_beyond_limit());
+  int status = -1;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
 }
 
 CHECK_MAIN
