@@ -227,4 +227,17 @@ CASE(nothing_copied_beyond_the_limit) {
   CHECK_EQ(status, 0);
 }
 
+// What has no place in the tree of names cannot be executed, which counts before that it cannot be mapped.
+CASE(code_of_nameless_files) {
+  int ends[2], event = eventfd(0, 0), directory = open("/", O_RDONLY | O_DIRECTORY);
+  REQUIRE(pipe(ends) == 0 && event >= 0 && directory >= 0);
+  for (int type = MAP_SHARED; type <= MAP_PRIVATE; type++) {
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ | PROT_EXEC, type, event, 0), EPERM);
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ | PROT_EXEC, type, ends[0], 0), EPERM);
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ, type, event, 0), ENODEV);
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ | PROT_EXEC, type, directory, 0), ENODEV);
+  }
+  close(ends[0]), close(ends[1]), close(event), close(directory);
+}
+
 CHECK_MAIN
