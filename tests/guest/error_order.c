@@ -240,4 +240,20 @@ CASE(code_of_nameless_files) {
   close(ends[0]), close(ends[1]), close(event), close(directory);
 }
 
+// RWF_APPEND of nothing leaves the position.
+CASE(nothing_appended) {
+  check_enter_scratch();
+  int fd = open("file", O_RDWR | O_CREAT, 0600);
+  char byte = 'x';
+  struct iovec none = {&byte, 0}, one = {&byte, 1}, bad = {(void*)1, 1};
+  REQUIRE(fd >= 0 && write(fd, "0123456789", 10) == 10 && lseek(fd, 3, SEEK_SET) == 3);
+  CHECK_EQ(pwritev2(fd, &none, 1, -1, RWF_APPEND), 0);
+  CHECK_EQ(pwritev2(fd, &none, 0, -1, RWF_APPEND), 0);
+  CHECK_ERRNO(pwritev2(fd, &bad, 1, -1, RWF_APPEND), EFAULT);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), 3);
+  CHECK_EQ(pwritev2(fd, &one, 1, -1, RWF_APPEND), 1);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), 11);
+  close(fd);
+}
+
 CHECK_MAIN
