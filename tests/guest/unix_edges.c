@@ -361,4 +361,20 @@ CASE(nothing_wanted) {
   close(pair[1]);
 }
 
+// recvmmsg(2) tells of a connection reset before what is queued, and if it wants nothing at all.
+CASE(reset_before_messages) {
+  open_pair(SOCK_STREAM);
+  char text[8];
+  struct iovec piece = {text, sizeof text};
+  struct mmsghdr message = {.msg_hdr = {.msg_iov = &piece, .msg_iovlen = 1}};
+  CHECK_EQ(send(pair[0], "unread", 6, 0), 6);
+  CHECK_EQ(send(pair[1], "queued", 6, 0), 6);
+  close(pair[1]);
+  CHECK_ERRNO(recvmmsg(pair[0], &message, 0, 0, NULL), ECONNRESET);
+  CHECK_EQ(recvmmsg(pair[0], &message, 0, 0, NULL), 0);
+  CHECK_EQ(recvmmsg(pair[0], &message, 1, 0, NULL), 1);
+  CHECK_EQ(message.msg_len, 6);
+  close(pair[0]);
+}
+
 CHECK_MAIN
