@@ -377,4 +377,20 @@ CASE(reset_before_messages) {
   close(pair[0]);
 }
 
+// One message without bytes is nothing unread; two are.
+CASE(empty_messages_unread) {
+  char text[8];
+  for (int count = 1; count <= 2; count++) {
+    open_pair(SOCK_SEQPACKET);
+    for (int i = 0; i < count; i++) CHECK_EQ(send(pair[0], "", 0, 0), 0);
+    close(pair[1]);
+    if (count == 1) {
+      CHECK_EQ(recv(pair[0], text, sizeof text, 0), 0);
+    } else {
+      CHECK_ERRNO(recv(pair[0], text, sizeof text, 0), ECONNRESET);
+    }
+    close(pair[0]);
+  }
+}
+
 CHECK_MAIN
