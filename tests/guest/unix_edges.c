@@ -393,4 +393,24 @@ CASE(empty_messages_unread) {
   }
 }
 
+// An accepted socket has its listener's name, and gets no other.
+CASE(accepted_is_named) {
+  const struct sockaddr_un name = {AF_UNIX, "\0accepted-is-named"}, other = {AF_UNIX, "\0other"};
+  const struct sockaddr_un path = {AF_UNIX, "accepted-is-named"};
+  const socklen_t size = offsetof(struct sockaddr_un, sun_path) + 18;
+  int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+  CHECK_OK(bind(listener, (const void*)&name, size));
+  CHECK_OK(listen(listener, 1));
+  CHECK_OK(connect(client, (const void*)&name, size));
+  int accepted = accept(listener, NULL, NULL);
+  REQUIRE(accepted >= 0);
+  CHECK_ERRNO(bind(accepted, (const void*)&other, size), EINVAL);
+  check_enter_scratch();
+  CHECK_ERRNO(bind(accepted, (const void*)&path, size), EINVAL);
+  CHECK_ERRNO(access(path.sun_path, F_OK), ENOENT);
+  CHECK_OK(bind(accepted, (const void*)&other, sizeof(sa_family_t)));
+  CHECK_OK(bind(client, (const void*)&other, size));
+  close(listener), close(client), close(accepted);
+}
+
 CHECK_MAIN
