@@ -6,6 +6,8 @@
 
 namespace occlum {
 
+constexpr uint32_t kExecutable = 0111;
+
 MemoryFile::MemoryFile(String name, RefPtr<MemoryObject> object, uint32_t seals)
     : File(2 | kOpenLargeFile),
       name_(std::move(name)),
@@ -19,6 +21,9 @@ Result<RefPtr<MemoryFile>> MemoryFile::create(String name, uint32_t seals) {
 
 Result<void> MemoryFile::add_seals(uint32_t seals) {
   if ((seals & ~kAllSeals) != 0) return Errno::kInval;
+  // What stays executable is not written to either.
+  if ((seals & kSealExec) != 0 && (inode_.stat().mode & kExecutable) != 0)
+    seals |= kSealShrink | kSealGrow | kSealWrite | kSealFutureWrite;
   uint32_t before = seals_.load(std::memory_order_relaxed);
   do {
     if ((before & kSealSeal) != 0) return Errno::kPerm;
@@ -135,6 +140,10 @@ Result<MapSource> MemoryFile::map_source(uint64_t offset, uint64_t, bool shared,
 }
 
 Result<void> MemoryFile::set_attributes(const AttributeChange& change) {
+  if (has_seal(kSealExec) && change.permissions &&
+      ((*change.permissions ^ inode_.stat().mode) & kExecutable) != 0) {
+    return Errno::kPerm;
+  }
   inode_.change(change);
   return {};
 }
