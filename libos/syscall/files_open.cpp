@@ -4,6 +4,7 @@
 #include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/leases.h"
 #include "libos/process/process.h"
+#include "libos/process/process_table.h"
 #include "libos/process/signals/io_signal.h"
 #include "libos/syscall/files_common.h"
 
@@ -199,7 +200,8 @@ Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
     answer.whence = 0;
     answer.start = static_cast<int64_t>(other.start);
     answer.length = other.end == UINT64_MAX ? 0 : static_cast<int64_t>(other.end - other.start + 1);
-    answer.pid = other.pid;
+    // A lock outlives the process that took it where another shares its descriptors.
+    answer.pid = other.pid == -1 || is_pid_used(other.pid) ? other.pid : 0;
   }
   TRY(at.write(answer));
   return 0;
