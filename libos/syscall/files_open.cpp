@@ -17,6 +17,7 @@ Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
   const WalkContext context = TRY(walk_at(self, directory, path));
   RefPtr<File> file = TRY(open_file(context, path, flags, mode, self.fs().umask(), walk));
+  file->set_opened_as(self.credentials_number());
   const int fd = reservation[0];
   reservation.commit(std::move(file));
   return fd;
@@ -82,6 +83,7 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   if ((flags & kOpenPath) == 0) flags |= kOpenLargeFile;
   RefPtr<File> file = TRY(open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode),
                                     self.fs().umask(), walk));
+  file->set_opened_as(self.credentials_number());
   const int fd = reservation[0];
   reservation.commit(std::move(file));
   return fd;
