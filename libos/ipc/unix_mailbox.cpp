@@ -159,11 +159,16 @@ void Mailbox::shut_reading() {
 }
 
 bool Mailbox::stop_reading() {
-  state_.with([](State& state) { state.stopped = state.dead = true; });
-  const bool dropped = drop_queued();
+  // One message without bytes counts as read: so says Linux since 6.14, where it may be what is left of urgent data.
+  const bool unread = state_.with([](State& state) {
+    state.stopped = state.dead = true;
+    Packet* first = state.reading ? nullptr : state.packets.first();
+    return first != nullptr && (first->left() != 0 || state.packets.next(*first) != nullptr);
+  });
+  (void)drop_queued();
   readable.wake_all(kReadable | kPollRdHup);
   space.wake_all(kPollOut | kPollErr);
-  return dropped;
+  return unread;
 }
 
 bool Mailbox::drop_queued() {

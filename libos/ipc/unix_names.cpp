@@ -74,7 +74,8 @@ Result<void> check_unix_address(const SocketAddress& address) {
 }
 
 // A socket that has a name is refused only when the new one could be made, as on Linux.
-Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::string_view path) {
+Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::string_view path,
+                                    bool is_named) {
   const WalkContext context = self.fs().walk(self.credentials());
   NewInode inode;
   inode.mode = type_bits(FileType::kSocket) | 0777;
@@ -82,7 +83,7 @@ Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::strin
   inode.gid = self.credentials().fsgid;
   const auto made = make_node(context, path, inode, self.fs().umask());
   if (made.is_error()) return made.error() == Errno::kExist ? Errno::kAddrInUse : made.error();
-  if (is_bound()) {
+  if (is_named) {
     TRY(remove_file(context, path));
     return Errno::kInval;
   }
@@ -93,18 +94,18 @@ Result<void> UnixBinding::bind_path(Thread& self, UnixSocket& socket, std::strin
 }
 
 Result<RefPtr<UnixName>> UnixBinding::bind(Thread& self, UnixSocket& socket,
-                                           const SocketAddress& address) {
+                                           const SocketAddress& address, bool is_named) {
   const bool any = address.size() == kFamilySize && address.family() == kAfUnix;
-  if (any && is_bound()) return RefPtr<UnixName>();
+  if (any && is_named) return RefPtr<UnixName>();
   if (!any) TRY(check_unix_address(address));
   std::array<char, SocketAddress::kMaxSize> storage;
   std::string_view name = name_of(address, storage);
   if (!name.empty() && name.front() != '\0') {
     auto result = TRY(make_name(name));
-    TRY(bind_path(self, socket, name));
+    TRY(bind_path(self, socket, name, is_named));
     return result;
   }
-  if (is_bound()) return Errno::kInval;
+  if (is_named) return Errno::kInval;
   std::array<char, 8> fresh = {};
   for (;;) {
     if (any) {

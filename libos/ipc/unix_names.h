@@ -21,14 +21,15 @@ class UnixBinding {
 
   // bind(2): makes the socket's inode, or takes the abstract name; an address with nothing but the
   // family gets a fresh abstract name. Returns the address as getsockname(2) gives it; null: it had
-  // one already, which is all that is asked of an address without a name. kAddrInUse, kInval, and
-  // what the VFS says.
-  Result<RefPtr<UnixName>> bind(Thread& self, UnixSocket& socket, const SocketAddress& address);
-  bool is_bound() const { return !path_.is_null() || !abstract_.is_empty(); }
+  // one already, which is all that is asked of an address without a name. `is_named` says that it
+  // has: an accepted socket has its listener's. kAddrInUse, kInval, and what the VFS says.
+  Result<RefPtr<UnixName>> bind(Thread& self, UnixSocket& socket, const SocketAddress& address,
+                                bool is_named);
   void clear();
 
  private:
-  Result<void> bind_path(Thread& self, UnixSocket& socket, std::string_view path);
+  Result<void> bind_path(Thread& self, UnixSocket& socket, std::string_view path, bool is_named);
+  bool is_bound() const { return !path_.is_null() || !abstract_.is_empty(); }
   Path path_;  // keeps the inode, whose address is the key
   String abstract_;
 };

@@ -92,7 +92,8 @@ RefPtr<Mailbox> UnixSocket::peer() const {
 
 Result<void> UnixSocket::bind(const SocketAddress& address) {
   return binding_lock_.with([&](char&) -> Result<void> {
-    RefPtr<UnixName> name = TRY(binding_.bind(current_thread(), *this, address));
+    const bool is_named = inbox_->name() != nullptr;
+    RefPtr<UnixName> name = TRY(binding_.bind(current_thread(), *this, address, is_named));
     if (name != nullptr) inbox_->set_name(std::move(name));
     return {};
   });

@@ -31,6 +31,7 @@ class UnixSocket : public Socket {
   Result<SocketAddress> peer_address() override;
   Result<size_t> send(OutgoingMessage& message) override;
   Result<size_t> receive(IncomingMessage& message) override;
+  Result<void> take_error() override;
   Result<void> set_option(int level, int name, std::span<const std::byte> value) override;
   Result<size_t> get_option(int level, int name, std::span<std::byte> value) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;

@@ -36,12 +36,17 @@ Result<RefPtr<Mailbox>> UnixSocket::stream_destination(const OutgoingMessage& me
   return other;
 }
 
+Result<void> UnixSocket::take_error() {
+  if (inbox_->take_error()) return Errno::kConnReset;
+  return {};
+}
+
 // What is wrong before the message and where it goes to are looked at.
 Result<void> UnixSocket::check_packet_sender(const OutgoingMessage& message) {
   if (is_datagram() && has_address(message)) TRY(check_unix_address(*message.to));
   TRY(name_for_credentials());
   if (message.data.remaining() > Mailbox::kDefaultLimit - 32) return Errno::kMsgSize;
-  if (inbox_->take_error()) return Errno::kConnReset;
+  TRY(take_error());
   if (!may_send()) return Errno::kPipe;
   return {};
 }

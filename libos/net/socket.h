@@ -87,6 +87,9 @@ class Socket : public File, Counted<Socket> {
   virtual Result<SocketAddress> peer_address() = 0;
   virtual Result<size_t> send(OutgoingMessage& message) = 0;  // raises SIGPIPE itself
   virtual Result<size_t> receive(IncomingMessage& message) = 0;
+  // Fails with the error that is pending and forgets it, for who asks before all data (recvmmsg(2)). What is pending at
+  // the host, receive() tells.
+  virtual Result<void> take_error() { return {}; }
   // The options of socket(7) that are the same everywhere are answered here first (base_option).
   virtual Result<void> set_option(int level, int name, std::span<const std::byte> value) = 0;
   // Fills `value` from the front; returns the size of the answer.

@@ -29,7 +29,10 @@ Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& reque
   if ((request.flags & (kCloneVm | kCloneVfork)) == kCloneVm) self.memory().note_threads();
   resources.memory =
       has_flag(request, kCloneVm) ? self.share_memory() : TRY(fork_memory(self.memory()));
-  resources.credentials = self.share_credentials();
+  // Of another process they are others, though equal.
+  resources.credentials = has_flag(request, kCloneThread)
+                              ? self.share_credentials()
+                              : TRY(make_ref<SharedCredentials>(TRY(self.user().clone())));
   resources.files = TRY(share_or_copy(self.share_files(), has_flag(request, kCloneFiles)));
   resources.fs = TRY(share_or_copy(self.share_fs(), has_flag(request, kCloneFs)));
   if (has_flag(request, kCloneSysVSem)) resources.semaphore_undo = TRY(self.make_semaphore_undo());

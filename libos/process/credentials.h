@@ -2,6 +2,7 @@
 // file side (fs/vfs/credentials.h) that is derived from them.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "libos/fs/vfs/credentials.h"
@@ -41,6 +42,11 @@ class SharedCredentials : public RefCounted<SharedCredentials> {
  public:
   explicit SharedCredentials(UserCredentials value) : value(std::move(value)) {}
   const UserCredentials value;
+  // Never 0 and never given again: equal ones are not the same (see File::opened_as).
+  const uint64_t number = next_number_.fetch_add(1, std::memory_order_relaxed);
+
+ private:
+  static inline constinit std::atomic<uint64_t> next_number_{1};
 };
 
 class Process;

@@ -23,15 +23,16 @@ void report_process_counters(CounterReport report) {
 SpinLocked<ProcessTree>& process_tree() { return the_tree; }
 
 // Numbers go up and start over at kReservedPids; a group or session keeps its number while it has members.
+bool ProcessTree::is_used(Pid pid) const {
+  if (processes.contains(pid) || threads.contains(pid)) return true;
+  for (auto& [number, process] : processes) {
+    const Process::Links& links = process->links(*this);
+    if (links.group == pid || (links.session && links.session->id() == pid)) return true;
+  }
+  return false;
+}
+
 Result<Pid> ProcessTree::allocate_pid() {
-  const auto is_used = [&](Pid pid) {
-    if (processes.contains(pid) || threads.contains(pid)) return true;
-    for (auto& [number, process] : processes) {
-      const Process::Links& links = process->links(*this);
-      if (links.group == pid || (links.session && links.session->id() == pid)) return true;
-    }
-    return false;
-  };
   const Pid limit = pid_limit();
   for (Pid tries = 0; tries < limit; ++tries) {
     last_pid = last_pid + 1 < limit ? last_pid + 1 : kReservedPids;
@@ -48,6 +49,10 @@ Result<void> set_pid_limit(int64_t limit) {
   if (limit <= kReservedPids || limit > kPidLimit) return Errno::kInval;
   the_pid_limit.store(static_cast<Pid>(limit), std::memory_order_relaxed);
   return {};
+}
+
+bool is_pid_used(Pid pid) {
+  return the_tree.with([&](ProcessTree& tree) { return tree.is_used(pid); });
 }
 
 RefPtr<Process> find_process(Pid pid) {

@@ -25,7 +25,8 @@ struct ProcessTree {
   Pid last_pid = kReaperPid;
   CpuTimes ended;  // of threads that are gone
 
-  // A number that nobody uses as pid, tid, group or session. kAgain when there is none.
+  bool is_used(Pid pid) const;  // as pid, tid, group or session
+  // A number that nobody uses. kAgain when there is none.
   Result<Pid> allocate_pid();
 
   // setpgid(2): no member (but `leaving`) has a parent in another group of the same session.
@@ -38,6 +39,7 @@ SpinLocked<ProcessTree>& process_tree();
 ResourceUsage told_thread_usage(ProcessTree& tree, Thread& thread);
 ResourceUsage told_usage(Thread& thread);
 
+bool is_pid_used(Pid pid);              // as pid, tid, group or session
 RefPtr<Process> find_process(Pid pid);  // zombies too
 RefPtr<Thread> find_thread(Pid tid);    // any thread that has not ended
 

@@ -100,6 +100,7 @@ class Thread final : public Task {
   // As whom it works on files, and the whole of it.
   const Credentials& credentials() const { return credentials_->value.files; }
   const UserCredentials& user() const { return credentials_->value; }
+  uint64_t credentials_number() const { return credentials_->number; }
   // Replaces them, for set*id(2), capset(2) and exec; derives the file part. Errors: kNoMem.
   Result<void> set_credentials(UserCredentials credentials);
 

@@ -170,22 +170,20 @@ Result<int> ProcessTimers::add(TimeSource source, int clock, Pid whose, Value va
   const uint32_t user = credentials ? credentials->value.uid : 0;
   RefPtr<QueuedSignal> node =
       TRY(QueuedSignal::create({}, user, process_.limit(Resource::kSigPending).soft));
-  const int id = posix_.with([](const Posix& timers) {
-    int free = 0;
-    for (const auto& [used, timer] : timers) {
-      if (used != free) break;
-      ++free;
-    }
+  const int id = posix_.with([](Posix& posix) {
+    while (posix.timers.contains(posix.next_id)) posix.advance();
+    const int free = posix.next_id;
+    posix.advance();
     return free;
   });
   if (value == Value::kTimerId) event.value = static_cast<uint64_t>(id);
   RefPtr<PosixTimer> timer =
       TRY(make_ref<PosixTimer>(process_, source, clock, whose, id, event, std::move(node)));
-  auto entry = TRY(Posix::prepare(id, std::move(timer)));
-  // Two threads at once may have chosen the same number.
-  const bool added = posix_.with([&](Posix& timers) {
-    if (timers.contains(id)) return false;
-    timers.insert(std::move(entry));
+  auto entry = TRY(PosixTree::prepare(id, std::move(timer)));
+  // Unless others have taken all the numbers there are since, it is still free.
+  const bool added = posix_.with([&](Posix& posix) {
+    if (posix.timers.contains(id)) return false;
+    posix.timers.insert(std::move(entry));
     return true;
   });
   if (!added) return Errno::kAgain;
@@ -193,15 +191,15 @@ Result<int> ProcessTimers::add(TimeSource source, int clock, Pid whose, Value va
 }
 
 RefPtr<PosixTimer> ProcessTimers::find(int id) const {
-  return posix_.with([&](const Posix& timers) -> RefPtr<PosixTimer> {
-    const RefPtr<PosixTimer>* found = timers.find(id);
+  return posix_.with([&](const Posix& posix) -> RefPtr<PosixTimer> {
+    const RefPtr<PosixTimer>* found = posix.timers.find(id);
     return found != nullptr ? *found : nullptr;
   });
 }
 
 bool ProcessTimers::remove(int id) {
   std::optional<RefPtr<PosixTimer>> timer =
-      posix_.with([&](Posix& timers) { return timers.take(id); });
+      posix_.with([&](Posix& posix) { return posix.timers.take(id); });
   if (!timer) return false;
   (*timer)->cancel();
   (*timer)->discard_signal();
@@ -209,7 +207,7 @@ bool ProcessTimers::remove(int id) {
 }
 
 void ProcessTimers::remove_posix_timers() {
-  Posix all = posix_.with([](Posix& timers) { return std::move(timers); });
+  PosixTree all = posix_.with([](Posix& posix) { return std::move(posix.timers); });
   for (auto& [id, timer] : all) timer->cancel();
 }
 

@@ -134,7 +134,13 @@ class ProcessTimers {
   void stop_all();             // exit
 
  private:
-  using Posix = Tree<int, RefPtr<PosixTimer>>;
+  using PosixTree = Tree<int, RefPtr<PosixTimer>>;
+  // A number is used again only when all others have been: a deleted timer's names nobody.
+  struct Posix {
+    PosixTree timers;
+    int next_id = 0;
+    void advance() { next_id = next_id == INT32_MAX ? 0 : next_id + 1; }
+  };
   Process& process_;
   ItimerTimer real_, virtual_, profile_;
   mutable SpinLocked<Posix> posix_{LockRank::kProcess};

@@ -46,12 +46,10 @@ Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast 
                      (flags & kAtEmptyPath) != 0 ? kWalkEmptyPath : 0);
 }
 
-namespace {
 Result<void> refuse_size() {
   send_signal_to_self(kSigXFsz);
   return Errno::kFBig;
 }
-}  // namespace
 
 Result<void> check_file_size(Thread& self, Inode& inode, uint64_t size) {
   if (size <= self.process().limit(Resource::kFileSize).soft) return {};

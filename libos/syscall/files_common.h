@@ -28,6 +28,7 @@ Result<Path> resolve_at(Thread& self, Fd directory, UserString path, FollowLast 
 
 // RLIMIT_FSIZE: kFBig and SIGXFSZ for a file that grows beyond it, and for a write that begins there; what begins before
 // it is cut. `offset` is null for the file's position.
+Result<void> refuse_size();  // fails
 Result<void> check_file_size(Thread& self, Inode& inode, uint64_t size);
 Result<void> limit_file_size(Thread& self, File& file, const uint64_t* offset, DataSource& source);
 

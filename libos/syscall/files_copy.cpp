@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "libos/fs/vfs/regular_file.h"
+#include "libos/process/process.h"
 #include "libos/syscall/files_common.h"
 #include "libos/syscall/splice.h"
 
@@ -45,6 +46,34 @@ Result<std::optional<int64_t>> read_offset(UserInOut<int64_t> at) {
 Result<void> write_offset(UserInOut<int64_t> at, const CopyPlace& place) {
   if (at.is_null()) return {};
   return at.write(static_cast<int64_t>(*place.offset()));
+}
+
+Result<uint64_t> position_of(CopyPlace& place) {
+  return place.offset() ? Result<uint64_t>(*place.offset()) : place.file().seek(0, Whence::kCur);
+}
+
+// How many bytes copy_file_range(2) copies, by what Linux checks in this order before it looks at any of them.
+struct CopyEnd {
+  uint64_t start;  // a negative offset is beyond all positions
+  const Stat& stat;
+};
+Result<size_t> check_copy(Thread& self, CopyEnd in, CopyEnd out, size_t count) {
+  if (!checked_add(in.start, uint64_t{count}) || !checked_add(out.start, uint64_t{count}))
+    return Errno::kOverflow;
+  const bool is_negative = in.start > kMaxFileSize || out.start > kMaxFileSize;
+  // What lies behind the end as it is now is not copied.
+  if (in.start <= kMaxFileSize)
+    count = std::min<uint64_t>(count, in.stat.size > in.start ? in.stat.size - in.start : 0);
+  if (out.start <= kMaxFileSize) {
+    const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
+    if (out.start >= limit) TRY(refuse_size());
+    if (out.start >= kMaxFileSize) return Errno::kFBig;
+    count = std::min<uint64_t>(count, std::min(limit, kMaxFileSize) - out.start);
+  }
+  if (is_negative) return Errno::kInval;
+  const uint64_t distance = in.start < out.start ? out.start - in.start : in.start - out.start;
+  if (in.stat.ino == out.stat.ino && distance < count) return Errno::kInval;
+  return count;
 }
 
 }  // namespace
@@ -108,20 +137,10 @@ Result<long> sys_copy_file_range(Thread& self, Fd in, UserInOut<int64_t> in_offs
   if (!from->can_read() || !to->can_write() || (to->flags() & kOpenAppend) != 0)
     return Errno::kBadFd;
   if (in_stat.dev != out_stat.dev) return Errno::kXDev;
-  if (in_at.value_or(0) < 0 || out_at.value_or(0) < 0) return Errno::kInval;
   CopyPlace source(*from, in_at), target(*to, out_at);
-  const uint64_t out_start =
-      out_at ? static_cast<uint64_t>(*out_at) : TRY(to->seek(0, Whence::kCur));
-  if (out_start >= kMaxFileSize) return Errno::kFBig;
-  if (in_stat.ino == out_stat.ino) {
-    const uint64_t a = source.offset() ? *source.offset() : TRY(from->seek(0, Whence::kCur));
-    const uint64_t b = out_start;
-    const uint64_t distance = a < b ? b - a : a - b;
-    // What lies behind the end as it is now is not copied, and no overlap.
-    const uint64_t size = in_stat.size;
-    count = std::min<uint64_t>(count, size > a ? size - a : 0);
-    if (distance < count) return Errno::kInval;
-  }
+  const uint64_t start = TRY(position_of(source)), out_start = TRY(position_of(target));
+  count = TRY(check_copy(self, {start, in_stat}, {out_start, out_stat}, count));
+  if (count == 0) return 0;
   const size_t copied = TRY(copy(source, target, count));
   TRY(write_offset(in_offset, source));
   TRY(write_offset(out_offset, target));

@@ -177,15 +177,21 @@ Result<long> sys_pwritev2(Thread& self, Fd fd, UserAddress iov, size_t count, in
   const RefPtr<File> file = TRY(writable(self, fd));
   TRY(check_rwf(iov, count, offset, bits(flags)));
   // RWF_APPEND: where the end is now. Not atomic against other writers without O_APPEND.
+  std::optional<uint64_t> before;
   if ((bits(flags) & kRwfAppend) != 0 && file->inode() != nullptr) {
     if (offset == -1) {
+      before = TRY(file->seek(0, Whence::kCur));
       TRY(file->seek(0, Whence::kEnd));
     } else {
       offset = static_cast<int64_t>(TRY(file->stat()).size);
     }
   }
-  const long written = offset == -1 ? TRY(sys_writev(self, fd, iov, count))
-                                    : TRY(sys_pwritev(self, fd, iov, count, offset));
+  const Result<long> result =
+      offset == -1 ? sys_writev(self, fd, iov, count) : sys_pwritev(self, fd, iov, count, offset);
+  // What writes nothing leaves the position where it was.
+  if (before && (result.is_error() || result.value() == 0))
+    TRY(file->seek(static_cast<int64_t>(*before), Whence::kSet));
+  const long written = TRY(Result<long>(result));
   const bool has_store = file->kind() == FileKind::kOther && file->inode() != nullptr;
   if (has_store && (bits(flags) & (kRwfDsync | kRwfSync)) != 0)
     TRY(file->sync((bits(flags) & kRwfSync) == 0));

@@ -36,11 +36,25 @@ Result<long> sys_symlink(Thread& self, UserString target, UserString path) {
   return sys_symlinkat(self, target, kAtCwd, path);
 }
 
+namespace {
+// Whose descriptor gives a file a name without the right to find it by one: who opened it. Asked of any directory that a
+// path starts at, though it matters for an empty path alone.
+Result<void> check_opener(Thread& self, Fd directory, UserString path) {
+  const String text = path.is_null() ? String() : TRY(path.read_path());
+  if (directory == kAtCwd || text.view().starts_with('/')) return {};
+  const RefPtr<File> file = TRY(self.files().get(number(directory)));
+  if (file->opened_as() == 0 || file->opened_as() == self.credentials_number()) return {};
+  if (!self.user().has(kCapDacReadSearch)) return Errno::kNoEnt;
+  return {};
+}
+}  // namespace
+
 Result<long> sys_linkat(Thread& self, Fd from_directory, UserString from, Fd to_directory,
                         UserString to, Flags flags) {
   if ((bits(flags) & ~(kAtSymlinkFollow | kAtEmptyPath)) != 0) return Errno::kInval;
   const FollowLast follow =
       (bits(flags) & kAtSymlinkFollow) != 0 ? FollowLast::kYes : FollowLast::kNo;
+  if ((bits(flags) & kAtEmptyPath) != 0) TRY(check_opener(self, from_directory, from));
   const Path target =
       TRY(resolve_at(self, from_directory, from, follow, bits(flags) & kAtEmptyPath));
   const String text = TRY(read_name(to));

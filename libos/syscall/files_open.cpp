@@ -4,6 +4,7 @@
 #include "libos/fs/vfs/file_locks.h"
 #include "libos/fs/vfs/leases.h"
 #include "libos/process/process.h"
+#include "libos/process/process_table.h"
 #include "libos/process/signals/io_signal.h"
 #include "libos/syscall/files_common.h"
 
@@ -16,6 +17,7 @@ Result<long> open_at(Thread& self, Fd directory, std::string_view path, uint32_t
   FdReservation reservation = TRY(self.files().reserve(1, close_on_exec_of(flags)));
   const WalkContext context = TRY(walk_at(self, directory, path));
   RefPtr<File> file = TRY(open_file(context, path, flags, mode, self.fs().umask(), walk));
+  file->set_opened_as(self.credentials_number());
   const int fd = reservation[0];
   reservation.commit(std::move(file));
   return fd;
@@ -81,6 +83,7 @@ Result<long> sys_openat2(Thread& self, Fd directory, UserString path, UserIn<Ope
   if ((flags & kOpenPath) == 0) flags |= kOpenLargeFile;
   RefPtr<File> file = TRY(open_file(context, text.view(), flags, static_cast<uint32_t>(wanted.mode),
                                     self.fs().umask(), walk));
+  file->set_opened_as(self.credentials_number());
   const int fd = reservation[0];
   reservation.commit(std::move(file));
   return fd;
@@ -199,7 +202,8 @@ Result<long> get_lock(Thread& self, const RefPtr<File>& file, UserInOut<LinuxFlo
     answer.whence = 0;
     answer.start = static_cast<int64_t>(other.start);
     answer.length = other.end == UINT64_MAX ? 0 : static_cast<int64_t>(other.end - other.start + 1);
-    answer.pid = other.pid;
+    // A lock outlives the process that took it where another shares its descriptors.
+    answer.pid = other.pid == -1 || is_pid_used(other.pid) ? other.pid : 0;
   }
   TRY(at.write(answer));
   return 0;

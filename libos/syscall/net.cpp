@@ -258,6 +258,7 @@ Result<long> sys_recvmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t co
   count = std::min(count, kMaxMessages);
   Nanoseconds deadline = kNever;
   if (!timeout.is_null()) deadline = deadline_after(TRY(to_nanoseconds(TRY(timeout.read()))));
+  if ((bits(flags) & kMsgErrorQueue) == 0) TRY(socket->take_error());
   uint32_t each = bits(flags) & ~kMsgWaitForOne;
   uint32_t done = 0;
   while (done < count) {

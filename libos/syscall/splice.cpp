@@ -124,6 +124,18 @@ Result<std::optional<uint64_t>> read_splice_offset(UserInOut<int64_t> at, File& 
   return std::optional<uint64_t>(static_cast<uint64_t>(offset));
 }
 
+// The bytes asked for must lie below 2^63, before anybody looks whether there are any.
+Result<void> check_range(CopyPlace& place, size_t count) {
+  uint64_t start = place.offset().value_or(0);
+  if (!place.offset()) {
+    // What cannot be sought is at 0.
+    const Result<uint64_t> position = place.file().seek(0, Whence::kCur);
+    if (!position.is_error()) start = position.value();
+  }
+  if (count > kMaxFileSize || start > kMaxFileSize - count) return Errno::kInval;
+  return {};
+}
+
 bool can_splice_to(File& file) {
   return has_pages(file) || is_stream(file) ||
          (file.kind() == FileKind::kOther && file.inode() != nullptr &&
@@ -144,19 +156,22 @@ Result<size_t> splice_files(File& in, UserInOut<int64_t> in_offset, File& out,
   const Blocking blocking = blocking_of(flags);
   if (from_pipe != nullptr && to_pipe != nullptr) {
     if (from_pipe == to_pipe) return Errno::kInval;
-    return raise_broken_pipe(
-        Pipe::transfer(*from_pipe, *to_pipe, count, blocking, Pipe::Transfer::kMove));
+    return raise_broken_pipe(Pipe::transfer(*from_pipe, *to_pipe, std::min(count, kMaxSplice),
+                                            blocking, Pipe::Transfer::kMove));
   }
   if (from_pipe != nullptr) {
     CopyPlace place(out, TRY(read_splice_offset(out_offset, out)));
     if ((out.flags() & kOpenAppend) != 0 || !can_splice_to(out)) return Errno::kInval;
-    const size_t done = TRY(splice_from_pipe(*from_pipe, place, count, blocking));
+    TRY(check_range(place, count));
+    const size_t done =
+        TRY(splice_from_pipe(*from_pipe, place, std::min(count, kMaxSplice), blocking));
     if (place.offset()) TRY(out_offset.write(static_cast<int64_t>(*place.offset())));
     return done;
   }
   if (to_pipe != nullptr) {
     CopyPlace place(in, TRY(read_splice_offset(in_offset, in)));
-    const size_t done = TRY(splice_to_pipe(place, *to_pipe, count, blocking));
+    TRY(check_range(place, count));
+    const size_t done = TRY(splice_to_pipe(place, *to_pipe, std::min(count, kMaxSplice), blocking));
     if (place.offset()) TRY(in_offset.write(static_cast<int64_t>(*place.offset())));
     return done;
   }
@@ -201,8 +216,8 @@ Result<long> sys_splice(Thread& self, Fd in, UserInOut<int64_t> in_offset, Fd ou
   if ((bits(flags) & ~kSpliceAll) != 0) return Errno::kInval;
   const RefPtr<File> from = TRY(io_file(self, in));
   const RefPtr<File> to = TRY(io_file(self, out));
-  return static_cast<long>(TRY(
-      splice_files(*from, in_offset, *to, out_offset, std::min(count, kMaxSplice), bits(flags))));
+  return static_cast<long>(
+      TRY(splice_files(*from, in_offset, *to, out_offset, count, bits(flags))));
 }
 
 Result<long> sys_tee(Thread& self, Fd in, Fd out, size_t count, Flags flags) {

@@ -4,11 +4,13 @@
 #include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #include "check.h"
@@ -200,6 +202,58 @@ CASE(attributes_of_sockets) {
     CHECK_ERRNO(fsetxattr(fd, "system.sockprotoname", "x", 1, 0), EOPNOTSUPP);
     close(fd);
   }
+}
+
+// What a file may not be written to at, is said though there is nothing to copy.
+static int copy_beyond_limit(void) {
+  int fd = open("limited", O_RDWR | O_CREAT, 0600);
+  struct rlimit limit = {100, 100};
+  loff_t from = 0, to = 100, beyond = -5;
+  signal(SIGXFSZ, SIG_IGN);
+  if (fd < 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
+  if (copy_file_range(fd, &from, fd, &to, 10, 0) != -1 || errno != EFBIG) return 2;
+  to = 99;
+  if (copy_file_range(fd, &from, fd, &to, 10, 0) != 0) return 3;
+  if (copy_file_range(fd, &beyond, fd, &to, 10, 0) != -1 || errno != EOVERFLOW) return 4;
+  if (copy_file_range(fd, &beyond, fd, &to, 1, 0) != -1 || errno != EINVAL) return 5;
+  return 0;
+}
+CASE(nothing_copied_beyond_the_limit) {
+  check_enter_scratch();
+  pid_t pid = fork();
+  if (pid == 0) _exit(copy_beyond_limit());
+  int status = -1;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+}
+
+// What has no place in the tree of names cannot be executed, which counts before that it cannot be mapped.
+CASE(code_of_nameless_files) {
+  int ends[2], event = eventfd(0, 0), directory = open("/", O_RDONLY | O_DIRECTORY);
+  REQUIRE(pipe(ends) == 0 && event >= 0 && directory >= 0);
+  for (int type = MAP_SHARED; type <= MAP_PRIVATE; type++) {
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ | PROT_EXEC, type, event, 0), EPERM);
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ | PROT_EXEC, type, ends[0], 0), EPERM);
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ, type, event, 0), ENODEV);
+    CHECK_ERRNO(mmap(NULL, 1, PROT_READ | PROT_EXEC, type, directory, 0), ENODEV);
+  }
+  close(ends[0]), close(ends[1]), close(event), close(directory);
+}
+
+// RWF_APPEND of nothing leaves the position.
+CASE(nothing_appended) {
+  check_enter_scratch();
+  int fd = open("file", O_RDWR | O_CREAT, 0600);
+  char byte = 'x';
+  struct iovec none = {&byte, 0}, one = {&byte, 1}, bad = {(void*)1, 1};
+  REQUIRE(fd >= 0 && write(fd, "0123456789", 10) == 10 && lseek(fd, 3, SEEK_SET) == 3);
+  CHECK_EQ(pwritev2(fd, &none, 1, -1, RWF_APPEND), 0);
+  CHECK_EQ(pwritev2(fd, &none, 0, -1, RWF_APPEND), 0);
+  CHECK_ERRNO(pwritev2(fd, &bad, 1, -1, RWF_APPEND), EFAULT);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), 3);
+  CHECK_EQ(pwritev2(fd, &one, 1, -1, RWF_APPEND), 1);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), 11);
+  close(fd);
 }
 
 CHECK_MAIN

@@ -181,6 +181,34 @@ CASE(listing) {
   close(fd);
 }
 
+static int count_entries(int fd) {
+  char buffer[512];
+  int count = 0;
+  for (long size; (size = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0;) {
+    for (long at = 0; at < size; count++) at += *(unsigned short*)(buffer + at + 16);
+  }
+  return count;
+}
+// Who has read a directory of a tmpfs to its end sees what is created later after going back only.
+CASE(end_of_a_listing) {
+  char path[] = "/dev/shm/guest-XXXXXX";
+  REQUIRE(mkdtemp(path) != NULL);
+  int fd = open(path, O_RDONLY | O_DIRECTORY);
+  REQUIRE(fd >= 0);
+  CHECK_EQ(count_entries(fd), 2);
+  const off_t end = lseek(fd, 0, SEEK_CUR);
+  CHECK_OK(mkdirat(fd, "later", 0700));
+  CHECK_EQ(count_entries(fd), 0);
+  CHECK_EQ(lseek(fd, 0, SEEK_CUR), end);
+  CHECK_EQ(lseek(fd, 0, SEEK_SET), 0);
+  CHECK_EQ(count_entries(fd), 3);
+  CHECK_EQ(lseek(fd, end, SEEK_SET), end);
+  CHECK_EQ(count_entries(fd), 0);
+  CHECK_OK(unlinkat(fd, "later", AT_REMOVEDIR));
+  close(fd);
+  CHECK_OK(rmdir(path));
+}
+
 CASE(at_calls) {
   CHECK_OK(mkdir("at", 0700));
   int dir = open("at", O_RDONLY | O_DIRECTORY), file = open("target", O_RDONLY);

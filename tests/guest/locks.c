@@ -1,6 +1,7 @@
 // File locks: flock(2), record locks of processes and of open file descriptions (fcntl(2)); conflicts, splitting,
 // deadlocks.
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -158,6 +159,26 @@ CASE(unshared_descriptors) {
   CHECK_OK(lock(a, F_SETLK, F_WRLCK, 0, 10));
   CHECK_OK(close_range(500, 600, 2 /* CLOSE_RANGE_UNSHARE */));
   CHECK_ERRNO(lock(b, F_OFD_SETLK, F_RDLCK, 0, 5), EAGAIN);
+  close_file();
+}
+
+// Processes that share their descriptors own their locks together: one's lock is there when it is gone, but nobody's by
+// number. (As in a namespace of pids: in the machine's own Linux says the number that it was.)
+CASE(a_lock_outlives_its_process) {
+  open_file();
+  pid_t pid = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
+  if (pid == 0) _exit(lock(a, F_SETLK, F_WRLCK, 2, 3) != 0);
+  int status = -1;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+  struct flock it = range(F_RDLCK, 0, 0);
+  CHECK_OK(fcntl(b, F_OFD_GETLK, &it));
+  CHECK_EQ(it.l_type, F_WRLCK);
+  char name[64] = "";
+  CHECK(readlink("/proc/self/ns/pid", name, sizeof name - 1) > 0);
+  const int is_enclave = access("/proc/occlum/stats", F_OK) == 0;
+  const int is_machine = !is_enclave && strcmp(name, "pid:[4026531836]") == 0;
+  CHECK_EQ(it.l_pid, is_machine ? pid : 0);
   close_file();
 }
 

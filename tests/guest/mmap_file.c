@@ -192,6 +192,26 @@ CASE(memfd_keeps_its_attributes) {
   close(fd);
 }
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#define F_SEAL_EXEC 0x20
+#endif
+CASE(memfd_sealed_against_execution) {
+  int fd = memfd_create("data", MFD_NOEXEC_SEAL);
+  REQUIRE(fd >= 0);
+  CHECK_OK(fchmod(fd, 0640));
+  CHECK_ERRNO(fchmod(fd, 0641), EPERM);
+  close(fd);
+  // Sealed as executable it is not written to any more.
+  fd = memfd_create("code", MFD_ALLOW_SEALING);
+  CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC));
+  CHECK_EQ(fcntl(fd, F_GET_SEALS),
+           F_SEAL_EXEC | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+  CHECK_ERRNO(fchmod(fd, 0666), EPERM);
+  CHECK_OK(fchmod(fd, 0755));
+  close(fd);
+}
+
 CASE(executable_mapping) {
   // A function's bytes in a file, mapped executable: mov $42,%eax; ret.
   static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3};

@@ -52,6 +52,32 @@ CASE(a_pipe_is_slots) {
   close_pipes();
 }
 
+// Bytes beyond 2^63 are refused before anybody looks whether the pipe has some, or room for some.
+CASE(a_range_beyond_the_largest_position) {
+  open_pipes(O_NONBLOCK);
+  check_enter_scratch();
+  int file = open("file", O_RDWR | O_CREAT, 0600);
+  REQUIRE(file >= 0);
+  loff_t at = INT64_MAX - 10;
+  CHECK_ERRNO(splice(a[0], NULL, file, &at, 11, 0), EINVAL);
+  CHECK_ERRNO(splice(a[0], NULL, file, &at, 10, 0), EAGAIN);
+  while (write(b[1], block, 4096) == 4096) continue;
+  CHECK_ERRNO(splice(file, &at, b[1], NULL, 11, 0), EINVAL);
+  CHECK_ERRNO(splice(file, &at, b[1], NULL, 10, 0), EAGAIN);
+  at = 0;
+  CHECK_ERRNO(splice(a[0], NULL, file, &at, SIZE_MAX, 0), EINVAL);
+  CHECK_ERRNO(splice(file, &at, b[1], NULL, SIZE_MAX, 0), EINVAL);
+  CHECK_ERRNO(splice(a[0], NULL, b[1], NULL, SIZE_MAX, 0), EAGAIN);
+  // The position of the file counts as an offset does.
+  const off_t last = lseek(file, INT64_MAX, SEEK_SET);
+  if (last == INT64_MAX) {
+    CHECK_ERRNO(splice(a[0], NULL, file, NULL, 1, 0), EINVAL);
+    CHECK_ERRNO(splice(file, NULL, b[1], NULL, 1, 0), EINVAL);
+  }
+  close(file);
+  close_pipes();
+}
+
 CASE(capacity) {
   open_pipes(0);
   CHECK_EQ(fcntl(a[0], F_GETPIPE_SZ), 65536);

@@ -126,4 +126,17 @@ CASE(timer_descriptor_absolute) {
   close(fd);
 }
 
+// The number of a deleted timer names none that is made later.
+CASE(numbers_are_not_used_again) {
+  struct sigevent event = {.sigev_notify = SIGEV_NONE};
+  int first = -1, second = -1;
+  CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &first));
+  CHECK_OK(syscall(SYS_timer_delete, first));
+  CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, &event, &second));
+  CHECK_EQ(second, first + 1);
+  CHECK_ERRNO(syscall(SYS_timer_getoverrun, first), EINVAL);
+  CHECK_EQ(syscall(SYS_timer_getoverrun, second), 0);
+  CHECK_OK(syscall(SYS_timer_delete, second));
+}
+
 CHECK_MAIN

@@ -361,4 +361,56 @@ CASE(nothing_wanted) {
   close(pair[1]);
 }
 
+// recvmmsg(2) tells of a connection reset before what is queued, and if it wants nothing at all.
+CASE(reset_before_messages) {
+  open_pair(SOCK_STREAM);
+  char text[8];
+  struct iovec piece = {text, sizeof text};
+  struct mmsghdr message = {.msg_hdr = {.msg_iov = &piece, .msg_iovlen = 1}};
+  CHECK_EQ(send(pair[0], "unread", 6, 0), 6);
+  CHECK_EQ(send(pair[1], "queued", 6, 0), 6);
+  close(pair[1]);
+  CHECK_ERRNO(recvmmsg(pair[0], &message, 0, 0, NULL), ECONNRESET);
+  CHECK_EQ(recvmmsg(pair[0], &message, 0, 0, NULL), 0);
+  CHECK_EQ(recvmmsg(pair[0], &message, 1, 0, NULL), 1);
+  CHECK_EQ(message.msg_len, 6);
+  close(pair[0]);
+}
+
+// One message without bytes is nothing unread; two are.
+CASE(empty_messages_unread) {
+  char text[8];
+  for (int count = 1; count <= 2; count++) {
+    open_pair(SOCK_SEQPACKET);
+    for (int i = 0; i < count; i++) CHECK_EQ(send(pair[0], "", 0, 0), 0);
+    close(pair[1]);
+    if (count == 1) {
+      CHECK_EQ(recv(pair[0], text, sizeof text, 0), 0);
+    } else {
+      CHECK_ERRNO(recv(pair[0], text, sizeof text, 0), ECONNRESET);
+    }
+    close(pair[0]);
+  }
+}
+
+// An accepted socket has its listener's name, and gets no other.
+CASE(accepted_is_named) {
+  const struct sockaddr_un name = {AF_UNIX, "\0accepted-is-named"}, other = {AF_UNIX, "\0other"};
+  const struct sockaddr_un path = {AF_UNIX, "accepted-is-named"};
+  const socklen_t size = offsetof(struct sockaddr_un, sun_path) + 18;
+  int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+  CHECK_OK(bind(listener, (const void*)&name, size));
+  CHECK_OK(listen(listener, 1));
+  CHECK_OK(connect(client, (const void*)&name, size));
+  int accepted = accept(listener, NULL, NULL);
+  REQUIRE(accepted >= 0);
+  CHECK_ERRNO(bind(accepted, (const void*)&other, size), EINVAL);
+  check_enter_scratch();
+  CHECK_ERRNO(bind(accepted, (const void*)&path, size), EINVAL);
+  CHECK_ERRNO(access(path.sun_path, F_OK), ENOENT);
+  CHECK_OK(bind(accepted, (const void*)&other, sizeof(sa_family_t)));
+  CHECK_OK(bind(client, (const void*)&other, size));
+  close(listener), close(client), close(accepted);
+}
+
 CHECK_MAIN

@@ -306,24 +306,40 @@ OP(kForks, 4, fork_group) {
   say(")");
   in_child(SIGCHLD, change_group, &what);
 }
-// A child of the child's, which outlives it: the pipe ends when it has.
-static int leave_orphan(void* end) {
-  const pid_t parent = getpid();
+// A child of the child's, which outlives it: it says its number and waits until its parent has been taken away, so that
+// the two SIGCHLD of a subreaper never become one.
+static int leave_orphan(void* ends) {
+  const int *go = ends, *told = go + 2;
   long pid = quiet(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
   if (pid != 0) return pid > 0 ? 3 : 4;
-  while (getppid() == parent) sched_yield();
-  return write(*(int*)end, "orphan", 6) == 6 ? 0 : 1;
+  const pid_t own = getpid();
+  char end;
+  close(go[1]);
+  if (write(told[1], &own, sizeof own) != sizeof own || read(go[0], &end, 1) != 0) return 1;
+  return write(told[1], "orphan", 6) == 6 ? 0 : 1;
 }
 OP(kForks, 3, fork_orphan) {
   say(")");
-  int fds[2];
+  int fds[4];
   if (pipe(fds) != 0) return say(" = %s", errno_name(errno));
-  in_child(SIGCHLD, leave_orphan, &fds[1]);
+  if (pipe(fds + 2) != 0) {
+    say(" = %s", errno_name(errno));
+    close(fds[0]);
+    close(fds[1]);
+    return;
+  }
+  in_child(SIGCHLD, leave_orphan, fds);
+  close(fds[0]);
+  close(fds[3]);
+  pid_t orphan = 0;
+  const bool there = read(fds[2], &orphan, sizeof orphan) == sizeof orphan;
   close(fds[1]);
   char text[16];
   ssize_t size;
-  while ((size = read(fds[0], text, sizeof text)) > 0) say(" %.*s", (int)size, text);
-  close(fds[0]);
+  while ((size = read(fds[2], text, sizeof text)) > 0) say(" %.*s", (int)size, text);
+  close(fds[2]);
+  // A subreaper's it is by now, and what it ends with has been told when it can be waited for.
+  if (there) await_end(orphan);
 }
 // Another program in the child: it says what it inherited.
 static int execute(void* unused) {

@@ -182,6 +182,8 @@ Result<void> TmpInode::add_entry(std::string_view name, RefPtr<TmpInode> inode) 
     return added;
   }
   ++next_cookie_;
+  // Neither an entry's cookie nor the one behind it.
+  if (next_cookie_ == kEndCookie - 1) next_cookie_ = kEndCookie + 1;
   return {};
 }
 
@@ -340,6 +342,7 @@ Result<void> TmpInode::rename(std::string_view old_name, Inode&, Inode& new_pare
 
 Result<void> TmpInode::readdir(uint64_t cookie, DirectoryEmitter emit) {
   if (!is_directory()) return Errno::kNotDir;
+  if (cookie == kEndCookie) return {};
   fs().names_.with([&](auto&) {
     for (auto it = by_cookie_.lower_bound(cookie); it; ++it) {
       const TmpInode& child = *it->value.inode;

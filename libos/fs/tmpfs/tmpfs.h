@@ -67,6 +67,7 @@ class TmpInode final : public Inode {
   Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent,
                       std::string_view new_name, Inode* replaced, uint32_t flags) override;
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override;
+  std::optional<uint64_t> end_cookie() const override { return kEndCookie; }
 
   Result<String> read_link() override;
 
@@ -91,6 +92,8 @@ class TmpInode final : public Inode {
 
  private:
   friend class TmpFs;
+  // With "." and ".." before it, the position that Linux' tmpfs has there: 2^31 - 1.
+  static constexpr uint64_t kEndCookie = 0x7fffffff - 2;
   struct Xattr {
     String name;
     Vec<std::byte> value;

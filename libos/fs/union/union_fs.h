@@ -63,6 +63,7 @@ class UnionInode final : public Inode {
   Result<void> rename(std::string_view old_name, Inode& child, Inode& new_parent,
                       std::string_view new_name, Inode* replaced, uint32_t flags) override;
   Result<void> readdir(uint64_t cookie, DirectoryEmitter emit) override;
+  std::optional<uint64_t> end_cookie() const override;
   bool needs_revalidation() const override { return needs_revalidation_; }
   bool revalidate(std::string_view name, Inode* child, bool last) override;
 

@@ -214,6 +214,10 @@ Result<void> UnionInode::merge_names(NameSnapshot& names) {
   return {};
 }
 
+std::optional<uint64_t> UnionInode::end_cookie() const {
+  return has_lower() ? std::nullopt : upper()->end_cookie();
+}
+
 Result<void> UnionInode::readdir(uint64_t cookie, DirectoryEmitter emit) {
   if (!is_directory()) return Errno::kNotDir;
   if (!has_lower()) {

@@ -48,12 +48,16 @@ Result<void> DirectoryFile::read_entries(FunctionRef<bool(const DirectoryEntry&)
       if (!emit({"..", parent_number, FileType::kDirectory, kDotEntries})) return {};
       position = kDotEntries;
     }
-    return inode()->readdir(position - kDotEntries, [&](const DirectoryEntry& entry) {
+    bool is_at_end = true;
+    TRY(inode()->readdir(position - kDotEntries, [&](const DirectoryEntry& entry) {
       const uint64_t next = entry.next + kDotEntries;
-      if (!emit({entry.name, entry.ino, entry.type, next})) return false;
-      position = next;
-      return true;
-    });
+      is_at_end = emit({entry.name, entry.ino, entry.type, next});
+      if (is_at_end) position = next;
+      return is_at_end;
+    }));
+    const std::optional<uint64_t> end = inode()->end_cookie();
+    if (is_at_end && end) position = *end + kDotEntries;
+    return {};
   }));
   notify_file(*path_.dentry, kNotifyAccess);
   return {};

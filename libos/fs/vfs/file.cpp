@@ -38,7 +38,10 @@ Result<void> File::allocate(int, uint64_t, uint64_t) { return Errno::kNoDev; }
 Result<void> File::sync(bool) { return Errno::kInval; }
 Result<long> File::ioctl(Thread&, uint32_t, uint64_t) { return Errno::kNotTty; }
 Result<long> File::fcntl(int, uint64_t) { return Errno::kInval; }
-Result<MapSource> File::map_source(uint64_t, uint64_t, bool, Prot) { return Errno::kNoDev; }
+// What lies in no tree of names is on a mount that nothing is executed from, which Linux looks at first.
+Result<MapSource> File::map_source(uint64_t, uint64_t, bool, Prot prot) {
+  return has(prot, Prot::kExec) && inode() == nullptr ? Errno::kPerm : Errno::kNoDev;
+}
 Result<void> File::read_entries(FunctionRef<bool(const DirectoryEntry&)>) { return Errno::kNotDir; }
 
 PollEvents File::poll(Poller*) { return kPollIn | kPollOut | kPollRdNorm | kPollWrNorm; }

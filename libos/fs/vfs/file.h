@@ -143,6 +143,11 @@ class File : public RefCounted<File>, Counted<File> {
   bool is_nonblocking() const;
   bool can_read() const;
   bool can_write() const;
+  // Number of the credentials that it was opened with by its name (linkat(2), AT_EMPTY_PATH); 0: it has no name.
+  uint64_t opened_as() const { return opened_as_.load(std::memory_order_relaxed); }
+  void set_opened_as(uint64_t credentials) {
+    opened_as_.store(credentials, std::memory_order_relaxed);
+  }
 
   // --- signals (io_signals.h) ---
   // Who tells of what happens to it. None: O_ASYNC cannot be set.
@@ -172,6 +177,7 @@ class File : public RefCounted<File>, Counted<File> {
   void leave_async_lists();
   std::atomic<IoSignals*> io_signals_{nullptr};  // owned
   std::atomic<uint32_t> descriptors_{0};
+  std::atomic<uint64_t> opened_as_{0};
 };
 
 // Blocks on a file that is not ready: waits until file.poll() shows one of `events` (or kPollErr | kPollHup), honours

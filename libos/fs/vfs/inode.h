@@ -103,6 +103,9 @@ class Inode : public RefCounted<Inode>, Counted<Inode> {
   // Emits entries from `cookie` on, without "." and "..". 0 is the start; other cookies come from entries, are below
   // 2^62, and stay valid while others create and remove names: what was there all the time appears exactly once.
   virtual Result<void> readdir(uint64_t cookie, DirectoryEmitter emit);
+  // The cookie behind everything that was there or will be, where a file system has one: who has read to the end stays
+  // there, and sees what is created later after rewinddir(3) only.
+  virtual std::optional<uint64_t> end_cookie() const { return std::nullopt; }
 
   // Whether the VFS may keep names of this directory (found and, with kNegative, not found) in its cache.
   enum class NameCaching { kNone, kPositive, kAll };
