@@ -235,7 +235,7 @@ Result<long> sys_sched_setattr(Thread& self, Pid pid, UserIn<SchedulingAttribute
   }
   if ((given.flags & kFlagKeepParameters) != 0) {
     wanted.priority = now.priority;
-    wanted.nice = now.nice;
+    wanted.nice = +now.nice;  // a number, not a character
   }
   if (wanted.policy == kDeadline) {
     const bool is_possible = given.runtime >= 1024 && given.runtime <= given.deadline &&
