@@ -296,7 +296,7 @@ Result<long> UnixSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
   if (request == kFionRead) {
     if (state_.with([](const State& state) { return state.phase == Phase::kListening; }))
       return Errno::kInval;
-    bytes = is_stream() ? inbox_->queued_bytes() : inbox_->first_size();
+    bytes = is_datagram() ? inbox_->first_size() : inbox_->queued_bytes();
   } else if (request == kTiocOutQueue) {
     const RefPtr<Mailbox> other = peer();
     bytes = other != nullptr ? other->queued_bytes() : 0;

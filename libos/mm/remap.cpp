@@ -233,12 +233,19 @@ Result<uint64_t> remap_shared(Areas& areas, AreaSet::Iterator it, const Move& mo
   return move.from.start;
 }
 
-// Several areas move one by one, with the gaps between them (mremap(2), since Linux 6.17).
+// A private mapping of /dev/zero.
+bool is_of_zero_device(const Area& area) {
+  return !area.shared && area.object == nullptr && area.inode != 0;
+}
+
+// Several areas move one by one, with the gaps between them (mremap(2), since Linux 6.17). Those of /dev/zero only alone:
+// the device has a say in where it is mapped.
 Result<uint64_t> move_each(AddressSpace& memory, const Move& move) {
   for (const Area& area : TRY(memory.areas())) {
     const uint64_t start = std::max(area.start, move.from.start);
     const uint64_t end = std::min(area.end, move.from.end);
     if (start >= end) continue;
+    if (is_of_zero_device(area)) return Errno::kFault;
     TRY(memory.remap(start, end - start, end - start, move.how,
                      move.fixed + (start - move.from.start), move.behind));
   }

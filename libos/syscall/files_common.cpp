@@ -1,6 +1,8 @@
 // See files_common.h.
 #include "libos/syscall/files_common.h"
 
+#include <algorithm>
+
 #include "libos/process/process.h"
 #include "libos/process/signals/send.h"
 
@@ -61,12 +63,10 @@ Result<void> limit_file_size(Thread& self, File& file, const uint64_t* offset, D
   const uint64_t limit = self.process().limit(Resource::kFileSize).soft;
   if (limit == kRlimInfinity || file.inode() == nullptr || !file.inode()->is_regular()) return {};
   if (source.remaining() == 0) return {};
-  uint64_t start = 0;
-  if ((file.flags() & kOpenAppend) != 0) {
-    start = TRY(file.inode()->stat()).size;
-  } else {
-    start = offset != nullptr ? *offset : TRY(file.seek(0, Whence::kCur));
-  }
+  uint64_t start = offset != nullptr ? *offset : TRY(file.seek(0, Whence::kCur));
+  // Beyond all offsets is another error, also of what then appends.
+  if (source.remaining() > kMaxFileSize - std::min(start, kMaxFileSize)) return Errno::kInval;
+  if ((file.flags() & kOpenAppend) != 0) start = TRY(file.inode()->stat()).size;
   if (start >= limit) return refuse_size();
   source.truncate(limit - start);
   return {};

@@ -136,6 +136,26 @@ CASE(remap) {
   CHECK_OK(munmap(target, 4 * PAGE));
 }
 
+// Private memory of /dev/zero is moved alone only (others at once, too, since Linux 6.17).
+CASE(remap_of_several) {
+  int zero = open("/dev/zero", O_RDWR);
+  for (int first = 0; first < 2; first++) {
+    char* at = mmap(NULL, 20 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char* to = at + 10 * PAGE;
+    REQUIRE(at != MAP_FAILED);
+    REQUIRE(mmap(at, 5 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+                 0) == at);
+    char* of_zero = first ? at : at + 3 * PAGE;
+    REQUIRE(mmap(of_zero, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, zero, 0) ==
+            of_zero);
+    at[0] = at[2 * PAGE] = 7;
+    CHECK(mremap(at, 5 * PAGE, 5 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED);
+    CHECK_EQ(errno, EFAULT);
+    munmap(at, 20 * PAGE);
+  }
+  close(zero);
+}
+
 CASE(resident) {
   char* area = map(4 * PAGE);
   area[0] = area[2 * PAGE] = 1;

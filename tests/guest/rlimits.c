@@ -144,12 +144,22 @@ CASE(file_size) {
   int appending = open("f", O_WRONLY | O_APPEND);
   CHECK_ERRNO(write(appending, bytes, 1), EFBIG);
   CHECK_EQ(signals_seen, 7);
+  // Beyond all offsets is another error than beyond the limit, and no signal.
+  int memory = memfd_create("far", 0);
+  CHECK_EQ(lseek(memory, INT64_MAX, SEEK_SET), INT64_MAX);
+  CHECK_ERRNO(write(memory, bytes, 1), EINVAL);
+  CHECK_ERRNO(pwrite(memory, bytes, 2, INT64_MAX - 1), EINVAL);
+  CHECK_EQ(fcntl(memory, F_SETFL, O_APPEND), 0);
+  CHECK_ERRNO(write(memory, bytes, 1), EINVAL);
+  CHECK_EQ(signals_seen, 7);
+  CHECK_ERRNO(pwrite(fd, bytes, 1, INT64_MAX - 1), EFBIG);
+  CHECK_EQ(signals_seen, 8);
   int pair[2];
   CHECK_EQ(pipe(pair), 0);
   char large[2000];
   memset(large, 1, sizeof large);
   CHECK_EQ(write(pair[1], large, sizeof large), sizeof large);  // files only
-  close(pair[0]), close(pair[1]), close(appending);
+  close(pair[0]), close(pair[1]), close(appending), close(memory);
   CHECK_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   close(fd), close(other);
   signal(SIGXFSZ, SIG_DFL);

@@ -162,6 +162,30 @@ CASE(credentials_and_options) {
   close_pair();
 }
 
+// FIONREAD: of datagrams the first one's, of packets all.
+CASE(waiting_packets) {
+  const struct {
+    int type, empty, two;
+  } kinds[] = {{SOCK_SEQPACKET, 3, 10}, {SOCK_DGRAM, 0, 3}};
+  for (int i = 0; i < 2; i++) {
+    int ends[2], waiting = -1;
+    char text[8];
+    REQUIRE(socketpair(AF_UNIX, kinds[i].type, 0, ends) == 0);
+    CHECK_OK(ioctl(ends[1], FIONREAD, &waiting));
+    CHECK_EQ(waiting, 0);
+    CHECK_EQ(send(ends[0], "", 0, 0), 0);
+    CHECK_EQ(send(ends[0], "abc", 3, 0), 3);
+    CHECK_OK(ioctl(ends[1], FIONREAD, &waiting));
+    CHECK_EQ(waiting, kinds[i].empty);
+    CHECK_EQ(recv(ends[1], text, 1, 0), 0);
+    CHECK_EQ(send(ends[0], "defghij", 7, 0), 7);
+    CHECK_OK(ioctl(ends[1], FIONREAD, &waiting));
+    CHECK_EQ(waiting, kinds[i].two);
+    close(ends[0]);
+    close(ends[1]);
+  }
+}
+
 static struct sockaddr_un named(const char* path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   strcpy(address.sun_path, path);

@@ -14,6 +14,7 @@ extern char** environ;
 // The child: `--child STATUS`, `--child wait` (until it is killed), `--child look` (says what it inherited).
 int child_main(int argc, char** argv) {
   if (argc < 3) return 99;
+  close(kStartFd);
   if (strcmp(argv[2], "wait") == 0) {
     // To the end of the sequence: PR_SET_PDEATHSIG would want a permission that its parent may have given away.
     char byte;
@@ -76,13 +77,30 @@ int child_main(int argc, char** argv) {
   return written != size;
 }
 
+// Returns when the child runs: until then it may still have what is closed on exec, although vfork(2) has returned.
 long start_self(int slot, char** words, unsigned bits) {
+  int running[2] = {-1, -1};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  struct rlimit files;
+  // The child closes what it gets under this number; where there is no room for it, nobody waits.
+  const bool tells = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > kStartFd &&
+                     pipe2(running, O_CLOEXEC) == 0;
+  if (tells) posix_spawn_file_actions_adddup2(&actions, running[1], kStartFd);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, (short)bits);
   pid_t pid = -1;
-  int error = posix_spawn(&pid, own_path, NULL, &attributes, words, environ);
+  int error = posix_spawn(&pid, own_path, &actions, &attributes, words, environ);
   posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  if (tells) {
+    char byte;
+    close(running[1]);
+    while (read(running[0], &byte, 1) == -1 && errno == EINTR) {
+    }
+    close(running[0]);
+  }
   if (error) return -error;
   note_child(slot, pid);
   return pid;

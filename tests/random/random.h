@@ -138,7 +138,7 @@ void forget_fd(long fd);
 unsigned kind_of(long fd);
 unsigned kind_by_look(long fd);  // by fstat
 // The log, and a pipe whose other end closes when the sequence ends: what waiting children read.
-enum { kLogFd = 900, kEndFd = 901, kEndWriteFd = 902, kFdLimit = 64 };
+enum { kLogFd = 900, kEndFd = 901, kEndWriteFd = 902, kStartFd = 903, kFdLimit = 64 };
 
 // Into a pipe or a socket Linux puts the pages of a file themselves (sendfile(2), NOTES): what is written to the file
 // before somebody reads there is undefined. A descriptor for such a call instead of `from`, of a file that nobody writes
