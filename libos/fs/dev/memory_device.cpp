@@ -61,10 +61,17 @@ Result<long> MemoryDevice::ioctl(Thread&, uint32_t request, uint64_t argument) {
   return 0L;
 }
 
-Result<MapSource> MemoryDevice::map_source(uint64_t, uint64_t length, bool shared, Prot) {
+Result<MapSource> MemoryDevice::map_source(uint64_t offset, uint64_t length, bool shared, Prot) {
   if (kind_ != MemoryDeviceKind::kZero) return Errno::kNoDev;
   MapSource source;
-  if (!shared) return source;
+  if (!shared) {  // anonymous memory that shows the device
+    const Stat stat = TRY(path_.inode().stat());
+    source.offset = offset;
+    source.name = TRY(describe());
+    source.device = stat.dev;
+    source.inode = stat.ino;
+    return source;
+  }
   const auto size = checked_align_up<uint64_t>(length, kPageSize);
   if (!size) return Errno::kNoMem;
   source.object = TRY(MemoryObject::create(nullptr, *size));
