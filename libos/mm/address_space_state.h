@@ -172,6 +172,8 @@ Result<void> prepare_drop(Areas& areas, AddressRange range);
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights);
 // All of a member of a conflict group that ends; what others have as well stays in place.
 void drop_member_areas(Areas& areas);
+// Pages of the range that could not be filled when the program became resident get their content. kNoMem: some may have.
+Result<void> fill_lost_pages(Areas& areas, AddressRange range);
 // Takes the pages of a part of a private area, which show the object again, or nothing. After part_present.
 void drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part);
 // Splits and drops: munmap(2).

@@ -3,6 +3,7 @@
 // A fault brings a cluster: 16 pages (4 of a stack), doubled each time a fault goes on where the last one of the area
 // ended, up to 256. Clusters are cut at the area's and the object's end; pages that are present are left alone.
 #include <algorithm>
+#include <optional>
 
 #include "libos/lib/bits.h"
 #include "libos/lib/log.h"
@@ -126,6 +127,22 @@ bool fill_lost(Areas& areas, AreaSet::ConstIterator area, uint64_t page, const H
 }  // namespace
 
 namespace area_ops {
+
+Result<void> fill_lost_pages(Areas& areas, AddressRange range) {
+  for (;;) {
+    std::optional<uint64_t> next;
+    areas.lost.for_each([&](uint64_t page, const Held&) {
+      if (!next && page >= range.start && page < range.end) next = page;
+    });
+    if (!next) return {};
+    const AreaSet::ConstIterator area = std::as_const(areas.set).find(*next);
+    if (!area) {
+      areas.lost.remove(page_range(*next));
+    } else if (!fill_lost(areas, area, *next, *areas.lost.find(*next))) {
+      return Errno::kNoMem;
+    }
+  }
+}
 
 FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   const Prot prot = area->value.prot;

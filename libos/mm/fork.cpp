@@ -17,7 +17,9 @@ Result<void> copy_parted_page(ConflictGroup& group, Areas& parent, Areas& child,
   if (!area || area->value.shared) return {};
   const PageState state = page_map::state_of(page);
   const Held* known = held_of(group, parent, page);
-  if (!state.present()) {
+  if (const Held* lost = parent.lost.find(page)) {
+    TRY(parent.held.set(page, *lost));
+  } else if (!state.present()) {
     if (!known->is_absent()) TRY(parent.held.set(page, Held::absent()));
   } else {
     const AddressRange one = page_range(page);

@@ -129,6 +129,8 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   }
   if (Result<void> parted = area_ops::part_present(areas, move.from); parted.is_error())
     return give_up(parted.error());
+  if (Result<void> filled = area_ops::fill_lost_pages(areas, move.from); filled.is_error())
+    return give_up(filled.error());
   it = areas.set.find(move.from.start);
   AreaData data = continued(it, move.from.start, to.end);
   const Prot prot = data.prot;

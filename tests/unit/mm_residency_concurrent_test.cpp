@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "libos/arch/hosted/memory.h"
 #include "libos/lib/bits.h"
 #include "libos/mm/address_space.h"
 #include "libos/mm/page_map.h"
@@ -320,6 +321,50 @@ TEST_F(Residency, ForkWithoutMemory) {
   });
   EXPECT_GT(failures, 3u);
   parent.check_all();
+}
+
+// Pages that could not be filled when their program became resident: moving them and forking fill or keep them.
+TEST_F(Residency, WhatCouldNotBeFilledIsNotLost) {
+  constexpr uint64_t kPages = 8;
+  const RefPtr<AddressSpace> parent = AddressSpace::create().release_value();
+  const uint64_t at = window_start(0), elsewhere = window_start(2);
+  MapRequest request;
+  request.address = at;
+  request.length = kPages * kPageSize;
+  request.prot = kProtReadWrite;
+  request.placement = Placement::kFixed;
+  ASSERT_EQ(parent->map(std::move(request)).value(), at);
+  const auto get = [](AddressSpace& space, uint64_t address) -> Result<uint64_t> {
+    uint64_t value = 0;
+    TRY(copy_from_user(space, std::as_writable_bytes(std::span(&value, 1)), UserAddress(address)));
+    return value;
+  };
+  for (uint64_t i = 0; i < kPages; ++i) {
+    const uint64_t value = i + 1;
+    ASSERT_FALSE(
+        copy_to_user(*parent, UserAddress(at + i * kPageSize), std::as_bytes(std::span(&value, 1)))
+            .is_error());
+  }
+  const RefPtr<AddressSpace> child = parent->fork().release_value();
+  ASSERT_FALSE(child->unmap(at, kPages * kPageSize).is_error());
+  page_map::decommit_kept({at, at + kPages * kPageSize});
+  fail_commits_after(0);
+  const bool is_filled = !get(*parent, at).is_error();
+  fail_commits_after(UINT64_MAX);
+  ASSERT_FALSE(is_filled);
+  const RefPtr<AddressSpace> second = parent->fork().release_value();
+  const uint64_t size = kPages * kPageSize;
+  fail_commits_after(0);
+  const Result<uint64_t> refused =
+      parent->remap(at, size, size, AddressSpace::Remap::kFixed, elsewhere);
+  fail_commits_after(UINT64_MAX);
+  EXPECT_TRUE(refused.is_error());
+  ASSERT_EQ(parent->remap(at, size, size, AddressSpace::Remap::kFixed, elsewhere).value(),
+            elsewhere);
+  for (uint64_t i = 0; i < kPages; ++i) {
+    EXPECT_EQ(get(*parent, elsewhere + i * kPageSize).value(), i + 1);
+    EXPECT_EQ(get(*second, at + i * kPageSize).value(), i + 1);
+  }
 }
 
 TEST(RangeCountsTest, AgainstAModel) {
