@@ -3,6 +3,7 @@
 
 #include "libos/lib/bits.h"
 
+#include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/regular_file.h"
 #include "libos/process/process.h"
 #include "libos/syscall/files_common.h"
@@ -14,15 +15,31 @@ namespace {
 // RWF_*: HIPRI, DSYNC, SYNC, NOWAIT, APPEND.
 constexpr uint32_t kRwfDsync = 2, kRwfSync = 4, kRwfAppend = 16, kRwfKnown = 31;
 
+// What has no read(2) or no write(2) at all says so first, also when nothing is to be moved.
+bool has_read(const File& file) {
+  return file.kind() != FileKind::kEpoll && file.kind() != FileKind::kProcess;
+}
+bool has_write(const File& file) {
+  switch (file.kind()) {
+    case FileKind::kTimer:
+    case FileKind::kSignal:
+      return false;
+    default:
+      return has_read(file);
+  }
+}
+
 Result<RefPtr<File>> readable(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(io_file(self, fd));
   if (!file->can_read()) return Errno::kBadFd;
+  if (!has_read(*file)) return Errno::kInval;
   return file;
 }
 
 Result<RefPtr<File>> writable(Thread& self, Fd fd) {
   RefPtr<File> file = TRY(io_file(self, fd));
   if (!file->can_write()) return Errno::kBadFd;
+  if (!has_write(*file)) return Errno::kInval;
   return file;
 }
 
@@ -265,7 +282,9 @@ Result<long> sys_fallocate(Thread& self, Fd fd, int mode, int64_t offset, int64_
   const auto end = checked_add(static_cast<uint64_t>(offset), static_cast<uint64_t>(length));
   if ((static_cast<uint32_t>(mode) & kNoGrowth) == 0 && end && file->inode() != nullptr)
     TRY(check_file_size(self, *file->inode(), *end));
-  return done(file->allocate(mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+  TRY(file->allocate(mode, static_cast<uint64_t>(offset), static_cast<uint64_t>(length)));
+  if (file->inode() != nullptr) TRY(drop_set_id(*file->inode(), self.credentials()));
+  return 0L;
 }
 
 Result<long> sys_fadvise64(Thread& self, Fd fd, int64_t, int64_t length, int advice) {

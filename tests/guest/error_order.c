@@ -1,5 +1,6 @@
 // Which of several errors a call gives, and other edges that random sequences found.
 #include <fcntl.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
@@ -7,8 +8,10 @@
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -135,6 +138,41 @@ CASE(set_ids) {
   CHECK_EQ(preadv(fd, &none, 1, 0), 0);
   CHECK_OK(fstat(fd, &now));
   CHECK_EQ(now.st_atime, 5);
+}
+
+// What has no read(2) or write(2) says so before it looks for buffers, of which there may be none.
+CASE(nothing_of_what_cannot_be_read) {
+  struct iovec none = {NULL, 0}, bad = {(void*)8, 8};
+  sigset_t set;
+  sigemptyset(&set);
+  const struct {
+    int fd;
+    int is_read;
+  } kinds[] = {{epoll_create1(0), 0},
+               {(int)syscall(SYS_pidfd_open, getpid(), 0), 0},
+               {timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK), 1},
+               {signalfd(-1, &set, SFD_NONBLOCK), 1},
+               {eventfd(0, EFD_NONBLOCK), 1}};
+  for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+    const int fd = kinds[i].fd;
+    REQUIRE(fd >= 0);
+    if (kinds[i].is_read) {
+      CHECK_EQ(readv(fd, &none, 0), 0);
+      CHECK_EQ(readv(fd, &none, 1), 0);
+    } else {
+      CHECK_ERRNO(readv(fd, &none, 0), EINVAL);
+      CHECK_ERRNO(readv(fd, &bad, 1), EINVAL);
+      CHECK_ERRNO(read(fd, NULL, 0), EINVAL);
+    }
+    if (i == 4) {
+      CHECK_EQ(writev(fd, &none, 1), 0);
+    } else {
+      CHECK_ERRNO(writev(fd, &none, 1), EINVAL);
+      CHECK_ERRNO(writev(fd, &bad, 1), EINVAL);
+      CHECK_ERRNO(write(fd, NULL, 0), EINVAL);
+    }
+    close(fd);
+  }
 }
 
 CASE(memory) {

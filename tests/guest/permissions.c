@@ -232,12 +232,16 @@ static void write_as_alice(void) {
   CHECK_EQ(mode_of("suid2"), 0777);
   CHECK_EQ(try_open("suid3", O_WRONLY | O_TRUNC), 0);
   CHECK_EQ(mode_of("suid3"), 0777);
+  fd = open("suid4", O_WRONLY);
+  CHECK_OK(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096));
+  CHECK_EQ(mode_of("suid4"), 0777);
+  close(fd);
 }
 
 CASE(writing_drops_set_id) {
   enter();
-  const char* names[] = {"suid", "suid2", "suid3"};
-  for (int i = 0; i < 3; i++) {
+  const char* names[] = {"suid", "suid2", "suid3", "suid4"};
+  for (int i = 0; i < 4; i++) {
     make(names[i], 0777, BOB, BOB);
     chmod(names[i], 06777);
   }

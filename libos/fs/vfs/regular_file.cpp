@@ -126,6 +126,7 @@ Result<void> RegularFile::allocate(int mode, uint64_t offset, uint64_t length) {
   if (length > kMaxFileSize - offset) return Errno::kFBig;
   InodeGuard guard(inode()->mutex());
   TRY(inode()->allocate(static_cast<uint32_t>(mode), offset, length));
+  drop_file_capabilities(*inode());
   notify_file(*path_.dentry, kNotifyModify);
   return {};
 }
