@@ -56,10 +56,11 @@ static int shell(void) {
   int status;
   spawn_job("reader", &job, POSIX_SPAWN_SETPGROUP);
   setpgid(job, job);  // as shells do on both sides: EACCES by now, or done
-  tell("foreground %d\n", tcsetpgrp(0, job));
-  tell("job has it %d\n", tcgetpgrp(0) == job);
-  // Ctrl-Z is typed.
+  const int given = tcsetpgrp(0, job), has_it = tcgetpgrp(0) == job;
+  // Ctrl-Z is typed. The job tells of itself as soon as the terminal is its own: only then we do.
   waitpid(job, &status, WUNTRACED);
+  tell("foreground %d\n", given);
+  tell("job has it %d\n", has_it);
   tell("stopped by %d\n", WIFSTOPPED(status) ? WSTOPSIG(status) : -1);
   tcsetpgrp(0, getpid());
   // bg: it reads, and stops again.
