@@ -1,4 +1,4 @@
-// What descriptors without a file answer to fstat(2) and in /proc/<pid>/fd: pipes, sockets, memfds, the host's streams.
+// What descriptors without a file answer to fstat(2) and in /proc/<pid>/fd: pipes, sockets, the host's streams.
 #pragma once
 
 #include <cstdint>

@@ -191,7 +191,7 @@ class PipeEnd : public File {
   const Path* path() const override { return path_.is_null() ? nullptr : &path_; }
   Result<Stat> stat() override;
   Result<void> set_attributes(const AttributeChange& change) override;
-  Result<RefPtr<File>> open_again(const Path& path, uint32_t flags) override;
+  Result<RefPtr<File>> open_again(uint32_t flags) override;
   Result<String> describe() override;
   LockAnchor& lock_anchor() override;
   FileKind kind() const override { return FileKind::kPipe; }

@@ -52,7 +52,7 @@ Result<RefPtr<File>> PipeEnd::open(RefPtr<Pipe> pipe, uint32_t flags, const Path
 }
 
 // A description of its own, as of a FIFO; but nobody is waited for. (A FIFO's end has an inode, and is not asked.)
-Result<RefPtr<File>> PipeEnd::open_again(const Path&, uint32_t flags) {
+Result<RefPtr<File>> PipeEnd::open_again(uint32_t flags) {
   const auto end = TRY(make_ref<PipeEnd>(pipe_, kept_flags(flags), unnamed_));
   if (!end->can_read() && !end->can_write()) return Errno::kInval;
   return RefPtr<File>(end);

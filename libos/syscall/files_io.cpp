@@ -231,7 +231,7 @@ Result<long> sys_sync_file_range(Thread& self, Fd fd, int64_t offset, int64_t le
     return Errno::kInval;
   }
   const Inode* inode = file->inode();
-  const bool has_pages = (inode != nullptr && (inode->is_regular() || inode->is_directory()));
+  const bool has_pages = inode != nullptr && (inode->is_regular() || inode->is_directory());
   if (file->kind() == FileKind::kProcess) return 0L;  // a regular file, as far as Linux goes
   if (!has_pages) return Errno::kSPipe;
   return done(file->sync(true));
@@ -297,7 +297,7 @@ Result<long> sys_fadvise64(Thread& self, Fd fd, int64_t, int64_t length, int adv
 Result<long> sys_readahead(Thread& self, Fd fd, int64_t, size_t) {
   const RefPtr<File> file = TRY(io_file(self, fd));
   if (!file->can_read()) return Errno::kBadFd;
-  const bool has_pages = (file->inode() != nullptr && file->inode()->is_regular());
+  const bool has_pages = file->inode() != nullptr && file->inode()->is_regular();
   return has_pages ? Result<long>(0) : Errno::kInval;
 }
 

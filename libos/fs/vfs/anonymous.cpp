@@ -28,8 +28,8 @@ class FileInode final : public Inode {
       : Inode(std::move(file_system), type), file_(std::move(file)) {}
 
   Result<Stat> stat() override { return file_->stat(); }
-  Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
-    return file_->open_again(path, flags);
+  Result<RefPtr<File>> open(const Path&, uint32_t flags) override {
+    return file_->open_again(flags);
   }
   Result<void> set_attributes(const AttributeChange& change) override {
     return file_->set_attributes(change);

@@ -78,7 +78,7 @@ void File::release_locks() {
 
 Result<void> File::set_attributes(const AttributeChange&) { return Errno::kOpNotSupp; }
 
-Result<RefPtr<File>> File::open_again(const Path&, uint32_t) {
+Result<RefPtr<File>> File::open_again(uint32_t) {
   switch (kind()) {
     case FileKind::kSocket:
     case FileKind::kEvent:

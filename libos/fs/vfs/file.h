@@ -88,7 +88,7 @@ class File : public RefCounted<File>, Counted<File> {
   virtual Result<MapSource> map_source(uint64_t offset, uint64_t length, bool shared,
                                        Prot prot);  // default kNoDev
 
-  // fcntl(2)'s commands of one kind of file: F_SETPIPE_SZ, F_GET_SEALS, ... Default kInval.
+  // fcntl(2)'s commands of one kind of file: F_SETPIPE_SZ, ... Default kInval.
   virtual Result<long> fcntl(int command, uint64_t argument);
   // getdents64(2): emits entries, with "." and "..", from the position on until `emit` returns false, and moves the
   // position behind what it took. Default kNotDir.
@@ -117,9 +117,9 @@ class File : public RefCounted<File>, Counted<File> {
 
   virtual FileKind kind() const { return FileKind::kOther; }
 
-  // open(2) of /proc/<pid>/fd/N, for files without an inode; `path` is the anonymous one. Default: kNxIo for what has no
-  // open(2) of its own (sockets, eventfds, ...); else the same description.
-  virtual Result<RefPtr<File>> open_again(const Path& path, uint32_t flags);
+  // open(2) of /proc/<pid>/fd/N, for files without an inode. Default: kNxIo for what has no open(2) of its own (sockets,
+  // eventfds, ...); else the same description.
+  virtual Result<RefPtr<File>> open_again(uint32_t flags);
 
   // The text of /proc/<pid>/fd/N: "pipe:[12]", "anon_inode:[eventfd]", a path, ...
   virtual Result<String> describe();
