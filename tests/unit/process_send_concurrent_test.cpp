@@ -111,10 +111,18 @@ void take_some(Ledger& ledger, const Scratch& scratch, long signal_fd, uint32_t 
   }
 }
 
-// Whoever gets signals faster than it handles them does nothing else.
-void let_work() {
-  for (int i = 0; i < 100; ++i) (void)system_call(kNrYield);
-}
+// Whoever gets signals faster than it handles them does nothing else: each pause between two is twice as long as the
+// one before, so however slow the machine is, one of them is long enough.
+class Pauses {
+ public:
+  void let_work() {
+    for (uint64_t i = 0; i < yields_; ++i) (void)system_call(kNrYield);
+    yields_ *= 2;
+  }
+
+ private:
+  uint64_t yields_ = 100;
+};
 
 TEST(Signals, EachQueuedOneArrivesOnce) {
   constexpr int kTakers = 4, kSenders = 3, kStarters = 2;
@@ -176,12 +184,10 @@ TEST(Signals, EachQueuedOneArrivesOnce) {
                 }),
                 0);
     }
-    while (takers_left.load() != 0) {
-      if (senders_left.load() == 0) {
-        for (std::atomic<long>& taker : takers)
-          (void)system_call(kNrTgkill, receiver, taker.load(), kPing);
-      }
-      let_work();
+    while (senders_left.load() != 0) (void)system_call(kNrYield);
+    for (Pauses pauses; takers_left.load() != 0; pauses.let_work()) {
+      for (std::atomic<long>& taker : takers)
+        (void)system_call(kNrTgkill, receiver, taker.load(), kPing);
     }
     while (starters_left.load() != 0) (void)system_call(kNrYield);
     for (int sender = 0; sender < kSenders; ++sender)
@@ -274,10 +280,8 @@ TEST(Signals, TheProcessHasATaker) {
       while (handled.load() == before) (void)system_call(kNrYield);
     }
     is_over.store(true);
-    while (left.load() != 0) {
+    for (Pauses pauses; left.load() != 0; pauses.let_work())
       (void)system_call(kNrKill, get_pid(), kPing);
-      let_work();
-    }
   });
 }
 
