@@ -117,6 +117,12 @@ def writable_directory(w: World):
     expect(run.status == 0, f"bash {run.ended()}: {run.stderr[:300]!r}")
     expect((w.dir / "out" / "file").read_text() == "result\n", "the file is not on the host")
     expect(not (w.dir / "beside").exists(), "a write outside --rw reached the host")
+    # Programs of the enclave meet at FIFOs there, made inside or by the host; nobody of the host does.
+    os.mkfifo(w.dir / "out" / "of_host")
+    run = w.do("/bin/bash", "-c", "mkfifo out/made; for f in out/made out/of_host; do (read l < $f; echo got $l) & echo $f > $f; wait; done",
+               flags=("--quiet", "--rw", str(w.dir / "out")))
+    expect(run.stdout == b"got out/made\ngot out/of_host\n", f"through FIFOs: {run.stdout!r} {run.stderr[:300]!r}")
+    expect((w.dir / "out" / "made").is_fifo(), "the FIFO is not on the host")
 
 
 def setuid_is_ignored(w: World):

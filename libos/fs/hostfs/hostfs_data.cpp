@@ -79,8 +79,9 @@ Result<RefPtr<File>> HostInode::open(const Path& path, uint32_t flags) {
         TRY(use_pages(writes ? HostPages::Need::kWrite : HostPages::Need::kRead));
     return TRY(make_ref<HostFile>(path, flags, std::move(pages)));
   }
-  if (is_directory()) return Inode::open(path, flags);
-  // Devices, FIFOs and sockets of the host are not ours to use.
+  // A FIFO is a name: who meets there are programs of the enclave.
+  if (is_directory() || type() == FileType::kFifo) return Inode::open(path, flags);
+  // Devices and sockets of the host are not ours to use.
   return is_symlink() ? Errno::kLoop : Errno::kNxIo;
 }
 
