@@ -62,9 +62,10 @@ bool may_map(Enclave& enclave, Address start, Address end, Rights rights) {
   if (enclave.initialized.load() && (start < enclave.base || end > enclave.end())) return false;
   start = std::max(start, enclave.base);
   end = std::min(end, enclave.end());
-  for (Address chunk = start; chunk < end; chunk = (chunk & ~(kChunk - 1)) + kChunk) {
-    if ((enclave.chunk(chunk).load(std::memory_order_relaxed) & kChunkUsed) == 0) continue;
-    const Address next = std::min(end, (chunk & ~(kChunk - 1)) + kChunk);
+  Address next = start;
+  for (Address chunk; (chunk = enclave.skip_regions(next, end)) < end;) {
+    next = std::min(end, (chunk & ~(kChunk - 1)) + kChunk);
+    if ((enclave.chunk(chunk) & kChunkUsed) == 0) continue;
     for (Address page = chunk; page < next; page += kPageSize) {
       const Epcm e = enclave.page(page);
       if (e.valid() && (rights & ~e.max()) != 0) return false;
@@ -160,6 +161,7 @@ void destroy(Enclave& enclave) {
   if (enclave.epcm != nullptr) {
     sys::munmap(enclave.epcm, round_up(enclave.size / kPageSize * sizeof(Epcm)));
     sys::munmap(enclave.chunks, round_up(enclave.size / kChunk + 1));
+    sys::munmap(enclave.regions, round_up(enclave.size / kRegion + 1));
   }
   if (enclave.stubs.size != 0) sys::munmap(at<void>(enclave.stubs.start), enclave.stubs.size);
   enclave.backed = {};

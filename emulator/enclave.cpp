@@ -56,7 +56,7 @@ void open_run(Enclave& enclave, Address address, Rights want, const Vma& vma) {
   while (start > low && like(start - kPageSize)) start -= kPageSize;
   while (end < high && like(end)) end += kPageSize;
   set_real(enclave, start, end, want);
-  enclave.chunk(address).fetch_or(kChunkOpened);
+  enclave.mark_chunk(address, kChunkOpened);
 }
 
 }  // namespace
@@ -124,7 +124,7 @@ Augmented augment(Enclave& enclave, Address address, ThreadBlock* thread) {
   if (!enclave.initialized.load(std::memory_order_relaxed)) return Augmented::kRefused;
   const bool first = enclave.exchange(address, Epcm{}, kAugmented);
   if (first) {
-    enclave.chunk(address).fetch_or(kChunkUsed, std::memory_order_relaxed);
+    enclave.mark_chunk(address, kChunkUsed);
     if (thread != nullptr) thread->eaug_count++;
     spend(options().cost.eaug);
   }
@@ -187,14 +187,19 @@ void apply_rights(Enclave& enclave, Address start, Address end, bool eager) {
     in_run = false;
   };
   for (Address chunk = start; chunk < end;) {
+    if (const Address used = enclave.skip_regions(chunk, end); used != chunk) {
+      flush(chunk);
+      chunk = used;
+      continue;
+    }
     const Address next = std::min(end, (chunk & ~(kChunk - 1)) + kChunk);
-    const auto state = enclave.chunk(chunk).load();
+    const auto state = enclave.chunk(chunk);
     if ((state & kChunkOpened) == 0 && !(eager && (state & kChunkUsed))) {
       flush(chunk);
       chunk = next;
       continue;
     }
-    if (eager) enclave.chunk(chunk).fetch_or(kChunkOpened);
+    if (eager) enclave.mark_chunk(chunk, kChunkOpened);
     for (Address page = chunk; page < next; page += kPageSize) {
       const Epcm e = enclave.page(page);
       if (vma == nullptr || page < vma->start || page >= vma->end) vma = enclave.vmas.find(page);

@@ -33,6 +33,8 @@ constexpr std::uint64_t round_up(std::uint64_t value) {
   return (value + kPageSize - 1) & ~std::uint64_t{kPageSize - 1};
 }
 inline constexpr std::uint64_t kChunk = 2u << 20;  // what one entry of Enclave::chunks covers
+inline constexpr std::uint64_t kRegion = kChunk
+                                         << 11;  // what one of Enclave::regions covers: 4 GiB
 constexpr bool aligned(Address address, std::uint64_t to) { return (address & (to - 1)) == 0; }
 constexpr bool canonical(Address address) {
   const auto top = static_cast<std::int64_t>(address) >> 47;
@@ -210,8 +212,9 @@ struct Enclave {
   std::atomic<std::uint16_t>* epcm = nullptr;  // one per page of ELRANGE
   std::atomic<std::uint8_t>* chunks =
       nullptr;  // one per 2 MiB: bit 0 any page there, bit 1 any page ever opened
-  std::vector<std::unique_ptr<Tcs>> tcss;     // under lock
-  std::vector<std::unique_ptr<Tcs>> retired;  // under lock
+  std::atomic<std::uint8_t>* regions = nullptr;  // one per 4 GiB: 1 when a chunk there is not 0
+  std::vector<std::unique_ptr<Tcs>> tcss;        // under lock
+  std::vector<std::unique_ptr<Tcs>> retired;     // under lock
   StubRegion stubs;
 
   Address end() const { return base + size; }
@@ -226,7 +229,18 @@ struct Enclave {
     return entry(address).compare_exchange_strong(expected.bits, desired.bits,
                                                   std::memory_order_acq_rel);
   }
-  std::atomic<std::uint8_t>& chunk(Address address) { return chunks[(address - base) >> 21]; }
+  std::uint8_t chunk(Address address) { return chunks[(address - base) / kChunk].load(); }
+  void mark_chunk(Address address, std::uint8_t bit) {
+    std::atomic<std::uint8_t>& region = regions[(address - base) / kRegion];
+    if (region.load(std::memory_order_relaxed) == 0) region.store(1);
+    chunks[(address - base) / kChunk].fetch_or(bit);
+  }
+  // `address`, or where the next region begins that has a chunk that is not 0; `limit` where there is none below it.
+  Address skip_regions(Address address, Address limit) {
+    while (address < limit && regions[(address - base) / kRegion].load() == 0)
+      address = base + ((address - base) / kRegion + 1) * kRegion;
+    return std::min(address, limit);
+  }
 };
 inline constexpr std::uint8_t kChunkUsed = 1, kChunkOpened = 2;
 

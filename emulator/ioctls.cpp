@@ -50,7 +50,8 @@ int create(Enclave& enclave, const sgx_enclave_create& argument) {
   };
   void* epcm = sparse(secs.size / kPageSize * sizeof(Epcm));
   void* chunks = sparse(secs.size / kChunk + 1);
-  if (epcm == MAP_FAILED || chunks == MAP_FAILED) return -ENOMEM;
+  void* regions = sparse(secs.size / kRegion + 1);
+  if (epcm == MAP_FAILED || chunks == MAP_FAILED || regions == MAP_FAILED) return -ENOMEM;
 
   const Locked locked(enclave.lock);
   enclave.secs = secs;
@@ -61,6 +62,7 @@ int create(Enclave& enclave, const sgx_enclave_create& argument) {
   enclave.frame_size = secs.ssaframesize * static_cast<std::uint32_t>(kPageSize);
   enclave.epcm = static_cast<std::atomic<std::uint16_t>*>(epcm);
   enclave.chunks = static_cast<std::atomic<std::uint8_t>*>(chunks);
+  enclave.regions = static_cast<std::atomic<std::uint8_t>*>(regions);
   enclave.attributes_allowed =
       sgx::attribute::kDebug | sgx::attribute::kMode64Bit | sgx::attribute::kKss;
   enclave.measurement.ecreate(secs.ssaframesize, secs.size);
@@ -178,7 +180,7 @@ int add_pages(Enclave& enclave, sgx_enclave_add_pages& argument) {
       return -EIO;
     }
     enclave.entry(start + done).store(entry.bits);
-    enclave.chunk(start + done).fetch_or(kChunkUsed);
+    enclave.mark_chunk(start + done, kChunkUsed);
     enclave.measurement.eadd(argument.offset + done, secinfo.flags);
     spend(options().cost.eadd);
     if (measured) {

@@ -72,7 +72,7 @@ std::string hardware_problem() {
     return "this processor has SGX1 only: SGX2 (EDMM) is needed";
   }
   if ((ebx & 1) == 0) return "this processor's SGX does not report EXINFO";
-  if ((edx >> 8 & 0xff) < 40) return "this processor's enclaves are smaller than 1 TiB";
+  if ((edx >> 8 & 0xff) < 45) return "this processor's enclaves are smaller than 32 TiB";
   if (access(kDevicePath, F_OK) != 0)
     return fmt::format("{} does not exist: Linux 6.0 or newer with SGX is needed", kDevicePath);
   if (access(kDevicePath, R_OK | W_OK) != 0)

@@ -42,6 +42,9 @@ static_assert(sizeof(LinuxStat) == 144);
 
 constexpr int64_t kNanosecondsPerSecond = 1'000'000'000;
 
+// Two such may be subtracted.
+int64_t sane_seconds(int64_t claimed) { return std::clamp(claimed, INT64_MIN / 2, INT64_MAX / 2); }
+
 uint32_t sane_nanoseconds(int64_t claimed) {
   return claimed >= 0 && claimed < kNanosecondsPerSecond ? static_cast<uint32_t>(claimed) : 0;
 }
@@ -60,9 +63,9 @@ Result<host::HostStat> checked_stat(const LinuxStat& raw) {
                         .blksize = raw.block_size > 0 && raw.block_size <= (1 << 24)
                                        ? static_cast<uint32_t>(raw.block_size)
                                        : 4096,
-                        .atime_s = raw.atime,
-                        .mtime_s = raw.mtime,
-                        .ctime_s = raw.ctime,
+                        .atime_s = sane_seconds(raw.atime),
+                        .mtime_s = sane_seconds(raw.mtime),
+                        .ctime_s = sane_seconds(raw.ctime),
                         .atime_ns = sane_nanoseconds(raw.atime_ns),
                         .mtime_ns = sane_nanoseconds(raw.mtime_ns),
                         .ctime_ns = sane_nanoseconds(raw.ctime_ns)};

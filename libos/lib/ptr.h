@@ -151,14 +151,12 @@ class RefCounted {
   }
 
   void unref() const {
-    const std::uint32_t before = references_.fetch_sub(1, std::memory_order_acq_rel);
-    if (before == 0) [[unlikely]]
-      ptr_detail::reference_count_broken();
-    if (before == 1) ptr_detail::destroy_on_heap(static_cast<const T*>(this), bytes_);
+    if (is_unref_last()) destroy();
   }
 
-  // A snapshot: others may change it at any time.
-  std::uint32_t reference_count() const { return references_.load(std::memory_order_relaxed); }
+  // A snapshot: others may change it at any time, and who takes references with try_ref() even when it is 1. What former
+  // owners did is seen.
+  std::uint32_t reference_count() const { return references_.load(std::memory_order_acquire); }
 
  protected:
   RefCounted() = default;
@@ -167,6 +165,17 @@ class RefCounted {
  private:
   template <typename U, typename... Args>
   friend Result<RefPtr<U>> make_ref(Args&&... args);
+  template <typename U, typename Next>
+  friend void drop_chain(RefPtr<U> first, Next&& next);
+
+  // When it was the last, nobody gets another, and destroy() is due.
+  bool is_unref_last() const {
+    const std::uint32_t before = references_.fetch_sub(1, std::memory_order_acq_rel);
+    if (before == 0) [[unlikely]]
+      ptr_detail::reference_count_broken();
+    return before == 1;
+  }
+  void destroy() const { ptr_detail::destroy_on_heap(static_cast<const T*>(this), bytes_); }
 
   static constexpr std::uint32_t kMaxReferences = std::numeric_limits<std::uint32_t>::max() / 2;
 
@@ -250,6 +259,17 @@ Result<RefPtr<T>> make_ref(Args&&... args) {
   if (object == nullptr) return Errno::kNoMem;
   object->bytes_ = sizeof(T);
   return RefPtr<T>::adopt(*object);
+}
+
+// Drops a reference, and what it kept alive as `next(object)`, one after the other: chains, such as a directory's parents,
+// must not unwind on the kernel stack. `next` takes the reference out of an object that nobody can reach any more.
+template <typename T, typename Next>
+void drop_chain(RefPtr<T> first, Next&& next) {
+  while (T* object = first.leak()) {
+    if (!object->is_unref_last()) return;
+    first = next(*object);
+    object->destroy();
+  }
 }
 
 // A new owner of an object that somebody owns already.

@@ -23,9 +23,9 @@ Result<void> for_each_run(AddressRange range, Property&& property, Visit&& visit
     const bool value = property(state_of(at));
     uint64_t end = at;
     while (end < range.end) {
-      if (find_chunk(end) == nullptr) {
+      if (const uint64_t absent_end = absent_until(end); absent_end != end) {
         if (property(PageState(0)) != value) break;
-        end = std::min(range.end, align_down(end, kChunkSize) + kChunkSize);
+        end = std::min(range.end, absent_end);
       } else {
         if (property(state_of(end)) != value) break;
         end += kPageSize;

@@ -1,8 +1,8 @@
 // The descriptors of page_map.h: a radix of tables over the linear range, in pages of their own.
 //
 // The pages of the tables come from the start of kernel_dynamic_range(), one after the other, and are never given
-// back: one page of descriptors per 2 MiB of linear addresses ever used, one page of pointers per GiB. Lookups take no
-// lock; making a table does.
+// back: one page of descriptors per 2 MiB of linear addresses ever used, one page of pointers per GiB and one per 512 GiB.
+// Lookups take no lock; making a table does.
 #include "libos/mm/page_map.h"
 
 #include <algorithm>
@@ -17,14 +17,20 @@
 namespace occlum::page_map {
 namespace {
 
-constexpr uint64_t kTableSpan = kChunkSize * 512;  // 1 GiB
-constexpr size_t kTables = 1024;                   // 1 TiB of linear addresses
-constexpr uint64_t kArenaBatch = 16;               // pages committed at a time
+constexpr uint64_t kTableSpan = kChunkSize * 512;      // 1 GiB
+constexpr uint64_t kDirectorySpan = kTableSpan * 512;  // 512 GiB
+constexpr size_t kDirectories = 64;                    // 32 TiB of linear addresses
+constexpr uint64_t kArenaBatch = 16;                   // pages committed at a time
 
 struct Table {
   std::array<std::atomic<Chunk*>, 512> chunks;
 };
 static_assert(sizeof(Table) == kPageSize);
+
+struct Directory {
+  std::array<std::atomic<Table*>, 512> tables;
+};
+static_assert(sizeof(Directory) == kPageSize);
 
 // Where the tables' pages come from.
 struct Arena {
@@ -33,7 +39,7 @@ struct Arena {
   uint64_t end = 0;
 };
 
-constinit std::array<std::atomic<Table*>, kTables> tables = {};
+constinit std::array<std::atomic<Directory*>, kDirectories> directories = {};
 constinit SpinLocked<Arena> arena(LockRank::kPageMap);
 
 // The linear addresses that have descriptors.
@@ -50,14 +56,14 @@ constinit std::atomic<uint64_t> span_size = 0;
 // Room for all tables that the linear range can need.
 uint64_t arena_size() {
   const AddressRange all = span();
-  return (all.size() / kChunkSize + all.size() / kTableSpan + 64) * kPageSize;
+  return (all.size() / kChunkSize + all.size() / kTableSpan + kDirectories + 64) * kPageSize;
 }
 
 // The first use sets up the constants; it happens before there is a second vCPU.
 void prepare(Arena& state) {
   if (state.end != 0) return;
   const AddressRange all = span();
-  ASSERT(all.size() <= kTables * kTableSpan);
+  ASSERT(all.size() <= kDirectories * kDirectorySpan);
   state.next = state.committed_end = kernel_dynamic_range().start;
   state.end = state.next + arena_size();
   ASSERT(state.end < kernel_dynamic_range().end);
@@ -80,27 +86,47 @@ Result<uint64_t> take_page(Arena& state) {
   return page;
 }
 
+uint64_t offset_of(uint64_t address) {
+  return address - first_address.load(std::memory_order_relaxed);
+}
+
+// What a slot of a table leads to; made when there is nothing yet.
+template <typename T>
+Result<T*> at_slot(Arena& state, std::atomic<T*>& slot) {
+  if (T* there = slot.load(std::memory_order_relaxed); there != nullptr) return there;
+  T* made = &make_at<T>(TRY(take_page(state)));
+  slot.store(made, std::memory_order_release);
+  return made;
+}
+
 Result<void> create_chunk(uint64_t address) {
   return arena.with([&](Arena& state) -> Result<void> {
     prepare(state);
-    const uint64_t offset = address - first_address.load(std::memory_order_relaxed);
-    std::atomic<Table*>& slot = tables[offset / kTableSpan];
-    if (slot.load(std::memory_order_relaxed) == nullptr) {
-      slot.store(&make_at<Table>(TRY(take_page(state))), std::memory_order_release);
-    }
-    std::atomic<Chunk*>& chunk =
-        slot.load(std::memory_order_relaxed)->chunks[offset / kChunkSize % 512];
-    if (chunk.load(std::memory_order_relaxed) == nullptr) {
-      chunk.store(&make_at<Chunk>(TRY(take_page(state))), std::memory_order_release);
-    }
+    const uint64_t offset = offset_of(address);
+    Directory* directory = TRY(at_slot(state, directories[offset / kDirectorySpan]));
+    Table* table = TRY(at_slot(state, directory->tables[offset / kTableSpan % 512]));
+    TRY(at_slot(state, table->chunks[offset / kChunkSize % 512]));
     return {};
   });
 }
 
-Table* find_table(uint64_t address) {
-  const uint64_t offset = address - first_address.load(std::memory_order_relaxed);
+// Null outside the linear range, too.
+Directory* find_directory(uint64_t offset) {
   if (offset >= span_size.load(std::memory_order_acquire)) return nullptr;
-  return tables[offset / kTableSpan].load(std::memory_order_acquire);
+  return directories[offset / kDirectorySpan].load(std::memory_order_acquire);
+}
+
+Table* find_table(const Directory& directory, uint64_t offset) {
+  return directory.tables[offset / kTableSpan % 512].load(std::memory_order_acquire);
+}
+
+Chunk* find_chunk_in(const Table& table, uint64_t offset) {
+  return table.chunks[offset / kChunkSize % 512].load(std::memory_order_acquire);
+}
+
+// From `address` to where the next entry of a table begins that covers `span`.
+uint64_t next_of(uint64_t address, uint64_t span) {
+  return address + span - offset_of(address) % span;
 }
 
 constexpr size_t page_index(uint64_t address) { return address / kPageSize % kChunkPages; }
@@ -110,10 +136,11 @@ constexpr size_t page_index(uint64_t address) { return address / kPageSize % kCh
 uint64_t kernel_pages_start() { return kernel_dynamic_range().start + arena_size(); }
 
 Chunk* find_chunk(uint64_t address) {
-  Table* table = find_table(address);
-  if (table == nullptr) return nullptr;
-  const uint64_t offset = address - first_address.load(std::memory_order_relaxed);
-  return table->chunks[offset / kChunkSize % 512].load(std::memory_order_acquire);
+  const uint64_t offset = offset_of(address);
+  const Directory* directory = find_directory(offset);
+  if (directory == nullptr) return nullptr;
+  const Table* table = find_table(*directory, offset);
+  return table == nullptr ? nullptr : find_chunk_in(*table, offset);
 }
 
 Result<void> create_chunks(AddressRange range) {
@@ -143,19 +170,25 @@ void update(uint64_t address, uint32_t set, uint32_t clear) {
   state.store(before.with(set, clear).bits(), std::memory_order_release);
 }
 
+uint64_t absent_until(uint64_t address) {
+  const uint64_t offset = offset_of(address);
+  const Directory* directory = find_directory(offset);
+  if (directory == nullptr) return next_of(address, kDirectorySpan);
+  const Table* table = find_table(*directory, offset);
+  if (table == nullptr) return next_of(address, kTableSpan);
+  return find_chunk_in(*table, offset) == nullptr ? next_of(address, kChunkSize) : address;
+}
+
 void for_each(AddressRange range,
               FunctionRef<void(uint64_t address, std::atomic<uint32_t>& state)> visit) {
   for (uint64_t at = range.start; at < range.end;) {
-    if (find_table(at) == nullptr) {
-      const uint64_t base = first_address.load(std::memory_order_relaxed);
-      at = base + align_down(at - base, kTableSpan) + kTableSpan;
+    Chunk* chunk = find_chunk(at);
+    if (chunk == nullptr) {
+      at = absent_until(at);
       continue;
     }
-    const uint64_t chunk_end = std::min(range.end, align_down(at, kChunkSize) + kChunkSize);
-    if (Chunk* chunk = find_chunk(at)) {
-      for (; at < chunk_end; at += kPageSize) visit(at, chunk->states[page_index(at)]);
-    }
-    at = chunk_end;
+    const uint64_t chunk_end = std::min(range.end, next_of(at, kChunkSize));
+    for (; at < chunk_end; at += kPageSize) visit(at, chunk->states[page_index(at)]);
   }
 }
 

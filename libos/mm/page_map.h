@@ -91,6 +91,8 @@ Result<void> create_chunks(
 PageState state_of(uint64_t address);
 uint32_t& tag_of(uint64_t address);                           // the chunk must exist
 void update(uint64_t address, uint32_t set, uint32_t clear);  // the chunk must exist
+// `address` where its chunk exists, else an address up to which no page has one.
+uint64_t absent_until(uint64_t address);
 // Visits the pages whose chunk exists, in order; `visit` may change the descriptor.
 void for_each(AddressRange range,
               FunctionRef<void(uint64_t address, std::atomic<uint32_t>& state)> visit);

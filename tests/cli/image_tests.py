@@ -254,7 +254,7 @@ def test_elf():
         "contents beyond the end": (patched(good, loads[0] + 8, "<Q", 1 << 40), "is truncated"),
         "writable and executable": (patched(good, loads[-1] + 4, "<I", 7), "both writable and executable"),
         "write-only": (patched(good, loads[-1] + 4, "<I", 2), "written but not read"),
-        "overlap": (patched(good, loads[1] + 16, "<Q", 0xFFC0000000), "two segments in the page"),
+        "overlap": (patched(good, loads[1] + 16, "<Q", 0x1FFFC0000000), "two segments in the page"),
         "no sections": (patched(good, 60, "<H", 0), "no section .tcs"),
         "sections beyond the end": (patched(good, 40, "<Q", len(good)), "is truncated"),
         "no .tcs": (good.replace(b"\0.tcs\0", b"\0.xcs\0"), "no section .tcs"),
@@ -264,7 +264,7 @@ def test_elf():
     offset = struct.unpack_from("<Q", good, loads[-1] + 8)[0]
     cases["NSSA"] = (patched(good, offset + 28, "<I", 3), "NSSA 3")
     cases["OENTRY"] = (patched(good, offset + 32, "<Q", 0), "entry point")
-    cases["OSSA"] = (patched(good, offset + 16, "<Q", 0xFFC0000000), "SSA frames")
+    cases["OSSA"] = (patched(good, offset + 16, "<Q", 0x1FFFC0000000), "SSA frames")
     with scratch("/dev/shm") as place:
         conf = place / "conf"
         conf.write_text("version=1\nmode=do\ndebuggable=1\n")

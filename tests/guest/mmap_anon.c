@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "check.h"
 
@@ -95,6 +96,40 @@ CASE(reserve_then_commit) {
   area[size / 2] = 9;
   CHECK_EQ(area[size / 2], 9);
   CHECK_OK(munmap(area, size));
+}
+
+// Databases, garbage collectors and WebAssembly reserve address space in terabytes, and use little of it.
+CASE(reserve_terabytes) {
+  enum { COUNT = 4 };
+  const size_t size = 5UL << 40, step = size / 8;
+  char* areas[COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    areas[i] = mmap(NULL, size, PROT_NONE, ANON | MAP_NORESERVE, -1, 0);
+    REQUIRE(areas[i] != MAP_FAILED);
+    for (int part = 0; part < 8; part++) {
+      char* page = areas[i] + part * step;
+      CHECK_OK(mprotect(page, PAGE, PROT_READ | PROT_WRITE));
+      *page = (char)(8 * i + part + 1);
+    }
+  }
+  pid_t child = fork();
+  if (child == 0) {
+    int wrong = 0;
+    for (int i = 0; i < COUNT; i++)
+      for (int part = 0; part < 8; part++) wrong += areas[i][part * step]++ != 8 * i + part + 1;
+    _exit(wrong);
+  }
+  int status;
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_EQ(areas[i][7 * step], 8 * i + 8);
+    CHECK_OK(madvise(areas[i], size, MADV_DONTNEED));
+    CHECK_EQ(areas[i][7 * step], 0);
+    CHECK_OK(mprotect(areas[i], size, PROT_READ));
+    CHECK_EQ(areas[i][size - 1], 0);
+    CHECK_OK(munmap(areas[i], size));
+  }
 }
 
 CASE(advice) {

@@ -19,8 +19,8 @@ namespace {
 
 extern "C" uint64_t enclu_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
 
-constexpr uint64_t kKernelStart =
-    0xE000000000;  // 896 GiB: programs below, the LibOS's own memory above
+// 31 TiB: programs below, the LibOS's own memory above.
+constexpr uint64_t kKernelStart = 0x1F0000000000;
 
 uint64_t permissions(Prot prot) {
   return (has(prot, Prot::kRead) ? sgx::secinfo_flags::kR : 0) |

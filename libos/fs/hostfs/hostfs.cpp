@@ -148,13 +148,9 @@ HostInode::~HostInode() {
   });
   HostPages::retire(std::move(outdated));
   HostPages::retire(std::move(pages));
-  // A chain of parents that end with it is taken apart here, not on the kernel stack.
-  RefPtr<HostInode> parent = std::move(location.parent);
-  while (parent != nullptr && parent->reference_count() == 1) {
-    RefPtr<HostInode> next =
-        parent->state_.with([](State& state) { return std::move(state.location.parent); });
-    parent = std::move(next);
-  }
+  drop_chain(std::move(location.parent), [](HostInode& inode) {
+    return inode.state_.with([](State& state) { return std::move(state.location.parent); });
+  });
 }
 
 bool HostInode::is_same_file(const host::HostStat& stat) const {

@@ -108,13 +108,10 @@ UnionInode::~UnionInode() {
       if (own != nullptr && *own == this) inodes.remove(number_);
     });
   }
-  // A chain of parents that end with it is taken apart here, not on the kernel stack.
-  RefPtr<UnionInode> parent = place_.with([](Place& place) { return std::move(place.parent); });
-  while (parent != nullptr && parent->reference_count() == 1) {
-    RefPtr<UnionInode> next =
-        parent->place_.with([](Place& place) { return std::move(place.parent); });
-    parent = std::move(next);
-  }
+  const auto leave_parent = [](UnionInode& inode) {
+    return inode.place_.with([](Place& place) { return std::move(place.parent); });
+  };
+  drop_chain(leave_parent(*this), leave_parent);
 }
 
 RefPtr<Inode> UnionInode::upper() const {

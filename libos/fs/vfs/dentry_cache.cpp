@@ -19,11 +19,7 @@ Dentry::Dentry(RefPtr<Dentry> parent, String name, RefPtr<Inode> inode)
 // A deep chain of directories whose last user goes must not unwind on the kernel stack.
 Dentry::~Dentry() {
   if (is_deleted() && inode_ != nullptr) notify_name_unused(*inode_);
-  RefPtr<Dentry> parent = std::move(parent_);
-  while (parent != nullptr && parent->reference_count() == 1) {
-    RefPtr<Dentry> next = std::move(parent->parent_);
-    parent = std::move(next);
-  }
+  drop_chain(std::move(parent_), [](Dentry& dentry) { return std::move(dentry.parent_); });
 }
 
 Result<RefPtr<Dentry>> Dentry::create_root(RefPtr<Inode> inode, std::string_view name) {
