@@ -10,6 +10,7 @@
 #include "libos/lib/memory.h"
 #include "libos/lib/tree.h"
 #include "libos/process/process.h"
+#include "libos/process/signals/send.h"
 #include "libos/process/thread.h"
 
 namespace occlum {
@@ -102,7 +103,18 @@ Result<long> PtyMaster::ioctl(Thread& self, uint32_t request, uint64_t argument)
       TRY(UserOut<int>(address).write(static_cast<int>(pty_->screen_pending())));
       return 0L;
     case kTiocPkt:
-      return TRY(UserIn<int>(address).read()) == 0 ? Result<long>(0L) : Errno::kInval;
+      pty_->set_packet_mode(TRY(UserIn<int>(address).read()) != 0);
+      return 0L;
+    case kTiocSig: {
+      const auto signal = static_cast<uint32_t>(argument);
+      if (signal != kSigInt && signal != kSigQuit && signal != kSigTstp) return Errno::kInval;
+      if (const Pid group = pty_->foreground_group(); group > 0)
+        (void)send_signal_to_group(group, SignalInfo::from_kernel(static_cast<int>(signal)));
+      return 0L;
+    }
+    case kTiocGPkt:
+      TRY(UserOut<int>(address).write(pty_->is_packet_mode() ? 1 : 0));
+      return 0L;
     default:
       return pty_->shared_ioctl(self, request, argument);
   }
@@ -186,10 +198,49 @@ Result<void> PtyTerminal::put_screen(std::span<const std::byte> output) {
 
 void PtyTerminal::flush_screen() {
   screen_.with([](Screen& screen) { screen.head = screen.tail; });
+  tell_status(0, kPacketFlushWrite);
   writable_.wake_all(kWritable);
 }
 
+void PtyTerminal::tell_status(uint8_t clear, uint8_t set) {
+  const bool is_told = screen_.with([&](Screen& screen) {
+    if (screen.is_packet_mode) screen.status = static_cast<uint8_t>((screen.status & ~clear) | set);
+    return screen.is_packet_mode;
+  });
+  if (is_told) master_queue_.wake_all(kReadable | kPollPri);
+}
+
+void PtyTerminal::set_packet_mode(bool on) {
+  screen_.with([&](Screen& screen) {
+    if (on && !screen.is_packet_mode) screen.status = 0;
+    screen.is_packet_mode = on;
+  });
+}
+
+bool PtyTerminal::is_packet_mode() const {
+  return screen_.with([](const Screen& screen) { return screen.is_packet_mode; });
+}
+
 void PtyTerminal::input_taken() { master_queue_.wake_all(kWritable); }
+
+// In packet mode the status, when there is news, by itself; or the output behind a 0.
+size_t PtyTerminal::Screen::read(std::span<std::byte> out) {
+  size_t done = 0;
+  if (is_packet_mode) {
+    out[0] = static_cast<std::byte>(std::exchange(status, 0));
+    if (out[0] != std::byte{0}) return 1;
+    if (used() != 0) done = 1;
+  }
+  const size_t end = std::min(out.size(), done + used());
+  while (done < end) {
+    const std::span<std::byte> place = ring.span().subspan(head % kScreenSize);
+    const size_t step = std::min(end - done, place.size());
+    copy_bytes(out.subspan(done), place.first(step));
+    head += step;
+    done += step;
+  }
+  return done;
+}
 
 Result<size_t> PtyTerminal::read_screen(DataSink& sink, Blocking blocking) {
   if (sink.remaining() == 0) return size_t{0};
@@ -198,14 +249,7 @@ Result<size_t> PtyTerminal::read_screen(DataSink& sink, Blocking blocking) {
   bool ended = false;
   auto attempt = [&] {
     screen_.with([&](Screen& screen) {
-      count = std::min(buffer.size(), screen.used());
-      for (size_t done = 0; done < count;) {
-        const std::span<std::byte> place = screen.ring.span().subspan(screen.head % kScreenSize);
-        const size_t step = std::min(count - done, place.size());
-        copy_bytes(buffer.span().subspan(done), place.first(step));
-        screen.head += step;
-        done += step;
-      }
+      count = screen.read(buffer.span());
       ended = count == 0 && screen.has_ended();
     });
     return count != 0 || ended;
@@ -244,7 +288,9 @@ Result<size_t> PtyTerminal::write_keys(DataSource& source, Blocking blocking) {
 PollEvents PtyTerminal::poll_master(Poller* poller) {
   if (poller != nullptr) (void)poller->watch(master_queue_);
   PollEvents events = screen_.with([](const Screen& screen) -> PollEvents {
-    return (screen.used() != 0 ? kReadable : 0) | (screen.has_ended() ? kPollHup : 0);
+    const bool has_news = screen.is_packet_mode && screen.status != 0;
+    return (screen.used() != 0 ? kReadable : 0) | (has_news ? kReadable | kPollPri : 0) |
+           (screen.has_ended() ? kPollHup : 0);
   });
   if (input_room() > kKeyChunk) events |= kWritable;
   return events;

@@ -24,6 +24,8 @@ class PtyTerminal : public Terminal {
   PollEvents poll_master(Poller* poller);
   AsyncList& master_signals() { return master_signals_; }
   size_t screen_pending() const override;
+  void set_packet_mode(bool on);
+  bool is_packet_mode() const;
   void master_closed();
   void set_locked(bool locked) { locked_.store(locked, std::memory_order_relaxed); }
   bool is_locked() const { return locked_.load(std::memory_order_relaxed); }
@@ -36,6 +38,7 @@ class PtyTerminal : public Terminal {
   size_t screen_room() override;
   Result<void> put_screen(std::span<const std::byte> output) override;
   void flush_screen() override;
+  void tell_status(uint8_t clear, uint8_t set) override;
   void input_taken() override;
 
  private:
@@ -44,8 +47,11 @@ class PtyTerminal : public Terminal {
     uint64_t head = 0, tail = 0;
     uint32_t slaves = 0;
     bool was_opened = false;
+    bool is_packet_mode = false;
+    uint8_t status = 0;  // PacketStatus that the master has not read yet
     size_t used() const { return static_cast<size_t>(tail - head); }
     bool has_ended() const { return slaves == 0 && was_opened; }
+    size_t read(std::span<std::byte> out);
   };
   const uint32_t number_;
   std::atomic<bool> locked_{true};

@@ -69,18 +69,31 @@ void Terminal::receive(std::span<const std::byte> keys) {
     EchoBuffer echo;
     SignalSet signals;
     bool has_input = false, has_more = false, stopped = false;
+    uint8_t cleared = 0, told = 0;
+    const auto tell = [&](uint8_t clear, uint8_t set) {
+      cleared |= clear;
+      told = static_cast<uint8_t>((told & ~clear) | set);
+    };
     Pid group = 0;
     state_.with([&](State& state) {
       const size_t before = state.discipline.input_end();
       for (const std::byte key : some) {
+        const bool was_stopped = state.discipline.is_output_stopped();
         const int signal = state.discipline.receive(std::to_integer<uint8_t>(key), echo);
-        if (signal != 0) signals.add(signal);
+        if (signal != 0) {
+          signals.add(signal);
+          if ((state.discipline.termios().local & kNoFlush) == 0)
+            tell(0, kPacketFlushRead | kPacketFlushWrite);
+        }
+        if (state.discipline.is_output_stopped() != was_stopped)
+          was_stopped ? tell(kPacketStop, kPacketStart) : tell(kPacketStart, kPacketStop);
       }
       has_input = state.discipline.has_input();
       has_more = has_input && state.discipline.input_end() != before;
       stopped = state.discipline.is_output_stopped();
       group = state.foreground;
     });
+    if (told != 0) tell_status(cleared, told);
     if (!echo.bytes().empty()) (void)put_screen(echo.bytes());
     for (; !signals.is_empty(); signals.remove(signals.first())) {
       if (group > 0) (void)send_signal_to_group(group, SignalInfo::from_kernel(signals.first()));

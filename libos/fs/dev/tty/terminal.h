@@ -85,6 +85,11 @@ class Terminal : public RefCounted<Terminal> {
   // Takes all of `output`, at most screen_room() bytes (more may be dropped).
   virtual Result<void> put_screen(std::span<const std::byte> output) = 0;
   virtual void flush_screen() {}
+  // For packet mode: bits of PacketStatus that are no longer so, then those that are.
+  virtual void tell_status(uint8_t clear, uint8_t set) {
+    static_cast<void>(clear);
+    static_cast<void>(set);
+  }
   virtual size_t screen_pending() const { return 0; }  // TIOCOUTQ
   virtual bool processes_output() const { return true; }
   // Where somebody else decides the size: what it is since the last call, if that is another. Called by one at a time.
@@ -113,6 +118,7 @@ class Terminal : public RefCounted<Terminal> {
   Result<void> wait_for_drain();
   Result<void> set_foreground(Thread& self, Pid group);
   void flush(int queue);
+  void stop_output(bool stopped);
   void change_window_size(WindowSize& window, const WindowSize& size);
   bool is_controlling(Thread& self) const;
 

@@ -14,16 +14,38 @@ Result<void> Terminal::wait_for_drain() {
                     [&] { return screen_pending() == 0 || is_hung_up(); });
 }
 
+constexpr int kInput = 0, kOutput = 1, kBoth = 2;  // TCIFLUSH, TCOFLUSH, TCIOFLUSH
+
 void Terminal::flush(int queue) {
-  constexpr int kInput = 0, kOutput = 1, kBoth = 2;
   if (queue == kInput || queue == kBoth) {
     state_.with([](State& state) { state.discipline.flush_input(); });
+    tell_status(0, kPacketFlushRead);
     input_taken();
   }
   if (queue == kOutput || queue == kBoth) flush_screen();
 }
 
+void Terminal::stop_output(bool stopped) {
+  const bool changed = state_.with([&](State& state) {
+    const bool before = state.discipline.is_output_stopped();
+    state.discipline.set_output_stopped(stopped);
+    return before != stopped;
+  });
+  if (changed)
+    stopped ? tell_status(kPacketStart, kPacketStop) : tell_status(kPacketStop, kPacketStart);
+}
+
+namespace {
+
 enum SetHow : uint32_t { kNow, kAfterDrain, kAfterDrainAndFlush };
+
+// ^S and ^Q stop and start the output, so that the other side may do it itself.
+bool has_usual_flow_control(const Termios& termios) {
+  return (termios.input & kIXOn) != 0 && termios.chars[kVStop] == 023 &&
+         termios.chars[kVStart] == 021;
+}
+
+}  // namespace
 
 Result<void> Terminal::set_termios(UserAddress from, size_t size, uint32_t how) {
   TRY(check_background(kSigTtou));
@@ -41,11 +63,17 @@ Result<void> Terminal::set_termios(UserAddress from, size_t size, uint32_t how) 
     termios = TRY(UserIn<Termios>(from).read());
   }
   if (how != kNow) TRY(wait_for_drain());
-  state_.with([&](State& state) {
-    if (how == kAfterDrainAndFlush) state.discipline.flush_input();
+  if (how == kAfterDrainAndFlush) flush(kInput);
+  const Termios before = state_.with([&](State& state) {
+    const Termios old = state.discipline.termios();
     state.discipline.set_termios(termios);
-    if ((termios.input & kIXOn) == 0) state.discipline.set_output_stopped(false);
+    return old;
   });
+  const bool flow = has_usual_flow_control(termios);
+  if (flow != has_usual_flow_control(before))
+    tell_status(kPacketDoStop | kPacketNoStop, flow ? kPacketDoStop : kPacketNoStop);
+  if (((before.local | termios.local) & kExtProc) != 0) tell_status(0, kPacketIoctl);
+  if ((termios.input & kIXOn) == 0 && (before.input & kIXOn) != 0) stop_output(false);
   readable_.wake_all(kReadable);
   writable_.wake_all(kWritable);
   return {};
@@ -132,8 +160,7 @@ Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t arg
       return 0L;
     case kTcXOnc:
       if (argument > 3) return Errno::kInval;
-      if (argument < 2)
-        state_.with([&](State& state) { state.discipline.set_output_stopped(argument == 0); });
+      if (argument < 2) stop_output(argument == 0);
       writable_.wake_all(kWritable);
       return 0L;
     case kTcSBrk:

@@ -48,6 +48,17 @@ enum LocalFlag : uint32_t {
   kEchoPrt = 02000,
   kEchoKE = 04000,
   kIExten = 0100000,
+  kExtProc = 0200000,
+};
+// What a pty's master in packet mode is told of (TIOCPKT).
+enum PacketStatus : uint8_t {
+  kPacketFlushRead = 1,
+  kPacketFlushWrite = 2,
+  kPacketStop = 4,
+  kPacketStart = 8,
+  kPacketNoStop = 16,  // ^S and ^Q no longer stop and start
+  kPacketDoStop = 32,
+  kPacketIoctl = 64,
 };
 // Indices of control characters.
 enum ControlChar : uint32_t {
@@ -138,6 +149,7 @@ enum TerminalRequest : uint32_t {
   kTiocGPtLck = 0x80045439,
   kTiocGPtPeer = 0x5441,
   kTiocPkt = 0x5420,
+  kTiocGPkt = 0x80045438,
   kTiocSig = 0x40045436,
 };
 
