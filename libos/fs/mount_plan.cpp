@@ -108,6 +108,10 @@ class Planner {
     constexpr std::string_view kTypes[] = {"proc", "procfs"};
     return mount_special(kTypes, target);
   }
+  Result<void> mount_sys(std::string_view target) {
+    constexpr std::string_view kTypes[] = {"sysfs"};
+    return mount_special(kTypes, target);
+  }
   Result<void> mount_dev(std::string_view target) {
     constexpr std::string_view kTypes[] = {"devtmpfs", "dev", "devfs"};
     return mount_special(kTypes, target);
@@ -125,6 +129,7 @@ class Planner {
     if (!target.starts_with('/')) return Errno::kInval;
     if (type == "proc") return mount_proc(target);
     if (type == "dev") return mount_dev(target);
+    if (type == "sysfs") return mount_sys(target);
     bool read_only = false;
     for (std::string_view all = options; auto option = next_part(all, ',');)
       read_only |= *option == "ro";
@@ -205,8 +210,8 @@ Result<RefPtr<FsContext>> mount_root(std::string_view config_text,
   TRY(planner.make_path("/tmp", 01777));
   TRY(planner.mount_proc("/proc"));
   TRY(planner.mount_dev("/dev"));
+  TRY(planner.mount_sys("/sys"));
   if (is_do) {
-    TRY(planner.mount(TRY(fresh_tmpfs(0755)), "/sys", "tmpfs", kMountNoSuid | kMountNoDev));
     TRY(planner.mount(TRY(fresh_tmpfs(0755)), "/run", "tmpfs", kMountNoSuid | kMountNoDev));
   }
   TRY(planner.mount_configured(config.text));

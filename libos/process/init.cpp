@@ -220,6 +220,7 @@ void kernel_main() {
   register_devices();
   register_fifos();
   register_proc();
+  register_sysfs();
   set_lease_breaker_pid([]() -> int { return current_thread().pid(); });
   register_counters(report_process_counters);
   register_counters(report_syscall_counters);

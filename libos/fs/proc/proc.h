@@ -8,8 +8,9 @@ namespace occlum {
 class File;
 class Process;
 
-// Registers the file system. Call at start, once.
+// Registers the file system, and its like for /sys. Call at start, once.
 void register_proc();
+void register_sysfs();
 
 // The process whose directory /proc/<pid> is open here, or null.
 RefPtr<Process> process_of_directory(File& file);

@@ -1,7 +1,7 @@
 // The inodes of /proc: directories from tables, files whose text is made when they are opened, and
 // links.
 //
-// A Subject is what a file tells about: a process (with one of its threads below task/), or the
+// A Subject is what a file tells about: a process (with one of its threads below task/), a CPU (sysfs.cpp), or the
 // system when it is empty. One table of Entry describes a directory, so that adding a file is one
 // line and one function.
 #pragma once
@@ -20,6 +20,7 @@ namespace occlum {
 struct Subject {
   RefPtr<Process> process;
   RefPtr<Thread> thread;  // of /proc/<pid>/task/<tid>; null: the process as a whole
+  uint32_t cpu = 0;
 
   // The process's, or null when it has ended.
   RefPtr<AddressSpace> memory() const { return process->memory(); }
