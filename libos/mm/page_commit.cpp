@@ -9,6 +9,7 @@
 #include "libos/mm/page_protection.h"
 #include "libos/mm/reclaim.h"
 #include "libos/mm/stats.h"
+#include "libos/sched/fault_injection.h"
 #include "libos/sched/task.h"
 
 namespace occlum::page_map {
@@ -68,6 +69,7 @@ void record_committed(AddressRange range, Prot epcm, uint32_t also_set) {
 }
 
 Result<void> charge_or_reclaim(uint64_t pages) {
+  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
   if (!charge(pages, ChargedTo::kProgram).is_error()) return {};
   reclaim_kept_pages(pages);
   return charge(pages, ChargedTo::kProgram);
@@ -110,7 +112,7 @@ constinit std::atomic<uint64_t> the_zero_page = 0;
 
 Result<uint64_t> zero_page() {
   if (const uint64_t known = the_zero_page.load(std::memory_order_acquire)) return known;
-  const uint64_t fresh = TRY(allocate_pages(1));
+  const uint64_t fresh = TRY(allocate_page());
   zero_bytes(page_at(fresh));
   uint64_t expected = 0;
   if (the_zero_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel))
