@@ -38,6 +38,19 @@ Result<void> for_each_run(AddressRange range, Property&& property, Visit&& visit
   return {};
 }
 
+// Calls `visit` with each part of the range that is not present, and either committed or not. Each series of pages that
+// are not present is one request that may fail on purpose, kept pages or not: that they are there is luck.
+template <typename Visit>
+Result<void> for_each_absent_run(AddressRange range, Visit&& visit) {
+  return for_each_run(
+      range, [](PageState state) { return state.present(); },
+      [&](AddressRange absent, bool present) -> Result<void> {
+        if (present) return {};
+        if (fail_page_alloc.must_fail()) return Errno::kNoMem;
+        return for_each_run(absent, [](PageState state) { return state.committed(); }, visit);
+      });
+}
+
 // Pages that were never committed and whose host rights were changed along with a neighbour's need them back, or the
 // EACCEPT would fault.
 Result<void> restore_host_rights(AddressRange range) {
@@ -69,7 +82,6 @@ void record_committed(AddressRange range, Prot epcm, uint32_t also_set) {
 }
 
 Result<void> charge_or_reclaim(uint64_t pages) {
-  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
   if (!charge(pages, ChargedTo::kProgram).is_error()) return {};
   reclaim_kept_pages(pages);
   return charge(pages, ChargedTo::kProgram);
@@ -180,11 +192,9 @@ Result<void> commit_kernel(AddressRange range) {
 
 Result<void> open_for_kernel(AddressRange range, Prot final_prot) {
   TRY(create_chunks(range));
-  TRY(for_each_run(
-      range, [](PageState state) { return state.committed(); },
-      [&](AddressRange run, bool committed) -> Result<void> {
-        return committed ? Result<void>() : commit_run(run);
-      }));
+  TRY(for_each_absent_run(range, [&](AddressRange run, bool committed) -> Result<void> {
+    return committed ? Result<void>() : commit_run(run);
+  }));
   return open_run(range, effective_prot(final_prot));
 }
 
@@ -192,30 +202,23 @@ Result<void> populate_zero(AddressRange range, Prot prot) {
   const Prot wanted = effective_prot(prot);
   ASSERT(wanted != Prot::kNone);
   TRY(create_chunks(range));
-  return for_each_run(
-      range, [](PageState state) { return state.present(); },
-      [&](AddressRange absent, bool present) -> Result<void> {
-        if (present) return {};
-        return for_each_run(
-            absent, [](PageState state) { return state.committed(); },
-            [&](AddressRange run, bool committed) -> Result<void> {
-              if (!committed && !has(wanted, Prot::kWrite)) {
-                const uint64_t from = TRY(zero_page());
-                for (uint64_t page = run.start; page < run.end; page += kPageSize) {
-                  TRY(commit_copy(page, from, wanted));
-                  update(page, 0, PageState::kDirty);
-                }
-                return {};
-              }
-              if (committed) {
-                TRY(open_run(run, wanted));
-                zero_dirty(run);
-              } else {
-                TRY(commit_run(run));
-              }
-              return seal(run, wanted);
-            });
-      });
+  return for_each_absent_run(range, [&](AddressRange run, bool committed) -> Result<void> {
+    if (!committed && !has(wanted, Prot::kWrite)) {
+      const uint64_t from = TRY(zero_page());
+      for (uint64_t page = run.start; page < run.end; page += kPageSize) {
+        TRY(commit_copy(page, from, wanted));
+        update(page, 0, PageState::kDirty);
+      }
+      return {};
+    }
+    if (committed) {
+      TRY(open_run(run, wanted));
+      zero_dirty(run);
+    } else {
+      TRY(commit_run(run));
+    }
+    return seal(run, wanted);
+  });
 }
 
 Result<void> populate_kept(AddressRange range, Prot prot) {
@@ -235,6 +238,7 @@ Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot) {
   const AddressRange page{address, address + kPageSize};
   TRY(create_chunks(page));
   if (!state_of(address).committed() && !has(wanted, Prot::kWrite)) {
+    if (fail_page_alloc.must_fail()) return Errno::kNoMem;
     return commit_copy(address, from, wanted);
   }
   TRY(open_for_kernel(page, wanted));
@@ -246,6 +250,7 @@ Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot) {
 Result<void> populate_copy_at_once(uint64_t address, uint64_t from, Prot prot) {
   const AddressRange page{address, address + kPageSize};
   TRY(create_chunks(page));
+  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
   decommit_kept(page);
   if (state_of(address).committed()) return Errno::kIo;
   return commit_copy(address, from, effective_prot(prot));

@@ -216,7 +216,10 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
                                               file_name, std::move(argv), std::move(env)));
   executable.stack_limit = process.limit(Resource::kStack).soft;
   Transition transition = TRY(credentials_after(self, executable));
-  UserCredentials& next = transition.credentials;
+  transition.credentials.derive_file_part();
+  RefPtr<SharedCredentials> credentials =
+      TRY(make_ref<SharedCredentials>(std::move(transition.credentials)));
+  const UserCredentials& next = credentials->value;
   const bool secure = transition.is_secure;
   NewMemory made = TRY(make_memory(self, executable, next, secure));
   RefPtr<File> program_file = executable.program.file;
@@ -239,7 +242,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   self.set_name(base_name(executable.file_name.view()));
   process.set_program(
       Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
-  if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigSegv);
+  self.set_credentials(std::move(credentials));
   made.memory->program = std::move(executable.program.hold);
   executable.interpreter.reset();  // may be written to again
   set_start_registers(self, *made.loaded);

@@ -44,13 +44,13 @@ static void set_fail_nth(long n) {
   if (fails_on_purpose()) set_number("/proc/thread-self/fail-nth", n);
 }
 
-// All pages that this thread asks for fail, or none.
-static void fail_pages(int all) {
+// One in `interval` of the pages that this thread asks for fails; 0: none.
+static void fail_pages(int interval) {
   if (!fails_on_purpose()) return;
-  set_number(KNOBS "interval", 1);
+  set_number(KNOBS "interval", interval);
   set_number(KNOBS "probability", 100);
-  set_number(KNOBS "times", all ? -1 : 0);
-  set_number("/proc/thread-self/make-it-fail", all);
+  set_number(KNOBS "times", interval != 0 ? -1 : 0);
+  set_number("/proc/thread-self/make-it-fail", interval != 0);
 }
 
 CASE(knobs) {
@@ -235,38 +235,47 @@ CASE(calls_and_faults) {
 }
 
 // Parent and child take turns, and what each has is held aside: nothing of it is lost, and nobody is killed.
-CASE(fork_with_failing_pages) {
-  char* data = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  REQUIRE(data != MAP_FAILED);
-  for (int i = 0; i < 64; i++) data[i * PAGE] = 'p';
+static void take_turns(int interval, char* data, int pages) {
+  memset(data, 'p', (size_t)pages * PAGE);
   int there[2], back[2];
   REQUIRE(pipe(there) == 0 && pipe(back) == 0);
   pid_t pid = fork();
   REQUIRE(pid != -1);
   char byte = 'b';
   if (pid == 0) {
-    fail_pages(1);
+    fail_pages(interval);
     int wrong = 0;
-    for (int i = 0; i < 64; i++) {
-      if (data[i * PAGE] != 'p') wrong++;
-      data[i * PAGE] = 'c';
+    for (int i = 0; i < pages; i++) {
+      if (data[i * PAGE + i] != 'p') wrong++;
+      data[i * PAGE + i] = 'c';
       if (write(there[1], &byte, 1) != 1 || read(back[0], &byte, 1) != 1) _exit(100);
     }
-    for (int i = 0; i < 64; i++)
-      if (data[i * PAGE] != 'c') wrong++;
+    for (int i = 0; i < pages; i++)
+      if (data[i * PAGE + i] != 'c' || data[i * PAGE + PAGE - 1] != 'p') wrong++;
     _exit(wrong);
   }
-  for (int i = 0; i < 64; i++) {
+  close(there[1]);
+  for (int i = 0; i < pages; i++) {
     if (read(there[0], &byte, 1) != 1) break;
-    CHECK_EQ(data[i * PAGE], 'p');
-    data[i * PAGE] = 'q';
+    CHECK_EQ(data[i * PAGE + i], 'p');
+    data[i * PAGE + i] = 'q';
     if (write(back[1], &byte, 1) != 1) break;
   }
   int status = 0;
   CHECK_EQ(waitpid(pid, &status, 0), pid);
   CHECK_EQ(status, 0);
   fail_pages(0);
-  for (int i = 0; i < 64; i++) CHECK_EQ(data[i * PAGE], 'q');
+  for (int i = 0; i < pages; i++) {
+    CHECK_EQ(data[i * PAGE + i], 'q');
+    CHECK_EQ(data[i * PAGE + PAGE - 1], 'p');
+  }
+  close(there[0]), close(back[0]), close(back[1]);
+}
+CASE(fork_with_failing_pages) {
+  char* data = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(data != MAP_FAILED);
+  for (int interval = 1; interval < 12; interval++) take_turns(interval, data, 64);
+  munmap(data, 64 * PAGE);
 }
 
 // The program that execve starts: whether the failure is still to come. (127: the linker has met it.)
