@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/wait.h>
 
 #include "check.h"
@@ -39,9 +40,11 @@ static void set_number(const char* path, long number) {
   CHECK_EQ(result, 0);
 }
 
-// The n-th allocation of this thread from now on fails; 0: none.
+// The n-th allocation of this thread from now on fails; 0: none. Leaves errno alone.
 static void set_fail_nth(long n) {
+  const int error = errno;
   if (fails_on_purpose()) set_number("/proc/thread-self/fail-nth", n);
+  errno = error;
 }
 
 // One in `interval` of the pages that this thread asks for fails; 0: none.
@@ -232,6 +235,120 @@ CASE(calls_and_faults) {
   for (int i = 0; i < 32; i++) CHECK_EQ(fresh[i * PAGE], 'x');
   CHECK_EQ(write(file, block, sizeof block), PAGE);
   close(file);
+}
+
+// How many bytes of the page at `at` are not `wanted`.
+static int other_bytes(const char* at, char wanted) {
+  int others = 0;
+  for (int i = 0; i < PAGE; i++) others += at[i] != wanted;
+  return others;
+}
+
+// What cannot be moved is where it was; what can be moved is whole.
+static void move(int flags, int old_pages, int new_pages) {
+  for (int nth = 1; nth < 40; nth++) {
+    const size_t old_size = (size_t)old_pages * PAGE, new_size = (size_t)new_pages * PAGE;
+    char* area = mmap(NULL, old_size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                      -1, 0);
+    REQUIRE(area != MAP_FAILED);
+    for (int i = 0; i < old_pages + 1; i++) memset(area + i * PAGE, 'a' + i, PAGE);
+    set_fail_nth(nth);
+    char* moved = mremap(area, old_size, new_size, flags | MREMAP_MAYMOVE, NULL);
+    set_fail_nth(0);
+    CHECK(moved != MAP_FAILED || errno == ENOMEM);
+    const char* now = moved != MAP_FAILED ? moved : area;
+    const int pages = moved != MAP_FAILED && new_pages < old_pages ? new_pages : old_pages;
+    for (int i = 0; i < pages; i++) CHECK_EQ(other_bytes(now + i * PAGE, (char)('a' + i)), 0);
+    for (int i = pages; moved != MAP_FAILED && i < new_pages; i++)
+      CHECK_EQ(other_bytes(now + i * PAGE, 0), 0);
+    CHECK_EQ(other_bytes(area + old_size, (char)('a' + old_pages)), 0);
+    munmap(area, old_size + PAGE);
+    if (moved != MAP_FAILED) munmap(moved, new_size);
+  }
+}
+CASE(mremap_that_moves) { move(0, 6, 20); }
+CASE(mremap_that_leaves) { move(MREMAP_DONTUNMAP, 6, 6); }
+CASE(mremap_that_shrinks) { move(0, 6, 2); }
+
+// Two addresses of the same pages, used by turns.
+CASE(two_views_of_a_file) {
+  for (int interval = 1; interval < 8; interval++) {
+    int file = memory_file(8);
+    char* one = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    char* two = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    REQUIRE(one != MAP_FAILED && two != MAP_FAILED);
+    fail_pages(interval);
+    int wrong = 0;
+    for (int round = 0; round < 4; round++) {
+      for (int i = 0; i < 8; i++) {
+        one[i * PAGE + 1 + round] = 'x';
+        wrong += two[i * PAGE + 1 + round] != 'x' || two[i * PAGE] != 'a' + i;
+        two[i * PAGE + 100 + round] = 'y';
+      }
+    }
+    fail_pages(0);
+    CHECK_EQ(wrong, 0);
+    check_content(file, 8);
+    for (int i = 0; i < 8; i++) CHECK_EQ(one[i * PAGE + 103], 'y');
+    munmap(one, 8 * PAGE);
+    munmap(two, 8 * PAGE);
+    close(file);
+  }
+}
+
+// From file to file without a buffer of ours: as many bytes arrive as the call says.
+CASE(copied_pages) {
+  for (int how = 0; how < 2; how++) {
+    for (int nth = 1; nth < 40; nth++) {
+      int from = memory_file(6), to = memory_file(6);
+      loff_t at = 100, place = PAGE / 2;
+      REQUIRE(lseek(to, place, SEEK_SET) == place);
+      set_fail_nth(nth);
+      ssize_t copied = how == 0 ? copy_file_range(from, &at, to, &place, 4 * PAGE, 0)
+                                : sendfile(to, from, &at, 4 * PAGE);
+      set_fail_nth(0);
+      CHECK(copied > 0 || errno == ENOMEM);
+      if (copied < 0) copied = 0;
+      static char found[8 * PAGE];
+      CHECK_EQ(pread(to, found, sizeof found, 0), 6 * PAGE);
+      int wrong = 0;
+      for (int i = 0; i < 6 * PAGE; i++) {
+        const int is_new = i >= PAGE / 2 && i < PAGE / 2 + copied;
+        const int origin = is_new ? i - PAGE / 2 + 100 : i;
+        wrong += found[i] != 'a' + origin / PAGE;
+      }
+      CHECK_EQ(wrong, 0);
+      CHECK_EQ(at, 100 + copied);
+      close(from);
+      close(to);
+    }
+  }
+}
+
+// What is left of a file that is cut or punched is what it was.
+CASE(cut_and_punched) {
+  for (int nth = 1; nth < 20; nth++) {
+    int file = memory_file(6);
+    set_fail_nth(nth);
+    int result = fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE + 100, 2 * PAGE);
+    set_fail_nth(0);
+    CHECK(result == 0 || errno == ENOMEM);
+    char page[PAGE];
+    CHECK_EQ(pread(file, page, PAGE, PAGE), PAGE);
+    CHECK_EQ(page[99], 'b');
+    CHECK_EQ(page[100], result == 0 ? 0 : page[PAGE - 1]);
+    set_fail_nth(nth);
+    result = ftruncate(file, 4 * PAGE + 10);
+    set_fail_nth(0);
+    struct stat status;
+    CHECK_OK(fstat(file, &status));
+    CHECK_EQ(status.st_size, result == 0 ? 4 * PAGE + 10 : 6 * PAGE);
+    CHECK_OK(ftruncate(file, 5 * PAGE));
+    CHECK_EQ(pread(file, page, PAGE, 4 * PAGE), PAGE);
+    CHECK_EQ(page[9], 'e');
+    CHECK_EQ(page[10], result == 0 ? 0 : 'e');
+    close(file);
+  }
 }
 
 // Parent and child take turns, and what each has is held aside: nothing of it is lost, and nobody is killed.
