@@ -17,9 +17,9 @@
 struct kind {
   const char *times, *probability, *interval, *requests, *failures;
 };
-static const struct kind heap = {
-    "/proc/occlum/failslab/times", "/proc/occlum/failslab/probability",
-    "/proc/occlum/failslab/interval", "memory.heap_requests", "memory.heap_failures"};
+static const struct kind heap = {"/proc/occlum/failslab/times", "/proc/occlum/failslab/probability",
+                                 "/proc/occlum/failslab/interval", "memory.heap_requests",
+                                 "memory.heap_failures"};
 static const struct kind pages = {
     "/proc/occlum/fail_page_alloc/times", "/proc/occlum/fail_page_alloc/probability",
     "/proc/occlum/fail_page_alloc/interval", "memory.page_requests", "memory.page_failures"};

@@ -132,8 +132,9 @@ static void try_execve(int is_leader, int shares) {
     REQUIRE(pid != -1);
     REQUIRE(waitpid(pid, &status, 0) == pid);
     ++*next_nth;
-    goes_on = WIFSIGNALED(status) ? WTERMSIG(status) == SIGSEGV
-                                  : WEXITSTATUS(status) == kCameToPass || WEXITSTATUS(status) == 127;
+    goes_on = WIFSIGNALED(status)
+                  ? WTERMSIG(status) == SIGSEGV
+                  : WEXITSTATUS(status) == kCameToPass || WEXITSTATUS(status) == 127;
   } while (goes_on);
   CHECK(WIFEXITED(status));
   CHECK_EQ(WEXITSTATUS(status), 13);
@@ -247,8 +248,8 @@ static int other_bytes(const char* at, char wanted) {
 static void move(int flags, int old_pages, int new_pages) {
   for (int nth = 1; nth < 40; nth++) {
     const size_t old_size = (size_t)old_pages * PAGE, new_size = (size_t)new_pages * PAGE;
-    char* area = mmap(NULL, old_size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                      -1, 0);
+    char* area =
+        mmap(NULL, old_size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(area != MAP_FAILED);
     for (int i = 0; i < old_pages + 1; i++) memset(area + i * PAGE, 'a' + i, PAGE);
     set_fail_nth(nth);
