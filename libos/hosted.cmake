@@ -14,5 +14,6 @@ set(OCCLUM_HOSTED_DIRS
   process/rewrite
 )
 set(OCCLUM_HOSTED_FILES
+  sched/fault_injection.cpp
   sched/host_files.cpp
 )

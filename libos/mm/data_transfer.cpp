@@ -108,41 +108,40 @@ Result<void> DataSink::write_zeroes(size_t bytes) {
 }
 
 DataSource::DataSource(std::span<const std::byte> kernel_buffer)
-    : kernel_(kernel_buffer), remaining_(kernel_buffer.size()) {}
+    : kernel_(kernel_buffer), at_{.remaining = kernel_buffer.size()} {}
 
 DataSource::DataSource(UserAddress address, size_t size)
-    : current_{address, size}, remaining_(size), is_user_(true) {}
+    : at_{.current = {address, size}, .remaining = size}, is_user_(true) {}
 
 DataSource::DataSource(Vec<UserSegment> segments)
-    : segments_(std::move(segments)), remaining_(total(segments_)), is_user_(true) {}
+    : segments_(std::move(segments)), at_{.remaining = total(segments_)}, is_user_(true) {}
 
 Result<void> DataSource::read(std::span<std::byte> to) {
-  ASSERT(to.size() <= remaining_);
-  const UserSegment first = current_;
-  const size_t first_next = next_segment_, before = transferred_;
+  ASSERT(to.size() <= at_.remaining);
+  const Position before = at_;
   while (!to.empty()) {
     size_t count = to.size();
     if (is_user_) {
-      next_segment(current_, segments_, next_segment_);
-      count = std::min(count, current_.size);
+      next_segment(at_.current, segments_, at_.next_segment);
+      count = std::min(count, at_.current.size);
       // All or nothing: the file takes only whole reads from us. What it could have had is what remains.
       const auto load = [&](UserAddress from, size_t skip, size_t bytes) {
         return copy_from_user(current_memory(), to.subspan(skip, bytes), from);
       };
-      if (Result<void> loaded = load(current_.address, 0, count); loaded.is_error()) {
-        remaining_ = transferred_ - before + bytes_before_fault(current_.address, count, load);
-        transferred_ = before;
-        current_ = first;
-        next_segment_ = first_next;
+      if (Result<void> loaded = load(at_.current.address, 0, count); loaded.is_error()) {
+        const size_t good = at_.transferred - before.transferred +
+                            bytes_before_fault(at_.current.address, count, load);
+        at_ = before;
+        at_.remaining = good;
         return loaded;
       }
-      advance(current_, count);
+      advance(at_.current, count);
     } else {
-      copy_bytes(to, kernel_.subspan(transferred_, count));
+      copy_bytes(to, kernel_.subspan(at_.transferred, count));
     }
     to = to.subspan(count);
-    transferred_ += count;
-    remaining_ -= count;
+    at_.transferred += count;
+    at_.remaining -= count;
   }
   return {};
 }

@@ -59,23 +59,31 @@ class DataSource {
   DataSource(DataSource&&) = default;
   DataSource(const DataSource&) = delete;
 
-  size_t remaining() const { return remaining_; }
-  size_t transferred() const { return transferred_; }
+  size_t remaining() const { return at_.remaining; }
+  size_t transferred() const { return at_.transferred; }
 
-  // Fills all of `to`, which must not be longer than remaining(). Errors as in DataSink::write.
+  // Fills all of `to`, which must not be longer than remaining(). Or nothing counts as transferred(): on kFault,
+  // remaining() is what can be had.
   Result<void> read(std::span<std::byte> to);
 
   void truncate(size_t limit) {
-    if (limit < remaining_) remaining_ = limit;
+    if (limit < at_.remaining) at_.remaining = limit;
   }
+
+  // For what was read and could not be used: it is read again.
+  struct Position {
+    UserSegment current{};
+    size_t next_segment = 0;
+    size_t remaining = 0;
+    size_t transferred = 0;
+  };
+  Position position() const { return at_; }
+  void go_back(const Position& position) { at_ = position; }
 
  private:
   std::span<const std::byte> kernel_;
   Vec<UserSegment> segments_;
-  UserSegment current_{};
-  size_t next_segment_ = 0;
-  size_t remaining_ = 0;
-  size_t transferred_ = 0;
+  Position at_;
   bool is_user_ = false;
 };
 

@@ -4,12 +4,12 @@
 #include "libos/lib/heap.h"
 
 #include "libos/mm/kernel_heap.h"
-#include "libos/sched/heap_faults.h"
+#include "libos/sched/fault_injection.h"
 
 namespace occlum {
 
 void* heap_allocate(std::size_t bytes, std::size_t align) {
-  return heap_must_fail() ? nullptr : kernel_heap::allocate(bytes, align);
+  return failslab.must_fail() ? nullptr : kernel_heap::allocate(bytes, align);
 }
 
 void heap_free(void* memory, std::size_t bytes) { kernel_heap::free(memory, bytes); }

@@ -57,7 +57,7 @@ Result<void> MemoryObject::move_pages_home(State& state) {
 Result<void> MemoryObject::move_pages_out(State& state) {
   for (auto& [index, page] : state.pages) {
     if (!state.is_home(index, page)) continue;
-    const uint64_t fresh = TRY(allocate_pages(1));
+    const uint64_t fresh = TRY(allocate_page());
     const Result<void> copied =
         with_access(state, index, page, [&](uint64_t address) -> Result<void> {
           copy_bytes(page_at(fresh), page_at(address));
@@ -140,11 +140,8 @@ Result<void> MemoryObject::set_home(AddressRange range, uint64_t offset) {
     TRY(page_map::close_kept(range));
     state.home_base = base;
     state.set_window(range);
-    if (Result<void> moved = move_pages_home(state); moved.is_error()) {
-      (void)move_pages_out(state);
-      state.set_window({0, 0});
-      return moved;
-    }
+    // The addresses are ours now. A page that finds no memory there goes there when it is used next.
+    (void)move_pages_home(state);
     return {};
   });
   end_change();

@@ -25,7 +25,7 @@ constexpr Errno final_error(Errno error) { return error == Errno::kAgain ? Errno
 // A page of LibOS memory for a copy that must not go straight to the cache page.
 class BouncePage {
  public:
-  static Result<BouncePage> create() { return BouncePage(TRY(allocate_pages(1))); }
+  static Result<BouncePage> create() { return BouncePage(TRY(allocate_page())); }
   BouncePage(BouncePage&& other) : address_(std::exchange(other.address_, 0)) {}
   ~BouncePage() {
     if (address_ != 0) free_pages(address_, 1);
@@ -112,41 +112,51 @@ Result<size_t> MemoryObject::read(uint64_t offset, DataSink& sink) {
   return sink.transferred() - before;
 }
 
+// Moves the part of one page. What the store below has is not given up for what is still to come: its page is made when
+// all bytes are there.
 Result<size_t> MemoryObject::write_chunk(uint64_t offset, DataSource& source) {
   const uint64_t index = offset / kPageSize;
   const size_t in_page = offset % kPageSize;
   const size_t size = std::min(kPageSize - in_page, source.remaining());
-  const Chunk chunk = TRY(state_.with([&](State& state) -> Result<Chunk> {
-    const uint64_t page_start = index * kPageSize;
+  const auto content = [&](const State& state) {
     const bool whole = in_page == 0 && (size == kPageSize || offset + size >= state.size);
-    const bool beyond = page_start >= state.size;
-    const Page* page =
-        TRY(get_page(state, index, whole || beyond ? Content::kZero : Content::kFill));
+    return whole || index * kPageSize >= state.size ? Content::kZero : Content::kFill;
+  };
+  const Chunk chunk = TRY(state_.with([&](State& state) -> Result<Chunk> {
+    const bool has_store = state.source != nullptr && state.source->has_store();
+    const bool is_below = has_store && index * kPageSize < state.size;
+    if (is_below && content(state) == Content::kZero && !state.pages.contains(index))
+      return Chunk{0, size, true};
+    const Page* page = TRY(get_page(state, index, content(state)));
     return Chunk{page->address + in_page, size,
                  state.allows_aliases || !is_accessible(state, index, *page)};
   }));
-  const size_t before = source.transferred();
-  Result<void> copied;
-  if (chunk.locked_only) {
-    BouncePage bounce = TRY(BouncePage::create());
-    TRY(source.read(bounce.bytes(size)));
-    copied = state_.with([&](State& state) -> Result<void> {
-      const Page* page = TRY(get_page(state, index, Content::kFill));
-      return with_access(state, index, *page, [&](uint64_t address) -> Result<void> {
-        copy_bytes(memory_at(address + in_page, size), bounce.bytes(size));
-        return {};
-      });
-    });
-  } else {
-    copied = source.read(memory_at(chunk.address, size));
-  }
-  const size_t moved = source.transferred() - before;
-  state_.with([&](State& state) {
+  const auto note = [&](State& state) {
     if (Page* page = state.pages.find(index)) page->dirty = true;
-    if (moved != 0) state.size = std::max(state.size, offset + moved);
+    state.size = std::max(state.size, offset + size);
+  };
+  if (!chunk.locked_only) {
+    TRY(source.read(memory_at(chunk.address, size)));
+    state_.with(note);
+    return size;
+  }
+  BouncePage bounce = TRY(BouncePage::create());
+  const DataSource::Position before = source.position();
+  TRY(source.read(bounce.bytes(size)));
+  const Result<void> copied = state_.with([&](State& state) -> Result<void> {
+    const Page* page = TRY(get_page(state, index, content(state)));
+    TRY(with_access(state, index, *page, [&](uint64_t address) -> Result<void> {
+      copy_bytes(memory_at(address + in_page, size), bounce.bytes(size));
+      return {};
+    }));
+    note(state);
+    return {};
   });
-  TRY(std::move(copied));
-  return moved;
+  if (copied.is_error()) {
+    source.go_back(before);
+    return copied.error();
+  }
+  return size;
 }
 
 Result<size_t> MemoryObject::write(uint64_t offset, DataSource& source) {

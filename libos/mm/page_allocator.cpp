@@ -11,6 +11,7 @@
 #include "libos/mm/page_map.h"
 #include "libos/mm/reclaim.h"
 #include "libos/mm/stats.h"
+#include "libos/sched/fault_injection.h"
 
 namespace occlum {
 namespace {
@@ -200,7 +201,13 @@ void free_pages(uint64_t address, uint64_t count) {
   });
 }
 
+Result<uint64_t> allocate_page() {
+  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
+  return allocate_pages(1);
+}
+
 Result<uint64_t> allocate_program_page() {
+  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
   if (page_map::has_program_room()) {
     if (Result<uint64_t> page = allocate_pages(1); !page.is_error()) return page;
   }
@@ -218,6 +225,7 @@ Result<uint64_t> reserve_kernel_addresses(uint64_t pages) {
 
 Result<uint64_t> allocate_kernel_stack() {
   constexpr uint64_t kBytes = kKernelStackPages * kPageSize;
+  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
   const uint64_t link = allocator.with([](Allocator& state) {
     const uint64_t first = state.free_stacks;
     if (first != 0) state.free_stacks = object_at<uint64_t>(first);

@@ -17,7 +17,9 @@ namespace occlum {
 // Contiguous committed pages, readable and writable. Errors: kNoMem. `count` is at least 1.
 Result<uint64_t> allocate_pages(uint64_t count);
 void free_pages(uint64_t address, uint64_t count);
-// One page for what a program has (a cached page, a page held aside): only within the limit, not of the margin that is
+// One page that a system call or a page fault needs, which may fail on purpose (sched/fault_injection.h).
+Result<uint64_t> allocate_page();
+// The same for what a program has (a cached page, a page held aside): only within the limit, not of the margin that is
 // the LibOS's. Makes room by itself first, so no spin lock may be held.
 Result<uint64_t> allocate_program_page();
 

@@ -9,6 +9,7 @@
 #include "libos/mm/page_protection.h"
 #include "libos/mm/reclaim.h"
 #include "libos/mm/stats.h"
+#include "libos/sched/fault_injection.h"
 #include "libos/sched/task.h"
 
 namespace occlum::page_map {
@@ -35,6 +36,19 @@ Result<void> for_each_run(AddressRange range, Property&& property, Visit&& visit
     at = end;
   }
   return {};
+}
+
+// Calls `visit` with each part of the range that is not present, and either committed or not. Each series of pages that
+// are not present is one request that may fail on purpose, kept pages or not: that they are there is luck.
+template <typename Visit>
+Result<void> for_each_absent_run(AddressRange range, Visit&& visit) {
+  return for_each_run(
+      range, [](PageState state) { return state.present(); },
+      [&](AddressRange absent, bool present) -> Result<void> {
+        if (present) return {};
+        if (fail_page_alloc.must_fail()) return Errno::kNoMem;
+        return for_each_run(absent, [](PageState state) { return state.committed(); }, visit);
+      });
 }
 
 // Pages that were never committed and whose host rights were changed along with a neighbour's need them back, or the
@@ -110,7 +124,7 @@ constinit std::atomic<uint64_t> the_zero_page = 0;
 
 Result<uint64_t> zero_page() {
   if (const uint64_t known = the_zero_page.load(std::memory_order_acquire)) return known;
-  const uint64_t fresh = TRY(allocate_pages(1));
+  const uint64_t fresh = TRY(allocate_page());
   zero_bytes(page_at(fresh));
   uint64_t expected = 0;
   if (the_zero_page.compare_exchange_strong(expected, fresh, std::memory_order_acq_rel))
@@ -178,11 +192,9 @@ Result<void> commit_kernel(AddressRange range) {
 
 Result<void> open_for_kernel(AddressRange range, Prot final_prot) {
   TRY(create_chunks(range));
-  TRY(for_each_run(
-      range, [](PageState state) { return state.committed(); },
-      [&](AddressRange run, bool committed) -> Result<void> {
-        return committed ? Result<void>() : commit_run(run);
-      }));
+  TRY(for_each_absent_run(range, [&](AddressRange run, bool committed) -> Result<void> {
+    return committed ? Result<void>() : commit_run(run);
+  }));
   return open_run(range, effective_prot(final_prot));
 }
 
@@ -190,30 +202,23 @@ Result<void> populate_zero(AddressRange range, Prot prot) {
   const Prot wanted = effective_prot(prot);
   ASSERT(wanted != Prot::kNone);
   TRY(create_chunks(range));
-  return for_each_run(
-      range, [](PageState state) { return state.present(); },
-      [&](AddressRange absent, bool present) -> Result<void> {
-        if (present) return {};
-        return for_each_run(
-            absent, [](PageState state) { return state.committed(); },
-            [&](AddressRange run, bool committed) -> Result<void> {
-              if (!committed && !has(wanted, Prot::kWrite)) {
-                const uint64_t from = TRY(zero_page());
-                for (uint64_t page = run.start; page < run.end; page += kPageSize) {
-                  TRY(commit_copy(page, from, wanted));
-                  update(page, 0, PageState::kDirty);
-                }
-                return {};
-              }
-              if (committed) {
-                TRY(open_run(run, wanted));
-                zero_dirty(run);
-              } else {
-                TRY(commit_run(run));
-              }
-              return seal(run, wanted);
-            });
-      });
+  return for_each_absent_run(range, [&](AddressRange run, bool committed) -> Result<void> {
+    if (!committed && !has(wanted, Prot::kWrite)) {
+      const uint64_t from = TRY(zero_page());
+      for (uint64_t page = run.start; page < run.end; page += kPageSize) {
+        TRY(commit_copy(page, from, wanted));
+        update(page, 0, PageState::kDirty);
+      }
+      return {};
+    }
+    if (committed) {
+      TRY(open_run(run, wanted));
+      zero_dirty(run);
+    } else {
+      TRY(commit_run(run));
+    }
+    return seal(run, wanted);
+  });
 }
 
 Result<void> populate_kept(AddressRange range, Prot prot) {
@@ -233,6 +238,7 @@ Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot) {
   const AddressRange page{address, address + kPageSize};
   TRY(create_chunks(page));
   if (!state_of(address).committed() && !has(wanted, Prot::kWrite)) {
+    if (fail_page_alloc.must_fail()) return Errno::kNoMem;
     return commit_copy(address, from, wanted);
   }
   TRY(open_for_kernel(page, wanted));
@@ -244,6 +250,7 @@ Result<void> populate_copy(uint64_t address, uint64_t from, Prot prot) {
 Result<void> populate_copy_at_once(uint64_t address, uint64_t from, Prot prot) {
   const AddressRange page{address, address + kPageSize};
   TRY(create_chunks(page));
+  if (fail_page_alloc.must_fail()) return Errno::kNoMem;
   decommit_kept(page);
   if (state_of(address).committed()) return Errno::kIo;
   return commit_copy(address, from, effective_prot(prot));

@@ -13,6 +13,7 @@
 #include "libos/lib/memory.h"
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/stats.h"
+#include "libos/sched/fault_injection.h"
 
 namespace occlum::page_map {
 namespace {
@@ -145,7 +146,9 @@ Chunk* find_chunk(uint64_t address) {
 
 Result<void> create_chunks(AddressRange range) {
   for (uint64_t at = align_down(range.start, kChunkSize); at < range.end; at += kChunkSize) {
-    if (find_chunk(at) == nullptr) TRY(create_chunk(at));
+    if (find_chunk(at) != nullptr) continue;
+    if (user_range().contains(at) && fail_page_alloc.must_fail()) return Errno::kNoMem;
+    TRY(create_chunk(at));
   }
   return {};
 }

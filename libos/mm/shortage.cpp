@@ -24,6 +24,11 @@ constinit SpinLocked<Requests> requests(LockRank::kTurns);
 }  // namespace
 
 bool RoomRequest::ask(How how) {
+  if (const uint32_t now = own_failures(); now != own_failures_) {
+    own_failures_ = now;
+    if (how == How::kFirmly) no_failures_.emplace();
+    return how == How::kFirmly;
+  }
   if (++times_ > kMostTimes) return false;
   uint64_t before = 0;
   Task* const keeper = requests.with([&](Requests& state) {

@@ -6,6 +6,9 @@
 // shortage costs one process. Waiting has an end: whoever has asked too often, or is not answered, does without.
 #pragma once
 
+#include <optional>
+
+#include "libos/sched/fault_injection.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -16,11 +19,15 @@ class RoomRequest {
   // Waits until the keeper has made room. May sleep; locks of ranks before kConflicts may be held. True: try again.
   // False: there is no keeper, or it does not help.
   // kGently: nobody is killed for it.
+  // After a failure on purpose the keeper is not asked. Who asks gently has to do without; who asks firmly tries again,
+  // and nothing fails on purpose any more until the need is met.
   enum class How { kGently, kFirmly };
   bool ask(How how = How::kFirmly);
 
  private:
   unsigned times_ = 0;
+  uint32_t own_failures_ = own_failures();
+  std::optional<NoFailures> no_failures_;
 };
 
 namespace shortage {

@@ -1,6 +1,6 @@
-// execve(2), in this order: the file is opened and checked; the new address space is made; what is shared with other
-// processes is copied; the other threads end; then, from the point of no return on, the old memory goes and the new
-// program takes over.
+// execve(2), in this order: the file is opened and checked; the new address space is made; the other threads end, which is
+// the point of no return; what is shared with other processes is copied; the old memory goes and the new program takes
+// over. What fails behind that point ends the process with SIGSEGV, as in the kernel's bprm_execve().
 //
 // A program at fixed addresses (ET_EXEC) may want those that its caller has now. It is then mapped after the old memory
 // is gone: else both would have to share the addresses for a moment, as they do when another process uses that memory
@@ -117,9 +117,11 @@ Result<NewMemory> make_memory(Thread& self, const Executable& executable,
   return made;
 }
 
-// The other threads end, and this one becomes the leader. kAgain: another thread was faster with exec or exit.
+// The other threads end, and this one becomes the leader. Errors, after which they live on: kNoMem. kAgain: another
+// thread was faster with exec or exit, and this one ends.
 Result<void> become_only_thread(Thread& self) {
   Process& process = self.process();
+  auto entry = TRY(decltype(ProcessTree::threads)::prepare(process.pid(), ref_to(self)));
   const bool alone = TRY(process_tree().with([&](ProcessTree& tree) -> Result<bool> {
     Process::Links& links = process.links(tree);
     if (links.is_exiting || links.sole_survivor != nullptr || self.must_die()) return Errno::kAgain;
@@ -140,7 +142,6 @@ Result<void> become_only_thread(Thread& self) {
     if (waited.is_error()) return Errno::kAgain;
   }
   if (self.is_leader()) return {};
-  auto entry = TRY(decltype(ProcessTree::threads)::prepare(process.pid(), ref_to(self)));
   const std::optional<RefPtr<Thread>> old = process_tree().with([&](ProcessTree& tree) {
     std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid());
     self.set_tid(process.pid());
@@ -198,6 +199,14 @@ Result<void> unshare(Thread& self) {
   return {};
 }
 
+// Nothing is left to return to.
+Errno die(Thread& self, std::string_view path, Errno reason) {
+  log_error("{} cannot be executed ({}): the process that tried is killed", path, reason);
+  exit_process(self, kSigSegv);
+  self.process().release_vfork_parent();
+  return reason;
+}
+
 }  // namespace
 
 Result<void> execute(Thread& self, Path path, std::string_view file_name, ArgumentList argv,
@@ -207,26 +216,24 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
                                               file_name, std::move(argv), std::move(env)));
   executable.stack_limit = process.limit(Resource::kStack).soft;
   Transition transition = TRY(credentials_after(self, executable));
-  UserCredentials& next = transition.credentials;
+  transition.credentials.derive_file_part();
+  RefPtr<SharedCredentials> credentials =
+      TRY(make_ref<SharedCredentials>(std::move(transition.credentials)));
+  const UserCredentials& next = credentials->value;
   const bool secure = transition.is_secure;
   NewMemory made = TRY(make_memory(self, executable, next, secure));
   RefPtr<File> program_file = executable.program.file;
   const Pid former_tid = self.tid();
   TRY(become_only_thread(self));
-  TRY(unshare(self));
 
   // The point of no return.
+  if (const Result<void> unshared = unshare(self); unshared.is_error())
+    return die(self, executable.path.view(), unshared.error());
   leave_futexes(self, Leaving::kProgram);
   self.replace_memory(made.memory);
   if (!made.loaded) {
     const Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, secure);
-    if (loaded.is_error()) {
-      log_error("{} cannot be mapped ({}): the process that executed it is killed", executable.path,
-                loaded.error());
-      exit_process(self, kSigKill);
-      process.release_vfork_parent();
-      return loaded.error();
-    }
+    if (loaded.is_error()) return die(self, executable.path.view(), loaded.error());
     made.loaded = loaded.value();
   }
   reset_thread(self);
@@ -235,7 +242,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   self.set_name(base_name(executable.file_name.view()));
   process.set_program(
       Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});
-  if (self.set_credentials(std::move(next)).is_error()) exit_process(self, kSigKill);
+  self.set_credentials(std::move(credentials));
   made.memory->program = std::move(executable.program.hold);
   executable.interpreter.reset();  // may be written to again
   set_start_registers(self, *made.loaded);

@@ -58,10 +58,13 @@ Pid Thread::pid() const { return process_->pid(); }
 
 Result<void> Thread::set_credentials(UserCredentials credentials) {
   credentials.derive_file_part();
-  RefPtr<SharedCredentials> next = TRY(make_ref<SharedCredentials>(std::move(credentials)));
+  set_credentials(TRY(make_ref<SharedCredentials>(std::move(credentials))));
+  return {};
+}
+
+void Thread::set_credentials(RefPtr<SharedCredentials> next) {
   shared_.with([&](Shared& shared) { std::swap(shared.credentials, next); });
   credentials_ = share_credentials();
-  return {};
 }
 
 RefPtr<AddressSpace> Thread::share_memory() const {

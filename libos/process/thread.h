@@ -101,8 +101,9 @@ class Thread final : public Task {
   const Credentials& credentials() const { return credentials_->value.files; }
   const UserCredentials& user() const { return credentials_->value; }
   uint64_t credentials_number() const { return credentials_->number; }
-  // Replaces them, for set*id(2), capset(2) and exec; derives the file part. Errors: kNoMem.
+  // Replaces them, for set*id(2) and capset(2); derives the file part. Errors: kNoMem. Exec derives and allocates itself.
   Result<void> set_credentials(UserCredentials credentials);
+  void set_credentials(RefPtr<SharedCredentials> next);
 
   // --- for others: null when the thread has ended ---
   RefPtr<AddressSpace> share_memory() const;

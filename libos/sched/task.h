@@ -90,9 +90,11 @@ class Task : public RefCounted<Task> {
   uint64_t last_seen_ns_ = 0;      // the clock when it left its last vCPU
 
  public:
-  // Counts down with the task's allocations from the heap; the one that makes it 0 fails. 0: none (fail-nth in proc(5)).
+  // fault_injection.h: counts down with the task's allocations, the one that makes it 0 fails (0: none); whether the
+  // knobs choose of its allocations, which what it clones inherits. The task's own: what failed, and whether nothing may.
   std::atomic<uint32_t> fail_nth{0};
-  std::atomic<bool> makes_it_fail{false};  // heap_faults.h; what it clones inherits it
+  std::atomic<bool> makes_it_fail{false};
+  uint32_t failures = 0, never_fails = 0;
   LockRankStack lock_ranks;  // the locks that the task holds (debug builds check their order)
   // For /proc: true while it runs or waits for a vCPU; and where it ran last.
   bool is_runnable() const {

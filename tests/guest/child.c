@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,17 @@ static void print_signals(void) {
 static void nap(long ms) {
   struct timespec time = {ms / 1000, ms % 1000 * 1000000};
   nanosleep(&time, NULL);
+}
+
+// Writes two pages over the file's first ones; of the first there are some bytes, then nothing is mapped.
+static int write_half_a_page(const char* path) {
+  enum { PAGE = 4096 };
+  char* two = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  int file = open(path, O_WRONLY);
+  if (two == MAP_FAILED || file == -1 || munmap(two + PAGE, PAGE) != 0) return 1;
+  memset(two, 'n', PAGE);
+  printf("%zd\n", write(file, two + PAGE / 2, 2 * PAGE));
+  return close(file);
 }
 
 int main(int argc, char** argv) {
@@ -93,6 +105,7 @@ int main(int argc, char** argv) {
     nap(atol(word));
     printf("late %s\n", getppid() > 0 ? "with a parent" : "without");
   }
+  if (strcmp(mode, "half") == 0) return write_half_a_page(word);
   if (strcmp(mode, "exec") == 0) {
     execv(word, argv + 2);
     return errno;

@@ -106,6 +106,7 @@ CASE(undo_of_semaphores) {
     if (semop(set, &up, 1) != 0) _exit(1);
     for (;;) pause();
   }
+  REQUIRE(child != -1);
   CHECK(same(self, child, KCMP_SYSVSEM));  // neither has any
   CHECK_EQ(write(fds[1], "x", 1), 1);
   while (semctl(set, 0, GETVAL) != 1) sched_yield();

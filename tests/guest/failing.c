@@ -4,9 +4,9 @@
 //
 // Each round starts PROGRAM marked with make-it-fail (so all its threads and children are) and takes whatever comes:
 // its test may fail, it may be killed. In most rounds one allocation fails: all in turn if there are no more than
-// ROUNDS, else random ones. In every fourth round many do. Afterwards the LibOS must have as many objects as before. And
-// allocations must really have failed. Natively there is nothing to do. This is no guest test: see
-// tests/programs/hard_times.py.
+// ROUNDS, else random ones. In every fourth round many do. With FAILING_PAGES in the environment it is pages that fail, not
+// allocations from the heap. Afterwards the LibOS must have as many objects as before. And allocations must really have
+// failed. Natively there is nothing to do. This is no guest test: see tests/programs/hard_times.py.
 #include <fcntl.h>
 #include <ftw.h>
 #include <sys/prctl.h>
@@ -14,7 +14,16 @@
 
 #include "counts.h"
 
-#define KNOBS "/proc/occlum/failslab/"
+struct kind {
+  const char *times, *probability, *interval, *requests, *failures;
+};
+static const struct kind heap = {"/proc/occlum/failslab/times", "/proc/occlum/failslab/probability",
+                                 "/proc/occlum/failslab/interval", "memory.heap_requests",
+                                 "memory.heap_failures"};
+static const struct kind pages = {
+    "/proc/occlum/fail_page_alloc/times", "/proc/occlum/fail_page_alloc/probability",
+    "/proc/occlum/fail_page_alloc/interval", "memory.page_requests", "memory.page_failures"};
+static const struct kind* kind = &heap;
 
 static uint64_t seed;
 static int64_t patience_ns = 60000000000;
@@ -158,20 +167,20 @@ static int run(char** arguments) {
 }
 
 static void arm(long interval, long probability, long times) {
-  REQUIRE(write_number(KNOBS "times", times) == 0);
-  REQUIRE(write_number(KNOBS "probability", probability) == 0);
-  REQUIRE(write_number(KNOBS "interval", interval) == 0);
+  REQUIRE(write_number(kind->times, times) == 0);
+  REQUIRE(write_number(kind->probability, probability) == 0);
+  REQUIRE(write_number(kind->interval, interval) == 0);
 }
 
 // About how many allocations a whole run makes, and how long it takes.
 static unsigned allocations(char** arguments) {
   arm(1, 0, 0);
   run(arguments);
-  const long before = statistic("memory.heap_requests");
+  const long before = statistic(kind->requests);
   const int64_t start = check_now_ns();
   run(arguments);
   patience_ns = 3 * (check_now_ns() - start) + 4000000000;
-  const long most = statistic("memory.heap_requests") - before;
+  const long most = statistic(kind->requests) - before;
   return most > 0 ? (unsigned)most : 1;
 }
 
@@ -182,6 +191,7 @@ int main(int argc, char** argv) {
   int rounds = atoi(argv[1]);
   seed = strtoull(argv[2], NULL, 0) * 2654435761u + 88172645463325252ULL;
   char** arguments = argv + 3;
+  if (getenv("FAILING_PAGES") != NULL) kind = &pages;
   if (setjmp(check_escape) != 0) return 1;
   if (access("/proc/self/make-it-fail", W_OK) == -1) {
     printf("nothing fails on purpose here\n");
@@ -195,7 +205,7 @@ int main(int argc, char** argv) {
   struct counts before;
   counts_patience_ms = 3000;
   unsigned most = allocations(arguments);
-  const long failed_before = statistic("memory.heap_failures");
+  const long failed_before = statistic(kind->failures);
   counts_read(&before);
   int ended = 0, killed = 0, timed_out = 0, all = rounds >= (int)most;
   if (all) rounds = (int)most;
@@ -223,7 +233,7 @@ int main(int argc, char** argv) {
       counts_read(&before);
     }
   }
-  const long failed = statistic("memory.heap_failures") - failed_before;
+  const long failed = statistic(kind->failures) - failed_before;
   CHECK(failed > 0);
   printf(
       "%u allocations; %d rounds: %d ended, %d killed, %d waited in vain; %ld allocations failed, "

@@ -141,6 +141,7 @@ static pid_t wait_for_lock(int kind, int type, long start, long length) {
     }
     _exit(0);
   }
+  REQUIRE(child != -1);
   known[known_count++] = child;
   while (waiting() == before) sched_yield();
   return child;

@@ -125,6 +125,19 @@ def writable_directory(w: World):
     expect((w.dir / "out" / "made").is_fifo(), "the FIFO is not on the host")
 
 
+def write_with_a_bad_buffer(w: World):
+    """What a write does not come to is as it was, though the page was to be written whole and nobody had read it."""
+    (w.dir / "out").mkdir()
+    file, child = w.dir / "out" / "file", w.guest / "child.pie"
+    file.write_bytes(b"o" * 10000)
+    native = harness.run([str(child), "half", str(file)], 20, cwd=w.dir, env=w.env)
+    wanted = file.read_bytes()
+    file.write_bytes(b"o" * 10000)
+    run = w.do(child, "half", file, flags=("--quiet", "--rw", str(w.dir / "out")))
+    expect(run.status == 0 and run.stdout == native.stdout, f"{run.ended()}: {run.stdout!r}, natively {native.stdout!r}")
+    expect(file.read_bytes() == wanted, "the file is not what it is natively")
+
+
 def setuid_is_ignored(w: World):
     shutil.copy("/usr/bin/id", w.dir / "id")
     os.chown(w.dir / "id", 1, 1)
@@ -539,7 +552,8 @@ def idle_uses_no_processor(w: World):
 TESTS = {
     "do.stdin_and_stdout": stdin_and_stdout, "do.stderr": stderr_apart, "do.one_line": the_one_line,
     "do.exit_status": exit_statuses, "do.signal_status": deaths, "do.environment": environment_and_directory,
-    "do.writes_discarded": writes_are_discarded, "do.rw": writable_directory, "do.setuid": setuid_is_ignored,
+    "do.writes_discarded": writes_are_discarded, "do.rw": writable_directory,
+    "do.bad_buffer": write_with_a_bad_buffer, "do.setuid": setuid_is_ignored,
     "do.proc": own_proc_dev_sys, "do.trace": trace_log, "do.signal": signal_from_outside,
     "do.start_signals": signals_from_the_start, "do.ignored_signals": ignored_from_the_start,
     "do.idle": idle_uses_no_processor, "terminal.line_discipline": terminal_line_discipline,

@@ -16,7 +16,8 @@ import run_guest
 
 MEMORY = "192MB"
 # Guest programs that are run with allocations that fail: all of programs.txt but these.
-NOT_FAILING = {"oom": "fills the memory itself", "exhaustion": "has its own limits for minutes",
+NOT_FAILING = {"oom": "fills the memory itself", "failures": "makes allocations fail itself",
+               "exhaustion": "has its own limits for minutes",
                "short_processes": "runs for a time that is set", "many_threads": "its ten thousand threads take too long",
                "killed": "kills at random for minutes", "preempt": "computes and makes no system calls",
                "vector_state": "computes and makes no system calls", "vdso": "computes and makes no system calls",
@@ -89,7 +90,7 @@ def failing_programs():
     return sorted({p.name for p in run_guest.read_table()} - NOT_FAILING.keys())
 
 
-def failing_allocations(w):
+def failing(w, env: dict[str, str]):
     """Each system call's test with allocations that fail: the LibOS goes on, and nothing is left behind."""
     seed = int(time.time())
     names = failing_programs()
@@ -99,13 +100,21 @@ def failing_allocations(w):
     wrong = []
     for name in names:
         run = w.do(guest(w, "failing"), rounds, seed, guest(w, name), seconds=60 + 30 * rounds,
-                   env=w.env | {"OCCLUM_LOG_LEVEL": "error"})
+                   env=w.env | {"OCCLUM_LOG_LEVEL": "error"} | env)
         text = run.stdout.decode("utf-8", "replace")
         if run.status != 0 or " rounds: " not in text:
             wrong.append(f"{name}, seed {seed}: {run.ended()}\n{harness.show(run.stdout)}\n"
                          + harness.show(b"\n".join(run.stderr.splitlines()[-10:])))
     if wrong:
         fail("\n  ".join(wrong))
+
+
+def failing_allocations(w):
+    failing(w, {})
+
+
+def failing_pages(w):
+    failing(w, {"FAILING_PAGES": "1"})
 
 
 # --- nothing to do ---
@@ -150,5 +159,6 @@ def idle(w):
 
 
 TESTS = {"hard.memory_option": limited_memory, "hard.threads_max": limited_threads, "hard.out_of_memory": out_of_memory,
-         "hard.short_processes": short_processes, "hard.failing_allocations": failing_allocations, "hard.idle": idle}
+         "hard.short_processes": short_processes, "hard.failing_allocations": failing_allocations,
+         "hard.failing_pages": failing_pages, "hard.idle": idle}
 ALONE = {"hard.idle"}

@@ -553,6 +553,61 @@ TEST(AddressSpaceRandom, AgainstAModel) {
 }
 
 // Every operation, with its first allocation failing, then its second, ...: kNoMem or success, and nothing is lost.
+// A file whose pages are full of 7.
+class FullPages : public NumberedPages {
+ public:
+  Result<void> read_page(uint64_t index, std::span<std::byte, 4096> page) override {
+    TRY(NumberedPages::read_page(index, page));
+    std::memset(page.data(), 7, page.size());
+    return {};
+  }
+};
+
+// An allocation may fail on the way.
+std::vector<uint8_t> content_of(MemoryObject& object) {
+  std::vector<uint8_t> content(object.size());
+  DataSink sink(std::as_writable_bytes(std::span(content)));
+  for (int tries = 0; sink.remaining() != 0 && tries < 3; ++tries)
+    (void)object.read(sink.transferred(), sink);
+  EXPECT_EQ(sink.remaining(), 0u);
+  return content;
+}
+
+// The page is to be written whole and is not in the cache; then half of it cannot be read.
+TEST_F(AddressSpaceTest, AWriteThatEndsInAPageKeepsTheRest) {
+  FullPages file;
+  const RefPtr<MemoryObject> object = MemoryObject::create(&file, 2 * kPageSize).release_value();
+  const uint64_t at = map(anonymous(kPageSize, kRW));
+  for (uint64_t i = kPageSize / 2; i < kPageSize; ++i)
+    ASSERT_EQ(store(at + i, 9), FaultResult::kResolved);
+  DataSource source(UserAddress(at + kPageSize / 2), kPageSize);
+  EXPECT_EQ(object->write(kPageSize, source).release_value(), kPageSize / 2);
+  const std::vector<uint8_t> content = content_of(*object);
+  for (size_t i = 0; i < content.size(); ++i) {
+    const bool is_new = i >= kPageSize && i < kPageSize * 3 / 2;
+    ASSERT_EQ(content[i], is_new ? 9 : 7) << i;
+  }
+  object->detach_source();
+}
+
+TEST_F(AddressSpaceTest, AWriteThatFindsNoMemoryKeepsWhatWasThere) {
+  const std::vector<uint8_t> data(3 * kPageSize, 9);
+  const auto body = [&](uint64_t offset) {
+    FullPages file;
+    const auto object = MemoryObject::create(&file, 4 * kPageSize);
+    if (object.is_error()) return;
+    DataSource source(std::as_bytes(std::span(data)));
+    const Result<size_t> written = object.value()->write(offset, source);
+    const uint64_t done = written.is_error() ? 0 : written.value();
+    const std::vector<uint8_t> content = content_of(*object.value());
+    for (uint64_t i = 0; i < content.size(); ++i)
+      ASSERT_EQ(content[i], i >= offset && i < offset + done ? 9 : 7) << i << " of " << done;
+    object.value()->detach_source();
+  };
+  for (const uint64_t offset : {uint64_t{0}, kPageSize / 2})
+    EXPECT_GT(testing::with_each_allocation_failing([&] { body(offset); }), 3u);
+}
+
 TEST(AddressSpaceFailures, EachAllocation) {
   const uint64_t present = memory_counters.user_present_pages.load();
   const uint64_t free_bytes = linear_use().free_bytes;

@@ -201,6 +201,8 @@ Result<size_t> HostPages::write(uint64_t offset, DataSource& source) {
     const std::span<std::byte> piece =
         buffer.span().first(std::min(buffer.size(), source.remaining()));
     if (const Result<void> copied = source.read(piece); copied.is_error()) {
+      // What lies before the bad page is what remains.
+      if (copied.error() == Errno::kFault && source.remaining() != 0) continue;
       if (total != 0) break;
       return copied.error();
     }

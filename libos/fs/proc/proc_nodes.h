@@ -170,6 +170,7 @@ std::span<const ProcEntry> thread_entries();
 std::span<const ProcEntry> network_entries();
 std::span<const ProcEntry> sysctl_entries();
 std::span<const ProcEntry> failslab_entries();
+std::span<const ProcEntry> fail_page_alloc_entries();
 Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject,
                                         uint64_t ino);
 Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, const Subject& subject,

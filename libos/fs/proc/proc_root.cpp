@@ -14,7 +14,7 @@
 #include "libos/net/socket.h"
 #include "libos/process/process_table.h"
 #include "libos/process/rewrite/rewrite.h"
-#include "libos/sched/heap_faults.h"
+#include "libos/sched/fault_injection.h"
 #include "libos/sched/host_files.h"
 #include "libos/sched/timer.h"
 
@@ -161,8 +161,10 @@ void report_base_counters(CounterReport report) {
   report("memory.kernel_free_pages", memory.kernel_free_pages.load());
   report("memory.metadata_pages", memory.metadata_pages.load());
   report("memory.heap_bytes", memory.heap_bytes.load());
-  report("memory.heap_requests", heap_requests());
-  report("memory.heap_failures", heap_failures());
+  report("memory.heap_requests", failslab.requests());
+  report("memory.heap_failures", failslab.failures());
+  report("memory.page_requests", fail_page_alloc.requests());
+  report("memory.page_failures", fail_page_alloc.failures());
   report("memory.object_pages", memory.object_pages.load());
   report("memory.faults", memory.faults.load());
   report("memory.spurious_faults", memory.spurious_faults.load());

@@ -199,14 +199,17 @@ Result<RefPtr<Inode>> make_sysctl_directory(RefPtr<FileSystem> file_system, cons
       TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), sysctl_entries())));
 }
 
-Result<RefPtr<Inode>> make_failslab_directory(RefPtr<FileSystem> file_system, const Subject&,
+template <std::span<const ProcEntry> entries()>
+Result<RefPtr<Inode>> make_failures_directory(RefPtr<FileSystem> file_system, const Subject&,
                                               uint64_t ino) {
   return RefPtr<Inode>(
-      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), failslab_entries())));
+      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), entries())));
 }
 
-constexpr std::array kOcclumEntries = {proc_directory("failslab", make_failslab_directory),
-                                       proc_file("stats", stats_text)};
+constexpr std::array kOcclumEntries = {
+    proc_directory("fail_page_alloc", make_failures_directory<fail_page_alloc_entries>),
+    proc_directory("failslab", make_failures_directory<failslab_entries>),
+    proc_file("stats", stats_text)};
 
 constexpr std::array kTtyEntries = {proc_file("drivers", tty_drivers_text)};
 

@@ -1,16 +1,15 @@
-#include "libos/sched/heap_faults.h"
+#include "libos/sched/fault_injection.h"
 
 #include "libos/sched/scheduler.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
 
-constinit HeapFaultKnobs heap_fault_knobs;
+constinit FailingKind failslab, fail_page_alloc;
 
 namespace {
 
 constinit std::atomic<bool> is_allowed = false;
-constinit std::atomic<uint64_t> requests = 0, failures = 0;
 
 bool is_nth(Task& task) {
   const uint32_t before = task.fail_nth.load(std::memory_order_relaxed);
@@ -35,33 +34,36 @@ bool takes_one_of(std::atomic<int64_t>& times) {
   return left < 0;
 }
 
-bool knobs_choose() {
-  HeapFaultKnobs& knobs = heap_fault_knobs;
-  const uint32_t probability = knobs.probability.load(std::memory_order_relaxed);
-  if (probability == 0 || knobs.times.load(std::memory_order_relaxed) == 0) return false;
-  const uint64_t count = knobs.counted.fetch_add(1, std::memory_order_relaxed) + 1;
-  const uint32_t interval = knobs.interval.load(std::memory_order_relaxed);
-  if (interval > 1 && count % interval != 0) return false;
-  return scattered(count) % 100 < probability && takes_one_of(knobs.times);
-}
-
 }  // namespace
 
-bool heap_must_fail() {
+bool FailingKind::is_chosen() {
+  const uint32_t percent = probability.load(std::memory_order_relaxed);
+  if (percent == 0 || times.load(std::memory_order_relaxed) == 0) return false;
+  const uint64_t count = counted.fetch_add(1, std::memory_order_relaxed) + 1;
+  const uint32_t step = interval.load(std::memory_order_relaxed);
+  if (step > 1 && count % step != 0) return false;
+  return scattered(count) % 100 < percent && takes_one_of(times);
+}
+
+bool FailingKind::must_fail() {
   if (!is_allowed.load(std::memory_order_relaxed)) [[likely]]
     return false;
-  requests.fetch_add(1, std::memory_order_relaxed);
+  requests_.fetch_add(1, std::memory_order_relaxed);
   if (!runs_task()) return false;
   Task& task = current_task();
+  if (task.never_fails != 0) return false;
   const bool is_marked = task.makes_it_fail.load(std::memory_order_relaxed);
-  if (!is_nth(task) && !(is_marked && knobs_choose())) return false;
-  failures.fetch_add(1, std::memory_order_relaxed);
+  if (!is_nth(task) && !(is_marked && is_chosen())) return false;
+  ++task.failures;
+  failures_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 
-uint64_t heap_requests() { return requests.load(std::memory_order_relaxed); }
-uint64_t heap_failures() { return failures.load(std::memory_order_relaxed); }
+void allow_failures() { is_allowed.store(true, std::memory_order_relaxed); }
 
-void allow_heap_failures() { is_allowed.store(true, std::memory_order_relaxed); }
+uint32_t own_failures() { return runs_task() ? current_task().failures : 0; }
+
+NoFailures::NoFailures() { ++current_task().never_fails; }
+NoFailures::~NoFailures() { --current_task().never_fails; }
 
 }  // namespace occlum
