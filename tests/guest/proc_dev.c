@@ -161,6 +161,55 @@ CASE(system_files) {
   CHECK(slurp("/proc/stat") > 0 && strncmp(text, "cpu ", 4) == 0);
 }
 
+// Whether the list of numbers ("0-3,5") in a file has it.
+static int has_number(const char* path, int number) {
+  if (slurp(path) <= 0) return -1;
+  for (char* at = text; *at >= '0' && *at <= '9';) {
+    const long first = strtol(at, &at, 10), last = *at == '-' ? strtol(at + 1, &at, 10) : first;
+    if (first <= number && number <= last) return 1;
+    if (*at == ',') at++;
+  }
+  return 0;
+}
+
+CASE(sys_tells_of_cpus) {
+  const int count = (int)sysconf(_SC_NPROCESSORS_CONF);
+  REQUIRE(count > 0);
+  for (int cpu = 0; cpu < count; cpu++) {
+    char path[128];
+    CHECK_EQ(has_number("/sys/devices/system/cpu/possible", cpu), 1);
+    CHECK_EQ(has_number("/sys/devices/system/cpu/present", cpu), 1);
+    CHECK_EQ(has_number("/sys/devices/system/node/node0/cpulist", cpu), 1);
+    const char* const siblings[] = {"thread_siblings_list", "core_cpus_list", "core_siblings_list",
+                                    "package_cpus_list"};
+    for (unsigned i = 0; i < 4; i++) {
+      snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/%s", cpu, siblings[i]);
+      CHECK_EQ(has_number(path, cpu), 1);
+    }
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/core_cpus", cpu);
+    CHECK(slurp(path) > 0);
+    if (cpu < 32)
+      CHECK((strtoul(strrchr(text, ',') ? strrchr(text, ',') + 1 : text, NULL, 16) >> cpu & 1) ==
+            1);
+  }
+  char path[128];
+  snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d", count);
+  CHECK_ERRNO(access(path, F_OK), ENOENT);
+  CHECK_ERRNO(access("/sys/devices/system/cpu/cpu00", F_OK), ENOENT);
+  CHECK_ERRNO(access("/sys/devices/system/cpu/cpu", F_OK), ENOENT);
+  CHECK_ERRNO(open("/sys/devices/system/cpu/possible/x", O_RDONLY), ENOTDIR);
+  CHECK(slurp("/sys/devices/system/cpu/offline") > 0);
+  // Each directory is listed once.
+  DIR* cpus = opendir("/sys/devices/system/cpu");
+  REQUIRE(cpus != NULL);
+  int seen = 0, number;
+  char rest;
+  for (struct dirent* entry; (entry = readdir(cpus)) != NULL;)
+    seen += sscanf(entry->d_name, "cpu%d%c", &number, &rest) == 1;
+  CHECK_EQ(seen, count);
+  closedir(cpus);
+}
+
 CASE(posix_shared_memory) {
   char name[64];
   snprintf(name, sizeof name, "/guest-%d", getpid());

@@ -12,7 +12,7 @@ namespace occlum {
 
 namespace {
 
-constexpr uint64_t kRootIno = 1;
+constexpr uint64_t kSysRootIno = 1;
 constexpr uint32_t kMaskBits = 32;  // in a group of digits
 
 // --- numbers of CPUs: as a list ("0-3") and as a mask ("f") ---
@@ -163,7 +163,7 @@ class SysFileSystem final : public FileSystem {
   std::string_view type_name() const override { return "sysfs"; }
   Result<RefPtr<Inode>> root() override {
     return RefPtr<Inode>(
-        TRY(make_ref<ProcTable>(RefPtr<FileSystem>(this), kRootIno, 0555, Subject(), kRoot)));
+        TRY(make_ref<ProcTable>(RefPtr<FileSystem>(this), kSysRootIno, 0555, Subject(), kRoot)));
   }
   Result<StatFs> statfs() override {
     StatFs stat;

@@ -3,6 +3,7 @@
 #include "libos/arch/memory.h"
 #include "libos/mm/user.h"
 #include "libos/process/signals/send.h"
+#include "libos/sched/fault_injection.h"
 #include "libos/sched/task.h"
 
 namespace occlum {
@@ -64,7 +65,10 @@ void give_up(Thread& self) { force_signal(self, SignalInfo::from_kernel(kSigSegv
 
 }  // namespace
 
+// Both are as page faults of the program: nobody is there to be told that memory failed on purpose.
+
 void settle_rseq(Thread& self, UserRegisters& registers) {
+  const NoFailures as_in_a_fault;
   RestartableSequences& rseq = self.rseq;
   rseq.seen_turns = self.turns();
   const bool was_interrupted = registers.original_rax == UINT64_MAX;
@@ -78,6 +82,7 @@ void settle_rseq(Thread& self, UserRegisters& registers) {
 
 void leave_critical_section(Thread& self, UserRegisters& registers) {
   if (self.rseq.address == 0) return;
+  const NoFailures as_in_a_fault;
   if (abort_section(self, registers).is_error()) give_up(self);
 }
 
