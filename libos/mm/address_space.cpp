@@ -94,6 +94,13 @@ std::optional<Area> AddressSpace::find_area(uint64_t address) const {
   });
 }
 
+bool AddressSpace::is_named(uint64_t address, std::string_view name) const {
+  return state_->areas.peek_long([&](const Areas& areas) {
+    const auto it = areas.set.find(address);
+    return it && it->value.source != nullptr && it->value.source->name == name;
+  });
+}
+
 uint64_t AddressSpace::id() const { return address_of(this); }
 
 uint64_t AddressSpace::mapped_bytes() const {

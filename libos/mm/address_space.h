@@ -153,6 +153,8 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
 
   // The area that holds `address`, without its name.
   std::optional<Area> find_area(uint64_t address) const;
+  // Whether `address` is in an area that was mapped under that name.
+  bool is_named(uint64_t address, std::string_view name) const;
 
   // The owner check: every byte of the range is mapped here with the right. Pages may still be uncommitted.
   bool may_access(uint64_t address, uint64_t length, Access access) const;

@@ -10,7 +10,9 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kReserve = uint64_t{4} << 30;
+// Less than what a jump reaches (kStubReach in process/rewrite): on either side of a program's text is such a reserve,
+// and its stubs must find room beyond. malloc(3) goes on with mmap(2).
+constexpr uint64_t kReserve = uint64_t{1} << 30;
 constexpr uint64_t kSmallestReserve = uint64_t{16} << 20;
 
 // The heap begins where it grew to: the reserve from `from` to `to` becomes heap.

@@ -138,9 +138,13 @@ Untrusted<long> request_here(const Request& request, uint64_t data) {
 
 bool has_slots() { return file_io_buffers() != 0 && runs_task(); }
 
-// A host that would not wait for the disk by itself, or was disturbed: the vCPU does it.
-bool is_to_be_repeated(const Result<size_t>& result) {
-  return result.is_error() && (result.error() == Errno::kAgain || result.error() == Errno::kIntr);
+// A host that would not wait for the disk by itself, or was disturbed: the vCPU does it. io_uring cancels requests for
+// which the kernel starts no worker, as it does not while signals are pending: ticks are.
+template <typename T>
+bool is_to_be_repeated(const Result<T>& result) {
+  if (!result.is_error()) return false;
+  const Errno error = result.error();
+  return error == Errno::kAgain || error == Errno::kIntr || error == Errno::kCanceled;
 }
 
 constexpr size_t kOwnChunk = host::SharedBuffer::kSize - 4096;
@@ -198,7 +202,7 @@ Result<void> change(const Request& request) {
     const OwnSlot own;
     const Result<long> done = host::check(request_in(own, request), 0);
     if (!done.is_error()) return {};
-    if (done.error() != Errno::kAgain && done.error() != Errno::kIntr) return done.error();
+    if (!is_to_be_repeated(done)) return done.error();
   }
   TRY(host::check(request_here(request, 0), 0));
   return {};

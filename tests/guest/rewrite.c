@@ -1,8 +1,10 @@
 // System calls at one site again and again: whatever makes them fast, the instruction behaves like the processor's.
 #include <fcntl.h>
+#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 
 #include "check.h"
@@ -292,6 +294,38 @@ CASE(the_file_is_unchanged) {
 }
 
 // Nothing that a program finds in its memory map, and does not know, is needed for its system calls to be right.
+static long by_trap(void) {  // 0 natively
+  char line[256];
+  long count = 0;
+  FILE* stats = fopen("/proc/occlum/stats", "r");
+  while (stats != NULL && fgets(line, sizeof line, stats))
+    if (sscanf(line, "syscalls.by_trap %ld", &count) == 1) break;
+  if (stats != NULL) fclose(stats);
+  return count;
+}
+
+// A program that is this one's chain(depth): its status.
+static int run_chain(int depth) {
+  char text[16];
+  snprintf(text, sizeof text, "%d", depth);
+  char* arguments[] = {"rewrite", "chain", text, NULL};
+  pid_t child;
+  int status;
+  if (posix_spawn(&child, "/proc/self/exe", NULL, NULL, arguments, environ) != 0) return -1;
+  return waitpid(child, &status, 0) == child ? status : -1;
+}
+
+// The calls of a program that runs beside others, as many as `depth` says.
+static int chain(int depth) {
+  if (depth > 0 && run_chain(depth - 1) != 0) return 2;
+  for (int i = 0; i < 100; i++) site_at(0)();
+  const long before = by_trap();
+  for (int i = 0; i < 2000; i++) site_at(0)();
+  return by_trap() - before < 1000 ? 0 : 1;
+}
+
+CASE(beside_other_programs) { CHECK_EQ(chain(8), 0); }
+
 CASE(unknown_areas_are_unmapped) {
   call_some();
   FILE* maps = fopen("/proc/self/maps", "r");
@@ -306,9 +340,12 @@ CASE(unknown_areas_are_unmapped) {
   for (int i = 0; i < count; i++) CHECK_OK(munmap((void*)start[i], end[i] - start[i]));
   call_some();
   for (int i = 0; i < kSites; i++) CHECK_EQ(site_at(i)(), my_pid);
+  // What is mapped there now is left alone: the stack that the child starts on.
+  CHECK_EQ(run_chain(0), 0);
 }
 
 int main(int argc, char** argv) {
   my_pid = (long)getpid();
+  if (argc == 3 && strcmp(argv[1], "chain") == 0) return chain(atoi(argv[2]));
   return check_main(argc, argv);
 }

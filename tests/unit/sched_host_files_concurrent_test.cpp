@@ -258,13 +258,15 @@ TEST(HostFiles, ASignalDoesNotEndTheWait) {
 }
 
 TEST(HostFiles, AHostThatDoesNotWaitIsAskedAgainByTheVcpuItself) {
-  host_side = [&](const Sent&) { return -int64_t{11}; };  // EAGAIN
-  std::array<std::byte, 16> data = {};
-  direct_calls = 0;
-  EXPECT_EQ(host::read_file(3, data).value(), 7u);
-  EXPECT_EQ(host::write_file(3, data).value(), 7u);
-  EXPECT_EQ(host::fsync(3, false).error(), Errno::kIo);  // 7 is not what fsync returns
-  EXPECT_EQ(direct_calls, 3);
+  for (const Errno errno_then : {Errno::kAgain, Errno::kIntr, Errno::kCanceled}) {
+    host_side = [&](const Sent&) { return -static_cast<int64_t>(errno_then); };
+    std::array<std::byte, 16> data = {};
+    direct_calls = 0;
+    EXPECT_EQ(host::read_file(3, data).value(), 7u);
+    EXPECT_EQ(host::write_file(3, data).value(), 7u);
+    EXPECT_EQ(host::fsync(3, false).error(), Errno::kIo);  // 7 is not what fsync returns
+    EXPECT_EQ(direct_calls, 3);
+  }
 }
 
 TEST(HostFiles, NonsenseGivesErrorsOrShortData) {

@@ -22,6 +22,7 @@ constexpr uint64_t kLowestStub = 1024 * 1024;
 constexpr uint64_t kRoom = 3 * kPageSize;
 constexpr int kPlacementTries = 8;
 constexpr uint64_t kCommonStubs = 64 * 1024 * 1024;
+constexpr std::string_view kAreaName = "[syscall stubs]";
 
 // A page for stubs at or above `at`, not above `last`.
 std::optional<uint64_t> find_room_from(uint64_t at, uint64_t last) {
@@ -55,12 +56,17 @@ Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
     request.length = kPageSize;
     request.prot = Prot::kRead | Prot::kExec;
     request.placement = Placement::kFixedNoReplace;
-    request.source.name = TRY(String::create("[syscall stubs]"));
+    request.source.name = TRY(String::create(kAreaName));
     const Result<uint64_t> mapped = memory.map(std::move(request));
     if (!mapped.is_error() || mapped.error() != Errno::kExist)
       return mapped;  // kExist: somebody was faster
   }
   return Errno::kNoMem;
+}
+
+// Whether the program has left a page of stubs where it was put: what it maps there instead is its own.
+bool is_in_place(AddressSpace& memory, uint64_t page) {
+  return memory.is_named(page, kAreaName);
 }
 
 // Text of a file, mapped privately: the pages are this process's own copies. Anonymous text is left alone: it is
@@ -142,12 +148,13 @@ SyscallStubs::Candidate& SyscallStubs::candidate(State& state, uint64_t rip) {
   return weakest;
 }
 
-std::optional<uint64_t> SyscallStubs::find_stub(const SyscallSite& site) const {
+std::optional<uint64_t> SyscallStubs::find_stub(AddressSpace& memory,
+                                                const SyscallSite& site) const {
   for (uint32_t i = 0; i < page_count_.load(std::memory_order_relaxed); ++i) {
     const Page& page = *pages_[i].load(std::memory_order_relaxed);
     const auto used = std::span(page.sites).first(page.used.load(std::memory_order_relaxed));
     const auto found = std::ranges::find(used, site);
-    if (found != used.end())
+    if (found != used.end() && is_in_place(memory, page.address))
       return page.address + static_cast<uint64_t>(found - used.begin()) * kSlotSize;
   }
   return std::nullopt;
@@ -157,7 +164,8 @@ Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSp
                                                          uint64_t near) {
   const uint32_t count = page_count_.load(std::memory_order_relaxed);
   for (const OwnPtr<Page>& page : std::span(state.owned).first(count)) {
-    if (page->used.load(std::memory_order_relaxed) < kSlots && is_in_reach(page->address, near))
+    if (page->used.load(std::memory_order_relaxed) < kSlots && is_in_reach(page->address, near) &&
+        is_in_place(memory, page->address))
       return page.get();
   }
   if (count == kMaxPages) return Errno::kNoSpc;
@@ -173,7 +181,7 @@ Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSp
 
 Result<uint64_t> SyscallStubs::make_stub(State& state, AddressSpace& memory,
                                          const SyscallSite& site) {
-  if (const std::optional<uint64_t> known = find_stub(site)) return *known;
+  if (const std::optional<uint64_t> known = find_stub(memory, site)) return *known;
   Page& page = *TRY(page_with_room(state, memory, site.start));
   const uint32_t slot = page.used.load(std::memory_order_relaxed);
   const uint64_t stub = page.address + slot * kSlotSize;

@@ -60,7 +60,7 @@ class SyscallStubs final : public AddressSpace::Companion {
 
   static void restore(AddressSpace& memory, const SyscallSite& site, uint64_t stub);
   static Candidate& candidate(State& state, uint64_t rip);
-  std::optional<uint64_t> find_stub(const SyscallSite& site) const;
+  std::optional<uint64_t> find_stub(AddressSpace& memory, const SyscallSite& site) const;
   Result<uint64_t> make_stub(State& state, AddressSpace& memory, const SyscallSite& site);
   Result<Page*> page_with_room(State& state, AddressSpace& memory, uint64_t near);
   Result<void> patch(State& state, AddressSpace& memory, const SyscallSite& site);
