@@ -65,9 +65,7 @@ Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
 }
 
 // Whether the program has left a page of stubs where it was put: what it maps there instead is its own.
-bool is_in_place(AddressSpace& memory, uint64_t page) {
-  return memory.is_named(page, kAreaName);
-}
+bool is_in_place(AddressSpace& memory, uint64_t page) { return memory.is_named(page, kAreaName); }
 
 // Text of a file, mapped privately: the pages are this process's own copies. Anonymous text is left alone: it is
 // generated code, which its program may change at any time.

@@ -35,6 +35,13 @@ bool is_denied(Thread& self, const UserRegisters& registers) {
   return self.stale_fault.note(registers, self.system_calls) > kMaxInARow;
 }
 
+// As Linux writes to its log when nobody handles the signal (show_signal_msg() in arch/x86/mm/fault.c).
+void note_segfault(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
+  if (self.process().actions().get(kSigSegv).handler != kSigDfl) return;
+  log_info("{}[{}]: segfault at {:x} ip {:x} sp {:x} error {:x}", self.name().view(), self.pid(),
+           fault.address, registers.rip, registers.rsp, fault.error_code);
+}
+
 void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
   constexpr uint32_t kWriteBit = 2, kFetchBit = 16;
   const Access access = (fault.error_code & kFetchBit) != 0   ? Access::kExecute
@@ -49,8 +56,10 @@ void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& f
     case FaultResult::kStale:
       return is_denied(self, registers) ? bus_error() : void();
     case FaultResult::kNoMapping:
+      note_segfault(self, registers, fault);
       return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvMapErr, fault.address));
     case FaultResult::kNoPermission:
+      note_segfault(self, registers, fault);
       return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvAccErr, fault.address));
     case FaultResult::kBusError:
       return bus_error();
