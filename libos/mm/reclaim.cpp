@@ -39,9 +39,14 @@ void give_back_user_pages(uint64_t pages) {
     while (memory_counters.user_kept_pages.load(std::memory_order_relaxed) > target) {
       const std::optional<AddressRange> range = next_free_range(at);
       if (!range) break;
-      for (uint64_t start = range->start; start < range->end; start += kStep) {
+      for (uint64_t start = range->start; start < range->end;) {
+        if (const uint64_t used = page_map::absent_until(start); used != start) {
+          start = used;
+          continue;
+        }
         const uint64_t end = range->end - start > kStep ? start + kStep : range->end;
         give_back({start, end});
+        start = end;
         if (memory_counters.user_kept_pages.load(std::memory_order_relaxed) <= target) break;
       }
       at = range->end;

@@ -60,6 +60,12 @@ static long run_for(double seconds) {
   return count;
 }
 
+// Without what is kept for the next programs.
+static long live_pages(void) {
+  return stat_of("memory.committed_pages") - stat_of("memory.user_kept_pages") -
+         stat_of("memory.kernel_free_pages");
+}
+
 static double seconds;
 
 CASE(short_processes) {
@@ -69,7 +75,7 @@ CASE(short_processes) {
   int descriptors = counts_descriptors();
   long heap = stat_of("memory.heap_bytes"), kernel = kernel_pages();
   long present = stat_of("memory.user_present_pages"),
-       committed = stat_of("memory.committed_pages");
+       committed = stat_of("memory.committed_pages"), live = live_pages();
   long count = run_for(seconds);
   fprintf(stderr, "short_processes: %ld in %.0f s, %.0f a second\n", count, seconds,
           (double)count / seconds);
@@ -88,7 +94,9 @@ CASE(short_processes) {
   CHECK(grown < 65536);
   CHECK(kernel_pages() - kernel < 256);
   CHECK(stat_of("memory.user_present_pages") - present < 256);
-  CHECK(stat_of("memory.committed_pages") - committed < 8192);
+  CHECK(live_pages() - live < 512);
+  // What is kept for the next programs is at most 64 MiB more than the most that was in use (libos/mm/reclaim.cpp).
+  CHECK(stat_of("memory.committed_pages") - committed < 16384 + 8192);
 }
 
 int main(int argc, char** argv) {
