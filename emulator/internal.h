@@ -32,9 +32,9 @@ constexpr Address page_of(Address address) { return address & ~Address{kPageSize
 constexpr std::uint64_t round_up(std::uint64_t value) {
   return (value + kPageSize - 1) & ~std::uint64_t{kPageSize - 1};
 }
-inline constexpr std::uint64_t kChunk = 2u << 20;  // what one entry of Enclave::chunks covers
-inline constexpr std::uint64_t kRegion = kChunk
-                                         << 11;  // what one of Enclave::regions covers: 4 GiB
+// What one entry of Enclave::chunks covers, and what one of Enclave::regions does: 2 MiB and 4 GiB.
+inline constexpr std::uint64_t kChunk = 2u << 20;
+inline constexpr std::uint64_t kRegion = kChunk << 11;
 constexpr bool aligned(Address address, std::uint64_t to) { return (address & (to - 1)) == 0; }
 constexpr bool canonical(Address address) {
   const auto top = static_cast<std::int64_t>(address) >> 47;

@@ -63,6 +63,11 @@ void UserCredentials::derive_file_part() {
   files.capabilities = effective;
 }
 
+Result<RefPtr<SharedCredentials>> SharedCredentials::create(UserCredentials value) {
+  value.derive_file_part();
+  return make_ref<SharedCredentials>(std::move(value));
+}
+
 Result<UserCredentials> UserCredentials::clone() const {
   UserCredentials copy;
   copy.uid = uid;

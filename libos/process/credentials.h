@@ -32,7 +32,7 @@ struct UserCredentials {
   // capabilities").
   void adjust_capabilities(const UserCredentials& old);
   void adjust_file_capabilities(const UserCredentials& old);  // the same for setfsuid(2)
-  // Sets what `files` repeats: the real ids and the effective capabilities.
+  // Sets what `files` repeats: the real ids and the effective capabilities. SharedCredentials::create() does.
   void derive_file_part();
   Result<UserCredentials> clone() const;
 };
@@ -40,6 +40,8 @@ struct UserCredentials {
 // As threads hold them: immutable, replaced as a whole, so that others can read them at any time.
 class SharedCredentials : public RefCounted<SharedCredentials> {
  public:
+  // With the file part derived. Errors: kNoMem.
+  static Result<RefPtr<SharedCredentials>> create(UserCredentials value);
   explicit SharedCredentials(UserCredentials value) : value(std::move(value)) {}
   const UserCredentials value;
   // Never 0 and never given again: equal ones are not the same (see File::opened_as).

@@ -216,9 +216,8 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
                                               file_name, std::move(argv), std::move(env)));
   executable.stack_limit = process.limit(Resource::kStack).soft;
   Transition transition = TRY(credentials_after(self, executable));
-  transition.credentials.derive_file_part();
   RefPtr<SharedCredentials> credentials =
-      TRY(make_ref<SharedCredentials>(std::move(transition.credentials)));
+      TRY(SharedCredentials::create(std::move(transition.credentials)));
   const UserCredentials& next = credentials->value;
   const bool secure = transition.is_secure;
   NewMemory made = TRY(make_memory(self, executable, next, secure));

@@ -138,9 +138,7 @@ Result<Thread::Resources> make_resources(RefPtr<FsContext> fs) {
   resources.memory = TRY(AddressSpace::create());
   resources.files = TRY(open_standard_files());
   resources.fs = std::move(fs);
-  UserCredentials root;
-  root.derive_file_part();
-  resources.credentials = TRY(make_ref<SharedCredentials>(std::move(root)));
+  resources.credentials = TRY(SharedCredentials::create(UserCredentials{}));
   return resources;
 }
 

@@ -57,8 +57,7 @@ bool Thread::has_interrupt() const {
 Pid Thread::pid() const { return process_->pid(); }
 
 Result<void> Thread::set_credentials(UserCredentials credentials) {
-  credentials.derive_file_part();
-  set_credentials(TRY(make_ref<SharedCredentials>(std::move(credentials))));
+  set_credentials(TRY(SharedCredentials::create(std::move(credentials))));
   return {};
 }
 

@@ -101,7 +101,7 @@ class Thread final : public Task {
   const Credentials& credentials() const { return credentials_->value.files; }
   const UserCredentials& user() const { return credentials_->value; }
   uint64_t credentials_number() const { return credentials_->number; }
-  // Replaces them, for set*id(2) and capset(2); derives the file part. Errors: kNoMem. Exec derives and allocates itself.
+  // Replaces them, for set*id(2) and capset(2). Errors: kNoMem. Exec makes them before there is no way back.
   Result<void> set_credentials(UserCredentials credentials);
   void set_credentials(RefPtr<SharedCredentials> next);
 

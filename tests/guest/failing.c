@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "counts.h"
+#include "knobs.h"
 
 struct kind {
   const char *times, *probability, *interval, *requests, *failures;
@@ -33,27 +34,6 @@ static uint64_t next_random(void) {
   seed ^= seed >> 7;
   seed ^= seed << 17;
   return seed;
-}
-
-static int write_number(const char* path, long number) {
-  char text[24];
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd == -1) return -1;
-  int size = snprintf(text, sizeof text, "%ld\n", number);
-  int written = (int)write(fd, text, (size_t)size);
-  close(fd);
-  return written == size ? 0 : -1;
-}
-
-static long statistic(const char* wanted) {
-  FILE* file = fopen("/proc/occlum/stats", "r");
-  if (file == NULL) return 0;
-  char name[64];
-  long value = 0, found = 0;
-  while (fscanf(file, "%63s %ld", name, &value) == 2)
-    if (strcmp(name, wanted) == 0) found = value;
-  fclose(file);
-  return found;
 }
 
 static int remove_entry(const char* path, const struct stat* status, int type, struct FTW* where) {

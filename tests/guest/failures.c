@@ -6,21 +6,11 @@
 #include <sys/sendfile.h>
 #include <sys/wait.h>
 
-#include "check.h"
+#include "knobs.h"
 
 #define PAGE 4096
 enum { kCameToPass = 14 };
 #define KNOBS "/proc/occlum/fail_page_alloc/"
-
-static int write_number(const char* path, long number) {
-  char text[24];
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd == -1) return -1;
-  int size = snprintf(text, sizeof text, "%ld\n", number);
-  int written = (int)write(fd, text, (size_t)size);
-  close(fd);
-  return written == size ? 0 : -1;
-}
 
 static long read_number(const char* path) {
   long number = -1;

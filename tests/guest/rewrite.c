@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <ucontext.h>
 
-#include "check.h"
+#include "counts.h"
 
 enum { kSites = 32 };
 enum { kLoop = 1000000 };
@@ -294,15 +294,7 @@ CASE(the_file_is_unchanged) {
 }
 
 // Nothing that a program finds in its memory map, and does not know, is needed for its system calls to be right.
-static long by_trap(void) {  // 0 natively
-  char line[256];
-  long count = 0;
-  FILE* stats = fopen("/proc/occlum/stats", "r");
-  while (stats != NULL && fgets(line, sizeof line, stats))
-    if (sscanf(line, "syscalls.by_trap %ld", &count) == 1) break;
-  if (stats != NULL) fclose(stats);
-  return count;
-}
+static long by_trap(void) { return statistic("syscalls.by_trap"); }  // 0 natively
 
 // A program that is this one's chain(depth): its status.
 static int run_chain(int depth) {

@@ -12,22 +12,11 @@
 
 extern char** environ;
 
-static long stat_of(const char* wanted) {
-  FILE* file = fopen("/proc/occlum/stats", "r");
-  if (file == NULL) return 0;
-  char name[64];
-  long value = 0, found = 0;
-  while (fscanf(file, "%63s %ld", name, &value) == 2)
-    if (strcmp(name, wanted) == 0) found = value;
-  fclose(file);
-  return found;
-}
-
 // What the LibOS uses itself, without stacks that wait for the next tasks: how many those are depends on how many tasks
 // there were at a time at most, and so on what else the machine does.
 static long kernel_pages(void) {
-  return stat_of("memory.kernel_pages") - stat_of("memory.kernel_free_pages") -
-         stat_of("memory.kept_stack_pages");
+  return statistic("memory.kernel_pages") - statistic("memory.kernel_free_pages") -
+         statistic("memory.kept_stack_pages");
 }
 
 static void one_process(int kind) {
@@ -62,8 +51,8 @@ static long run_for(double seconds) {
 
 // Without what is kept for the next programs.
 static long live_pages(void) {
-  return stat_of("memory.committed_pages") - stat_of("memory.user_kept_pages") -
-         stat_of("memory.kernel_free_pages");
+  return statistic("memory.committed_pages") - statistic("memory.user_kept_pages") -
+         statistic("memory.kernel_free_pages");
 }
 
 static double seconds;
@@ -73,9 +62,9 @@ CASE(short_processes) {
   run_for(1);
   counts_read(&before);
   int descriptors = counts_descriptors();
-  long heap = stat_of("memory.heap_bytes"), kernel = kernel_pages();
-  long present = stat_of("memory.user_present_pages"),
-       committed = stat_of("memory.committed_pages"), live = live_pages();
+  long heap = statistic("memory.heap_bytes"), kernel = kernel_pages();
+  long present = statistic("memory.user_present_pages"),
+       committed = statistic("memory.committed_pages"), live = live_pages();
   long count = run_for(seconds);
   fprintf(stderr, "short_processes: %ld in %.0f s, %.0f a second\n", count, seconds,
           (double)count / seconds);
@@ -85,18 +74,18 @@ CASE(short_processes) {
   CHECK_COUNTS(before);
   // Stacks and slabs are kept for the next ones, as many as there were at a time. How many that is
   // depends on what else the machine does. A leak of a byte a process would be seen, or of a page in thirty processes.
-  long grown = stat_of("memory.heap_bytes") - heap;
+  long grown = statistic("memory.heap_bytes") - heap;
   fprintf(stderr,
           "short_processes: heap %+ld bytes, LibOS pages in use %+ld, of programs %+ld, committed "
           "%+ld\n",
-          grown, kernel_pages() - kernel, stat_of("memory.user_present_pages") - present,
-          stat_of("memory.committed_pages") - committed);
+          grown, kernel_pages() - kernel, statistic("memory.user_present_pages") - present,
+          statistic("memory.committed_pages") - committed);
   CHECK(grown < 65536);
   CHECK(kernel_pages() - kernel < 256);
-  CHECK(stat_of("memory.user_present_pages") - present < 256);
+  CHECK(statistic("memory.user_present_pages") - present < 256);
   CHECK(live_pages() - live < 512);
   // What is kept for the next programs is at most 64 MiB more than the most that was in use (libos/mm/reclaim.cpp).
-  CHECK(stat_of("memory.committed_pages") - committed < 16384 + 8192);
+  CHECK(statistic("memory.committed_pages") - committed < 16384 + 8192);
 }
 
 int main(int argc, char** argv) {

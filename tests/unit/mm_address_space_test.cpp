@@ -552,7 +552,6 @@ TEST(AddressSpaceRandom, AgainstAModel) {
   EXPECT_GE(testing::live_allocations(), live);
 }
 
-// Every operation, with its first allocation failing, then its second, ...: kNoMem or success, and nothing is lost.
 // A file whose pages are full of 7.
 class FullPages : public NumberedPages {
  public:
@@ -608,6 +607,7 @@ TEST_F(AddressSpaceTest, AWriteThatFindsNoMemoryKeepsWhatWasThere) {
     EXPECT_GT(testing::with_each_allocation_failing([&] { body(offset); }), 3u);
 }
 
+// Every operation, with its first allocation failing, then its second, ...: kNoMem or success, and nothing is lost.
 TEST(AddressSpaceFailures, EachAllocation) {
   const uint64_t present = memory_counters.user_present_pages.load();
   const uint64_t free_bytes = linear_use().free_bytes;

@@ -322,9 +322,7 @@ inline void run_program(Code code) {
     resources.memory = MUST(AddressSpace::create());
     resources.files = MUST(FileTable::create());
     resources.fs = root_of_files();
-    UserCredentials root;
-    root.derive_file_part();
-    resources.credentials = MUST(make_ref<SharedCredentials>(std::move(root)));
+    resources.credentials = MUST(SharedCredentials::create(UserCredentials{}));
     RefPtr<Thread> thread = MUST(
         make_first_process(std::move(resources), default_resource_limits(uint64_t{8} << 20), {}));
     MapRequest stack;

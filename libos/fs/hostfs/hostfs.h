@@ -2,9 +2,8 @@
 //
 // Nothing outside of its root is reached: every name is a single component given to the host relative to a directory's
 // own O_PATH descriptor, always with O_NOFOLLOW, and links are resolved by our walk over read_link(). Devices and sockets
-// of the host are shown but not opened (ENXIO). Nor are its FIFOs: programs of the enclave meet each other there, and
-// nobody of the host. Set-id bits do not exist. st_dev is ours; st_ino is the host's,
-// mixed with an index of the host's device where the directory spans several.
+// of the host are shown but not opened (ENXIO). Of FIFOs only the names are the host's: programs of the enclave meet there,
+// and nobody else. Set-id bits do not exist. st_dev is ours; st_ino is the host's, mixed with an index of the host's device where the directory spans several.
 //
 // The host's files may change at any time. Names are cached but checked: the last component of a path by a stat of
 // the host (or by the open, when the stat is very young), the directories on the way once a second. Pages are cached by

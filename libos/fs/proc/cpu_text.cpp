@@ -1,10 +1,12 @@
 #include "libos/fs/proc/cpu_text.h"
 
+#include <algorithm>
 #include <array>
 
 #include "libos/arch/arch.h"
 #include "libos/arch/task_context.h"
 #include "libos/lib/memory.h"
+#include "libos/sched/task.h"
 
 namespace occlum {
 
@@ -194,6 +196,32 @@ Result<void> cpuinfo_text(const Subject&, ProcText& out) {
     out.text("address sizes\t: 46 bits physical, 48 bits virtual\npower management:\n\n");
   }
   return {};
+}
+
+void add_cpu_mask(ProcText& out, uint64_t cpus) {
+  constexpr uint32_t kGroup = 32;
+  const uint32_t count = vcpu_count();
+  for (uint32_t group = (count - 1) / kGroup + 1; group-- != 0;) {
+    const uint32_t bits = std::min(kGroup, count - group * kGroup);
+    const uint64_t mask = cpus >> group * kGroup & ((uint64_t{1} << bits) - 1);
+    out.hex(mask, (bits + 3) / 4).text(group != 0 ? "," : "\n");
+  }
+}
+
+void add_cpu_list(ProcText& out, uint64_t cpus) {
+  const auto has = [&](uint32_t cpu) { return cpu < vcpu_count() && (cpus >> cpu & 1) != 0; };
+  bool first = true;
+  for (uint32_t cpu = 0; cpu < vcpu_count(); ++cpu) {
+    if (!has(cpu)) continue;
+    uint32_t last = cpu;
+    while (has(last + 1)) ++last;
+    if (!first) out.text(",");
+    first = false;
+    out.add("{}", cpu);
+    if (last != cpu) out.add("-{}", last);
+    cpu = last;
+  }
+  out.text("\n");
 }
 
 }  // namespace occlum

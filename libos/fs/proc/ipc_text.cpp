@@ -119,22 +119,9 @@ constexpr std::array kQueueEntries = {
     proc_file("queues_max", limit_text<&QueueLimits::queues>, 0644,
               write_limit<QueueLimit::kQueues>)};
 
-Result<RefPtr<Inode>> make_table(RefPtr<FileSystem> file_system, const Subject& subject,
-                                 uint64_t ino, std::span<const ProcEntry> entries) {
-  return RefPtr<Inode>(
-      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555, subject, entries)));
-}
-
 }  // namespace
 
-Result<RefPtr<Inode>> make_sysvipc_directory(RefPtr<FileSystem> file_system, const Subject& subject,
-                                             uint64_t ino) {
-  return make_table(std::move(file_system), subject, ino, kSysvEntries);
-}
-
-Result<RefPtr<Inode>> make_mqueue_directory(RefPtr<FileSystem> file_system, const Subject& subject,
-                                            uint64_t ino) {
-  return make_table(std::move(file_system), subject, ino, kQueueEntries);
-}
+std::span<const ProcEntry> sysv_ipc_entries() { return kSysvEntries; }
+std::span<const ProcEntry> message_queue_entries() { return kQueueEntries; }
 
 }  // namespace occlum

@@ -159,6 +159,19 @@ uint64_t process_ino(Pid pid);
 Result<RefPtr<Inode>> make_proc_inode(RefPtr<FileSystem> file_system, const ProcEntry& entry,
                                       uint64_t ino, const Subject& subject);
 
+// Texts and directories that several tables have.
+template <uint64_t kValue>
+Result<void> constant(const Subject&, ProcText& out) {
+  out.add("{}\n", kValue);
+  return {};
+}
+template <std::span<const ProcEntry> entries()>
+Result<RefPtr<Inode>> make_proc_table(RefPtr<FileSystem> file_system, const Subject&,
+                                      uint64_t ino) {
+  return RefPtr<Inode>(
+      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), entries())));
+}
+
 // An open file with fixed text.
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
                                     const Subject& subject, ProcEntry::Writer write);
@@ -169,6 +182,8 @@ std::span<const ProcEntry> process_entries();
 std::span<const ProcEntry> thread_entries();
 std::span<const ProcEntry> network_entries();
 std::span<const ProcEntry> sysctl_entries();
+std::span<const ProcEntry> sysv_ipc_entries();
+std::span<const ProcEntry> message_queue_entries();
 std::span<const ProcEntry> failslab_entries();
 std::span<const ProcEntry> fail_page_alloc_entries();
 Result<RefPtr<Inode>> make_fd_directory(RefPtr<FileSystem> file_system, const Subject& subject,
@@ -177,10 +192,6 @@ Result<RefPtr<Inode>> make_fdinfo_directory(RefPtr<FileSystem> file_system, cons
                                             uint64_t ino);
 Result<RefPtr<Inode>> make_memory_inode(RefPtr<FileSystem> file_system, const Subject& subject,
                                         uint64_t ino);
-Result<RefPtr<Inode>> make_sysvipc_directory(RefPtr<FileSystem> file_system, const Subject& subject,
-                                             uint64_t ino);
-Result<RefPtr<Inode>> make_mqueue_directory(RefPtr<FileSystem> file_system, const Subject& subject,
-                                            uint64_t ino);
 Result<RefPtr<Inode>> make_task_directory(RefPtr<FileSystem> file_system, const Subject& subject,
                                           uint64_t ino);
 

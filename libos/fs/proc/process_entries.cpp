@@ -241,12 +241,6 @@ Result<String> shown(const Path& path) {
 Result<String> cwd_link(const Subject& subject) { return shown(TRY(cwd_target(subject))); }
 Result<String> root_link(const Subject& subject) { return shown(TRY(root_target(subject))); }
 
-Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const Subject&,
-                                         uint64_t ino) {
-  return RefPtr<Inode>(
-      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), network_entries())));
-}
-
 #define OCCLUM_PROC_COMMON                                                                        \
   proc_traced_file("auxv", auxv_text, 0400), proc_file("cgroup", cgroup_text),                    \
       proc_file("cmdline", cmdline_text), proc_file("comm", comm_text, 0644, set_comm),           \
@@ -258,7 +252,8 @@ Result<RefPtr<Inode>> make_net_directory(RefPtr<FileSystem> file_system, const S
       proc_file("loginuid", loginuid_text, 0644), proc_traced_file("maps", maps_text),            \
       ProcEntry{.name = "mem", .permissions = 0600, .make = make_memory_inode},                   \
       proc_file("mountinfo", mountinfo_text), proc_file("mounts", mounts_text),                   \
-      proc_directory("net", make_net_directory), proc_directory("ns", kNamespaceEntries),         \
+      proc_directory("net", make_proc_table<network_entries>),                                    \
+      proc_directory("ns", kNamespaceEntries),                                                    \
       proc_file("oom_adj", oom_adj_text, 0644, set_oom_adj),                                      \
       proc_file("oom_score", oom_score_text),                                                     \
       proc_file("oom_score_adj", oom_score_adj_text, 0644, set_oom_score_adj),                    \

@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "libos/fs/dev/tty/terminal.h"
+#include "libos/fs/proc/cpu_text.h"
 #include "libos/fs/proc/process_text.h"
 #include "libos/lib/bits.h"
 #include "libos/process/credentials.h"
@@ -124,30 +125,6 @@ size_t descriptor_slots(FileTable& files) {
       std::max<size_t>(none ? 0 : static_cast<size_t>(numbers.value().last()) + 1, 64));
 }
 
-// Comma-separated 32-bit words, and ranges, of the first `count` bits.
-void add_cpu_masks(ProcText& out, std::string_view name, uint64_t mask, uint64_t count) {
-  if (count < 64) mask &= (uint64_t{1} << count) - 1;
-  out.text(name).text(":\t");
-  if (count > 32) out.hex(mask >> 32, 1).text(",");
-  out.hex(mask & UINT32_MAX, count > 32 ? 8 : 1).text("\n").text(name).text("_list:\t");
-  bool first = true;
-  for (uint64_t cpu = 0; cpu < count; ++cpu) {
-    if ((mask >> cpu & 1) == 0) continue;
-    uint64_t last = cpu;
-    while (last + 1 < count && (mask >> (last + 1) & 1) != 0) ++last;
-    if (!first) out.text(",");
-    first = false;
-    out.add("{}", cpu);
-    if (last != cpu) out.add("-{}", last);
-    cpu = last;
-  }
-  out.text("\n");
-}
-
-}  // namespace
-
-namespace {
-
 // tpgid: whose turn it is at the terminal.
 Pid foreground_of(const RefPtr<Session>& session) {
   const RefPtr<File> file = session != nullptr ? session->terminal() : nullptr;
@@ -249,8 +226,11 @@ Result<void> status_text(const Subject& subject, ProcText& out) {
       "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0\nSpeculation_Store_Bypass:\tunknown\n"
       "SpeculationIndirectBranch:\tunknown\n",
       thread != nullptr && thread->no_new_privileges ? 1 : 0);
-  add_cpu_masks(out, "Cpus_allowed", thread != nullptr ? thread->affinity() : UINT64_MAX,
-                vcpu_count());
+  const uint64_t allowed = thread != nullptr ? thread->affinity() : UINT64_MAX;
+  out.text("Cpus_allowed:\t");
+  add_cpu_mask(out, allowed);
+  out.text("Cpus_allowed_list:\t");
+  add_cpu_list(out, allowed);
   out.text("Mems_allowed:\t1\nMems_allowed_list:\t0\n");
   const ResourceUsage usage = process.usage();
   out.add("voluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}\n",

@@ -17,12 +17,6 @@ namespace occlum {
 
 namespace {
 
-template <uint64_t kValue>
-Result<void> constant(const Subject&, ProcText& out) {
-  out.add("{}\n", kValue);
-  return {};
-}
-
 Result<void> ostype_text(const Subject&, ProcText& out) {
   out.add("{}\n", kSystemName);
   return {};
@@ -284,7 +278,7 @@ constexpr std::array kFsEntries = {
     proc_file("lease-break-time", lease_time_text, 0644, write_lease_time),
     proc_file("leases-enable", leases_enable_text, 0644, write_leases_enable),
     proc_file("mount-max", constant<100000>),
-    proc_directory("mqueue", make_mqueue_directory),
+    proc_directory("mqueue", make_proc_table<message_queue_entries>),
     proc_file("nr_open", constant<1048576>),
     proc_file("overflowgid", constant<65534>),
     proc_file("overflowuid", constant<65534>),

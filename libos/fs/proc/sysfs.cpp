@@ -3,6 +3,7 @@
 // read it. Read-only.
 #include <array>
 
+#include "libos/fs/proc/cpu_text.h"
 #include "libos/fs/proc/proc.h"
 #include "libos/fs/proc/proc_nodes.h"
 #include "libos/lib/text.h"
@@ -13,57 +14,23 @@ namespace occlum {
 namespace {
 
 constexpr uint64_t kSysRootIno = 1;
-constexpr uint32_t kMaskBits = 32;  // in a group of digits
 
-// --- numbers of CPUs: as a list ("0-3") and as a mask ("f") ---
-
-void put_all_as_list(ProcText& out) {
-  const uint32_t last = vcpu_count() - 1;
-  last == 0 ? out.add("0\n") : out.add("0-{}\n", last);
-}
-
-template <typename Contains>
-void put_mask(ProcText& out, Contains&& contains) {
-  const uint32_t count = vcpu_count();
-  for (uint32_t group = (count - 1) / kMaskBits + 1; group-- != 0;) {
-    const uint32_t bits = std::min(kMaskBits, count - group * kMaskBits);
-    uint32_t mask = 0;
-    for (uint32_t bit = 0; bit < bits; ++bit)
-      if (contains(group * kMaskBits + bit)) mask |= 1u << bit;
-    out.hex(mask, (bits + 3) / 4).text(group != 0 ? "," : "\n");
-  }
-}
-
-Result<void> all_as_list(const Subject&, ProcText& out) {
-  put_all_as_list(out);
+template <void add(ProcText&, uint64_t)>
+Result<void> all_cpus(const Subject&, ProcText& out) {
+  add(out, UINT64_MAX);
   return {};
 }
-Result<void> all_as_mask(const Subject&, ProcText& out) {
-  put_mask(out, [](uint32_t) { return true; });
-  return {};
-}
-Result<void> own_as_list(const Subject& subject, ProcText& out) {
-  out.add("{}\n", subject.cpu);
-  return {};
-}
-Result<void> own_as_mask(const Subject& subject, ProcText& out) {
-  put_mask(out, [&](uint32_t cpu) { return cpu == subject.cpu; });
+template <void add(ProcText&, uint64_t)>
+Result<void> own_cpu(const Subject& subject, ProcText& out) {
+  add(out, uint64_t{1} << subject.cpu);
   return {};
 }
 Result<void> none(const Subject&, ProcText& out) {
   out.text("\n");
   return {};
 }
-Result<void> zero(const Subject&, ProcText& out) {
-  out.text("0\n");
-  return {};
-}
 Result<void> kernel_max(const Subject&, ProcText& out) {
   out.add("{}\n", vcpu_count() - 1);
-  return {};
-}
-Result<void> distance(const Subject&, ProcText& out) {
-  out.text("10\n");  // of a node to itself
   return {};
 }
 Result<void> huge_pages(const Subject&, ProcText& out) {
@@ -76,25 +43,28 @@ Result<void> byte_order(const Subject&, ProcText& out) {
 }
 
 constexpr ProcEntry kTopology[] = {
-    proc_file("physical_package_id", zero),
-    proc_file("die_id", zero),
-    proc_file("core_id", own_as_list),
-    proc_file("thread_siblings", own_as_mask),
-    proc_file("thread_siblings_list", own_as_list),
-    proc_file("core_cpus", own_as_mask),
-    proc_file("core_cpus_list", own_as_list),
-    proc_file("core_siblings", all_as_mask),
-    proc_file("core_siblings_list", all_as_list),
-    proc_file("die_cpus", all_as_mask),
-    proc_file("die_cpus_list", all_as_list),
-    proc_file("package_cpus", all_as_mask),
-    proc_file("package_cpus_list", all_as_list),
+    proc_file("physical_package_id", constant<0>),
+    proc_file("die_id", constant<0>),
+    proc_file("core_id", own_cpu<add_cpu_list>),
+    proc_file("thread_siblings", own_cpu<add_cpu_mask>),
+    proc_file("thread_siblings_list", own_cpu<add_cpu_list>),
+    proc_file("core_cpus", own_cpu<add_cpu_mask>),
+    proc_file("core_cpus_list", own_cpu<add_cpu_list>),
+    proc_file("core_siblings", all_cpus<add_cpu_mask>),
+    proc_file("core_siblings_list", all_cpus<add_cpu_list>),
+    proc_file("die_cpus", all_cpus<add_cpu_mask>),
+    proc_file("die_cpus_list", all_cpus<add_cpu_list>),
+    proc_file("package_cpus", all_cpus<add_cpu_mask>),
+    proc_file("package_cpus_list", all_cpus<add_cpu_list>),
 };
 constexpr ProcEntry kCpu[] = {proc_directory("topology", kTopology)};
 constexpr ProcEntry kCpus[] = {
-    proc_file("online", all_as_list),  proc_file("offline", none),
-    proc_file("present", all_as_list), proc_file("possible", all_as_list),
-    proc_file("isolated", none),       proc_file("kernel_max", kernel_max),
+    proc_file("online", all_cpus<add_cpu_list>),
+    proc_file("offline", none),
+    proc_file("present", all_cpus<add_cpu_list>),
+    proc_file("possible", all_cpus<add_cpu_list>),
+    proc_file("isolated", none),
+    proc_file("kernel_max", kernel_max),
 };
 
 // The table, and a directory for each CPU.
@@ -138,16 +108,16 @@ Result<RefPtr<Inode>> make_cpus(RefPtr<FileSystem> file_system, const Subject&, 
 }
 
 constexpr ProcEntry kNode0[] = {
-    proc_file("cpulist", all_as_list),
-    proc_file("cpumap", all_as_mask),
-    proc_file("distance", distance),
+    proc_file("cpulist", all_cpus<add_cpu_list>),
+    proc_file("cpumap", all_cpus<add_cpu_mask>),
+    proc_file("distance", constant<10>),
 };
 constexpr ProcEntry kNodes[] = {
-    proc_file("online", zero),
-    proc_file("possible", zero),
-    proc_file("has_cpu", zero),
-    proc_file("has_memory", zero),
-    proc_file("has_normal_memory", zero),
+    proc_file("online", constant<0>),
+    proc_file("possible", constant<0>),
+    proc_file("has_cpu", constant<0>),
+    proc_file("has_memory", constant<0>),
+    proc_file("has_normal_memory", constant<0>),
     proc_directory("node0", kNode0),
 };
 constexpr ProcEntry kSystem[] = {proc_directory("cpu", make_cpus), proc_directory("node", kNodes)};

@@ -193,23 +193,9 @@ Result<String> thread_self_text(const Subject&) {
 Result<String> mounts_link(const Subject&) { return String::create("self/mounts"); }
 Result<String> net_link(const Subject&) { return String::create("self/net"); }
 
-Result<RefPtr<Inode>> make_sysctl_directory(RefPtr<FileSystem> file_system, const Subject&,
-                                            uint64_t ino) {
-  return RefPtr<Inode>(
-      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), sysctl_entries())));
-}
-
-template <std::span<const ProcEntry> entries()>
-Result<RefPtr<Inode>> make_failures_directory(RefPtr<FileSystem> file_system, const Subject&,
-                                              uint64_t ino) {
-  return RefPtr<Inode>(
-      TRY(make_ref<ProcTable>(std::move(file_system), ino, 0555u, Subject(), entries())));
-}
-
 constexpr std::array kOcclumEntries = {
-    proc_directory("fail_page_alloc", make_failures_directory<fail_page_alloc_entries>),
-    proc_directory("failslab", make_failures_directory<failslab_entries>),
-    proc_file("stats", stats_text)};
+    proc_directory("fail_page_alloc", make_proc_table<fail_page_alloc_entries>),
+    proc_directory("failslab", make_proc_table<failslab_entries>), proc_file("stats", stats_text)};
 
 constexpr std::array kTtyEntries = {proc_file("drivers", tty_drivers_text)};
 
@@ -235,8 +221,8 @@ constexpr std::array kSystemEntries = {proc_file("cmdline", boot_cmdline_text),
                                        proc_file("softirqs", interrupts_text),
                                        proc_file("stat", stat_text),
                                        proc_file("swaps", swaps_text),
-                                       proc_directory("sys", make_sysctl_directory),
-                                       proc_directory("sysvipc", make_sysvipc_directory),
+                                       proc_directory("sys", make_proc_table<sysctl_entries>),
+                                       proc_directory("sysvipc", make_proc_table<sysv_ipc_entries>),
                                        proc_link("thread-self", thread_self_text),
                                        proc_directory("tty", kTtyEntries),
                                        proc_file("uptime", uptime_text),

@@ -50,17 +50,19 @@ void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& f
   const auto bus_error = [&] {
     force_signal(self, SignalInfo::of_fault(kSigBus, kBusAdrErr, fault.address));
   };
+  const auto segfault = [&](int code) {
+    note_segfault(self, registers, fault);
+    force_signal(self, SignalInfo::of_fault(kSigSegv, code, fault.address));
+  };
   switch (self.memory().judge_fault(fault.address, access)) {
     case FaultResult::kResolved:
       return self.stale_fault.forget();
     case FaultResult::kStale:
       return is_denied(self, registers) ? bus_error() : void();
     case FaultResult::kNoMapping:
-      note_segfault(self, registers, fault);
-      return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvMapErr, fault.address));
+      return segfault(kSegvMapErr);
     case FaultResult::kNoPermission:
-      note_segfault(self, registers, fault);
-      return force_signal(self, SignalInfo::of_fault(kSigSegv, kSegvAccErr, fault.address));
+      return segfault(kSegvAccErr);
     case FaultResult::kBusError:
       return bus_error();
     case FaultResult::kOutOfMemory:
