@@ -72,6 +72,36 @@ CASE(enter) {
   free(words);
 }
 
+// Files over memory that was used before, mapped when there was but one thread. The threads come to each cluster at once.
+enum { VIEWS = 8, CLUSTER = 16 };
+static atomic_int arrived[VIEWS * PAGES / CLUSTER];
+static void* look_into_views(void* unused) {
+  for (int i = 0; i < VIEWS * PAGES / CLUSTER; i++) {
+    // No two that follow one another are neighbours.
+    const int cluster = i * 5 % (VIEWS * PAGES / CLUSTER);
+    arrived[cluster]++;
+    while (arrived[cluster] < THREADS);
+    if (memory[(long)cluster * CLUSTER * WORDS] != PATTERN) wrong_before++;
+  }
+  return unused;
+}
+CASE(mapped_before_there_were_threads) {
+  memory = mmap(NULL, VIEWS * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  memset((void*)memory, 0x55, VIEWS * SIZE);
+  CHECK_OK(munmap((void*)memory, VIEWS * SIZE));
+  for (int i = 0; i < VIEWS; i++) {
+    char* at = (char*)memory + i * SIZE;
+    REQUIRE(mmap(at, SIZE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) == at);
+  }
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, look_into_views, NULL) == 0);
+  for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+  CHECK_EQ(atomic_load(&wrong_before), 0);
+  CHECK_OK(munmap((void*)memory, VIEWS * SIZE));
+}
+
 CASE(anonymous) { run(ANONYMOUS, -1); }
 CASE(private_file) { run(PRIVATE_FILE, fd); }
 CASE(shared_file) { run(SHARED_FILE, fd); }

@@ -277,6 +277,22 @@ CASE(text_is_protected_and_dropped) {
   call_some();
 }
 
+// What a thread executes is there again whenever it looks.
+CASE(text_is_dropped_under_threads) {
+  pthread_t threads[4];
+  char* page = (char*)((uintptr_t)site_at(0) & -4096ul);
+  static long wrong;
+  stop = 0;
+  for (int i = 0; i < 4; i++) REQUIRE(pthread_create(&threads[i], NULL, call_all, &wrong) == 0);
+  for (int i = 0; i < 2000; i++) {
+    CHECK_OK(madvise(page, 8192, MADV_DONTNEED));
+    sched_yield();
+  }
+  stop = 1;
+  for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+  CHECK_EQ(wrong, 0);
+}
+
 CASE(the_file_is_unchanged) {
   call_some();
   int fd = open("/proc/self/exe", O_RDONLY);

@@ -96,10 +96,11 @@ Result<void> set_host_protection(uint64_t address, uint64_t length, Prot prot) {
 
 Result<void> decommit_pages(uint64_t address, uint64_t count) {
   const uint64_t length = count * kPageSize;
-  // EACCEPT of the trimmed page needs the page tables to let it through.
-  TRY(set_host_protection(address, length, Prot::kRead | Prot::kWrite | Prot::kExec));
+  // EACCEPT of a trimmed page needs the page tables to let it through. Not before it is trimmed: a page that was kept
+  // would show its old content to other threads meanwhile.
   TRY(host_result(make_host_call(abi::HostCallNumber::kModifyTypes, address, length,
                                  static_cast<uint64_t>(sgx::PageType::kTrim))));
+  TRY(set_host_protection(address, length, Prot::kRead | Prot::kWrite | Prot::kExec));
   const sgx::Secinfo trimmed{.flags = sgx::secinfo_flags::kTrim | sgx::secinfo_flags::kModified};
   for (uint64_t page = address; page < address + length; page += kPageSize) {
     if (leaf(sgx::Enclu::kEaccept, trimmed, page) != 0) return Errno::kIo;

@@ -114,6 +114,14 @@ uint32_t pending_float_exceptions(Thread& self, uint8_t vector) {
   return status & ~uint32_t{control};
 }
 
+// An instruction that is illegal is so again. If not, its page was away, or its text another, when it was looked at whether
+// it is a system call (another thread's munmap, mprotect or MADV_DONTNEED): the program goes on with what is there now.
+bool is_illegal_again(Thread& self, const UserRegisters& registers) {
+  if (self.stale_fault.note(registers, self.system_calls) == 1) return false;
+  self.stale_fault.forget();
+  return true;
+}
+
 void trap_signal(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
   const auto at_rip = [&](int signal, int code) {
     force_signal(self, SignalInfo::of_fault(signal, code, registers.rip));
@@ -152,7 +160,9 @@ int float_exception_code(uint32_t exceptions) {
 void on_fault(UserRegisters& registers, const FaultInfo& fault) {
   Thread& self = current_thread();
   registers.original_rax = UINT64_MAX;
-  if (fault.vector == kInvalidOpcode && emulate_cpuid(self, registers)) return;
+  if (fault.vector == kInvalidOpcode) {
+    if (emulate_cpuid(self, registers) || !is_illegal_again(self, registers)) return;
+  }
   self.last_trap = Thread::Trap{.number = fault.vector,
                                 .error_code = fault.error_code,
                                 .address = fault.vector == kPageFault ? fault.address : 0};
