@@ -15,7 +15,8 @@ namespace abi {
 // 32 TiB, from address 0: the largest power of two below the place where Linux puts mappings under an unlimited stack
 // (a third of 47 bits), which are the host's. Programs reserve address space in terabytes, and all share this.
 constexpr uint64_t kElrangeSize = uint64_t{1} << 45;
-constexpr uint64_t kElrangeFirstMapped = 0x10000;     // nothing is mapped below 64 KiB
+constexpr uint64_t kElrangeFirstMapped = 0x10000;  // nothing is mapped below 64 KiB
+constexpr uint64_t kKernelStart = 0x1F0000000000;  // programs below, the LibOS's own memory above
 constexpr uint64_t kLibosImageBase = 0x1FFFC0000000;  // 32 TiB - 1 GiB; the LibOS is linked there
 constexpr uint64_t kConfigAddress = 0x1FFFB0000000;   // the measured configuration
 constexpr uint64_t kConfigMaxSize = uint64_t{16} << 20;

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "check.h"
+#include "libos_places.h"
 
 static int in_end, out_end, file, directory, pair[2], epoll;
 static void* read_only;
@@ -213,11 +214,12 @@ CASE(kernel_half) { try_all("kernel half", (void*)0xffff800000001000); }
 CASE(not_canonical) { try_all("not canonical", (void*)0x0000900000000000); }
 CASE(the_last_page) { try_all("last page", (void*)~0xfffUL); }
 CASE(wraps_around) { try_all("wraps", (void*)~3UL); }
-CASE(libos_image) { try_all("libos image", (void*)0xFFC0000000); }
-CASE(libos_data) { try_all("libos data", (void*)0xFFC0200000); }
-CASE(libos_configuration) { try_all("libos configuration", (void*)0xFFB0000000); }
-CASE(below_the_end_of_elrange) { try_all("end of the range", (void*)0xFFFFFFF000); }
-CASE(beyond_elrange) { try_all("beyond the range", (void*)0x10000001000); }
+CASE(libos_image) { try_all("libos image", (void*)LIBOS_IMAGE); }
+CASE(libos_data) { try_all("libos data", (void*)(LIBOS_IMAGE + 0x200000)); }
+CASE(libos_memory) { try_all("libos memory", (void*)LIBOS_MEMORY); }
+CASE(libos_configuration) { try_all("libos configuration", (void*)LIBOS_CONFIGURATION); }
+CASE(below_the_end_of_elrange) { try_all("end of the range", (void*)(ELRANGE_END - 4096)); }
+CASE(beyond_elrange) { try_all("beyond the range", (void*)(ELRANGE_END + 4096)); }
 
 CASE(write_into_read_only) {
   CHECK_ERRNO(pread(file, read_only, 8, 0), EFAULT);
@@ -249,7 +251,7 @@ CASE(partly_mapped) {
   CHECK_ERRNO(syscall(SYS_fstat, file, edge), EFAULT);
   struct iovec two[2] = {{area, 10}, {area + 4096, 10}};
   printf("two buffers, the second bad: %ld\n", (long)preadv(file, two, 2, 0));
-  two[0].iov_base = (void*)0xFFC0000000;
+  two[0].iov_base = (void*)LIBOS_IMAGE;
   CHECK_ERRNO(preadv(file, two, 1, 0), EFAULT);
   munmap(area, 4096);
 }
@@ -271,7 +273,7 @@ CASE(descriptors_do_not_leak) {
   // pipe2 that cannot deliver its descriptors closes them again.
   int before = open("/dev/null", O_RDONLY);
   close(before);
-  for (int i = 0; i < 100; i++) CHECK_ERRNO(syscall(SYS_pipe2, 0xFFC0000000, 0), EFAULT);
+  for (int i = 0; i < 100; i++) CHECK_ERRNO(syscall(SYS_pipe2, LIBOS_IMAGE, 0), EFAULT);
   for (int i = 0; i < 100; i++)
     CHECK_ERRNO(syscall(SYS_socketpair, AF_UNIX, SOCK_STREAM, 0, 8), EFAULT);
   int after = open("/dev/null", O_RDONLY);

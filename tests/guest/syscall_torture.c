@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "check.h"
+#include "libos_places.h"
 
 struct call {
   int number;
@@ -241,10 +242,10 @@ CASE(bad_pointers) {
       {"first page", 0x10},
       {"nowhere", 0x10000},
       {"odd", 0x10003},
-      {"LibOS heap", 0xE000000000},
-      {"LibOS image", 0xFFC0000000},
-      {"LibOS odd", 0xFFC0000001},
-      {"host", 0x10000001000},
+      {"LibOS memory", LIBOS_MEMORY},
+      {"LibOS image", LIBOS_IMAGE},
+      {"LibOS odd", LIBOS_IMAGE + 1},
+      {"host", ELRANGE_END + 0x1000},
       {"user's last", 0x7ffffffff000 - 4},
       {"behind user", 0x7ffffffff000},
       {"not canonical", 0x8000000000000000},
@@ -286,7 +287,7 @@ CASE(bad_pointers) {
 
 CASE(address_arguments) {
   // Ranges of the LibOS are none of the program's: nothing is there, and nothing can be put or taken there.
-  static const unsigned long places[] = {0xE000000000,   0xFFC0000000,       0xFFB0000000,
+  static const unsigned long places[] = {LIBOS_MEMORY,   LIBOS_IMAGE,        LIBOS_CONFIGURATION,
                                          0x7ffffffff000, 0x8000000000000000, (unsigned long)-4096};
   for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
     void* at = (void*)places[i];

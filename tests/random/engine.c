@@ -149,8 +149,7 @@ long pointer(const void* good, const char* what) {
   }
   // Nowhere, in the LibOS, beyond the user's half, not canonical.
   static const long bad[] = {
-      0,  1,    0x1000, 0xE000000000, 0xFFC0000000, 0x7ffffffff000, (long)0x8000000000000000,
-      -1, -4096};
+      0, 1, 0x1000, LIBOS_MEMORY, LIBOS_IMAGE, 0x7ffffffff000, (long)0x8000000000000000, -1, -4096};
   unsigned which = below(sizeof bad / sizeof *bad);
   say("bad %u", which);
   return bad[which];

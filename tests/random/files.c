@@ -102,7 +102,7 @@ static int vector_of(long base, bool bad) {
   }
   if (count && percent(4)) vector[below((unsigned)count)].iov_len = (size_t)-1;
   if (bad && count && percent(4))
-    vector[below((unsigned)count)].iov_base = (void*)ONE_OF(0, 0xFFC0000000, -4096);
+    vector[below((unsigned)count)].iov_base = (void*)ONE_OF(0, LIBOS_IMAGE, -4096);
   for (int i = 0; i < count; i++) say(" %zu", vector[i].iov_len);
   return count;
 }

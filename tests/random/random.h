@@ -27,6 +27,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "../guest/libos_places.h"
+
 #ifndef SYS_fchmodat2
 #define SYS_fchmodat2 452
 #endif

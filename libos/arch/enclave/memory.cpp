@@ -19,9 +19,6 @@ namespace {
 
 extern "C" uint64_t enclu_leaf(uint64_t leaf, uint64_t rbx, uint64_t rcx, uint64_t rdx);
 
-// 31 TiB: programs below, the LibOS's own memory above.
-constexpr uint64_t kKernelStart = 0x1F0000000000;
-
 uint64_t permissions(Prot prot) {
   return (has(prot, Prot::kRead) ? sgx::secinfo_flags::kR : 0) |
          (has(prot, Prot::kWrite) ? sgx::secinfo_flags::kW : 0) |
@@ -47,8 +44,8 @@ Result<void> host_result(int64_t result) {
 
 }  // namespace
 
-AddressRange user_range() { return {abi::kElrangeFirstMapped, kKernelStart}; }
-AddressRange kernel_dynamic_range() { return {kKernelStart, abi::kConfigAddress}; }
+AddressRange user_range() { return {abi::kElrangeFirstMapped, abi::kKernelStart}; }
+AddressRange kernel_dynamic_range() { return {abi::kKernelStart, abi::kConfigAddress}; }
 
 Result<void> commit_pages(uint64_t address, uint64_t count) {
   const sgx::Secinfo fresh{.flags = sgx::secinfo_flags::kR | sgx::secinfo_flags::kW |
