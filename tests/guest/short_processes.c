@@ -52,7 +52,7 @@ static long run_for(double seconds) {
 // Without what is kept for the next programs.
 static long live_pages(void) {
   return statistic("memory.committed_pages") - statistic("memory.user_kept_pages") -
-         statistic("memory.kernel_free_pages");
+         statistic("memory.kernel_free_pages") - statistic("memory.kept_stack_pages");
 }
 
 static double seconds;

@@ -73,20 +73,34 @@ void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& f
   }
 }
 
-// cpuid is illegal in an enclave.
-bool emulate_cpuid(Thread& self, UserRegisters& registers) {
-  constexpr std::array<std::byte, 2> kCpuid = {std::byte{0x0f}, std::byte{0xa2}};
-  std::array<std::byte, 2> bytes = {};
-  if (copy_from_user(self.memory(), bytes, UserAddress(registers.rip)).is_error()) return false;
-  if (bytes != kCpuid) return false;
+void emulate_cpuid(UserRegisters& registers) {
   const CpuidResult result =
       cpuid(static_cast<uint32_t>(registers.rax), static_cast<uint32_t>(registers.rcx));
   registers.rax = result.eax;
   registers.rbx = result.ebx;
   registers.rcx = result.ecx;
   registers.rdx = result.edx;
-  registers.rip += kCpuid.size();
-  return true;
+}
+
+// An instruction is illegal in an enclave: cpuid is done here, and the program goes on. It also goes on, with what is there
+// now, where nobody knows what it was, since its page was away when the way in looked at it, or its text has changed
+// (another thread's munmap, mprotect or MADV_DONTNEED): what is illegal is so again.
+bool go_on_after_illegal(Thread& self, UserRegisters& registers) {
+  using Instruction = std::array<std::byte, 2>;
+  constexpr Instruction kCpuid = {std::byte{0x0f}, std::byte{0xa2}};
+  constexpr Instruction kSyscall = {std::byte{0x0f}, std::byte{0x05}};
+  Instruction bytes = {};
+  if (!copy_from_user(self.memory(), bytes, UserAddress(registers.rip)).is_error()) {
+    if (bytes == kSyscall) return true;
+    if (bytes == kCpuid) {
+      emulate_cpuid(registers);
+      registers.rip += kCpuid.size();
+      return true;
+    }
+  }
+  if (self.stale_fault.note(registers, self.system_calls) == 1) return true;
+  self.stale_fault.forget();
+  return false;
 }
 
 // In an enclave int3 reports its own address; elsewhere it is the next one. A debugger may have taken it away meanwhile:
@@ -112,14 +126,6 @@ uint32_t pending_float_exceptions(Thread& self, uint8_t vector) {
   const uint16_t control = MUST(read_object<uint16_t>(area));
   const uint16_t status = MUST(read_object<uint16_t>(area.subspan(2)));
   return status & ~uint32_t{control};
-}
-
-// An instruction that is illegal is so again. If not, its page was away, or its text another, when it was looked at whether
-// it is a system call (another thread's munmap, mprotect or MADV_DONTNEED): the program goes on with what is there now.
-bool is_illegal_again(Thread& self, const UserRegisters& registers) {
-  if (self.stale_fault.note(registers, self.system_calls) == 1) return false;
-  self.stale_fault.forget();
-  return true;
 }
 
 void trap_signal(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
@@ -160,9 +166,7 @@ int float_exception_code(uint32_t exceptions) {
 void on_fault(UserRegisters& registers, const FaultInfo& fault) {
   Thread& self = current_thread();
   registers.original_rax = UINT64_MAX;
-  if (fault.vector == kInvalidOpcode) {
-    if (emulate_cpuid(self, registers) || !is_illegal_again(self, registers)) return;
-  }
+  if (fault.vector == kInvalidOpcode && go_on_after_illegal(self, registers)) return;
   self.last_trap = Thread::Trap{.number = fault.vector,
                                 .error_code = fault.error_code,
                                 .address = fault.vector == kPageFault ? fault.address : 0};
