@@ -94,10 +94,10 @@ std::optional<Area> AddressSpace::find_area(uint64_t address) const {
   });
 }
 
-bool AddressSpace::is_named(uint64_t address, std::string_view name) const {
+bool AddressSpace::has_stubs(uint64_t address) const {
   return state_->areas.peek_long([&](const Areas& areas) {
     const auto it = areas.set.find(address);
-    return it && it->value.source != nullptr && it->value.source->name == name;
+    return it && it->value.kind == AreaData::Kind::kStubs;
   });
 }
 

@@ -57,8 +57,10 @@ struct MapRequest {
   uint64_t length = 0;  // bytes, rounded up to pages
   Prot prot = Prot::kNone;
   Placement placement = Placement::kAnywhere;
-  bool grows_down = false;  // a stack: below it stays a guard
-  bool is_stack = false;    // MAP_STACK: faults bring few pages at a time
+  bool grows_down = false;   // a stack: below it stays a guard
+  bool is_stack = false;     // MAP_STACK: faults bring few pages at a time
+  bool is_stubs = false;     // AreaData::Kind::kStubs
+  uint64_t room_behind = 0;  // kAnywhere: so many free bytes follow, for now
   bool populate = false;
   bool not_reserved = false;  // MAP_NORESERVE
   bool keeps_size = false;    // VM_DONTEXPAND: mremap(2) neither enlarges nor empties it
@@ -153,8 +155,8 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
 
   // The area that holds `address`, without its name.
   std::optional<Area> find_area(uint64_t address) const;
-  // Whether `address` is in an area that was mapped under that name.
-  bool is_named(uint64_t address, std::string_view name) const;
+  // Whether `address` is in an area that was mapped as MapRequest::is_stubs.
+  bool has_stubs(uint64_t address) const;
 
   // The owner check: every byte of the range is mapped here with the right. Pages may still be uncommitted.
   bool may_access(uint64_t address, uint64_t length, Access access) const;

@@ -175,7 +175,7 @@ void drop_member_areas(Areas& areas);
 // Pages of the range that could not be filled when the program became resident get their content. kNoMem: some may have.
 Result<void> fill_lost_pages(Areas& areas, AddressRange range);
 // Takes the pages of a part of a private area, which show the object again, or nothing. After part_present.
-void drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part);
+Result<void> drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part);
 // Splits and drops: munmap(2).
 Result<void> unmap(Areas& areas, AddressRange range);
 
@@ -201,15 +201,19 @@ Result<void> claim(Areas& areas, AddressRange range);
 // Undoes that: addresses in the range where no area is go back.
 void unclaim(Areas& areas, AddressRange range);
 
-// Puts a private area in place, on addresses that are ours and where no area is, and makes kept pages safe.
+// Puts a private area in place, on addresses that are ours and where no area is, and settles kept pages.
 Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node);
 // A shared area, on its object's home, where no area is.
 Result<void> insert_shared(Areas& areas, AddressRange range, const AreaData& data);
 // A shared area elsewhere, on addresses that are ours and where no area is; the object allows aliases. On an error the
 // addresses go back.
 Result<void> insert_alias(Areas& areas, AddressRange range, AreaData data);
-// Kept pages in the range, which became part of an area: few are filled at once, many lose their rights.
-Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data);
+// Kept pages in the range, which is (part of) an area that came into being or became accessible. Some are filled at once,
+// the others go back to the host: what they hold is old, and the host's page tables are all that could hide it. On an
+// error some are still there. Where the program may not look, they just lose the host's rights.
+Result<void> settle_kept_pages(Areas& areas, AreaSet::ConstIterator area, AddressRange range);
+// Those whose content is in the page cache get it.
+void fill_kept_pages(AreaSet::ConstIterator area, AddressRange range);
 
 // Makes pages around `address` present. `access` was checked.
 FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t address);

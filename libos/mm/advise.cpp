@@ -98,8 +98,9 @@ Result<void> drop(Areas& areas, AddressRange range) {
   TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (!it->value.is_visible() || it->value.shared) continue;
+    if (it->value.kind == AreaData::Kind::kStubs) continue;
     const AddressRange part{std::max(it->key, range.start), std::min(it->value.end, range.end)};
-    area_ops::drop_pages(areas, it, part);
+    TRY(area_ops::drop_pages(areas, it, part));
   }
   return {};
 }
@@ -158,16 +159,11 @@ Result<void> fill(AddressSpace& memory, AddressRange range, Access access) {
 
 namespace area_ops {
 
-void drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part) {
-  if (it->value.object() != nullptr) {
-    page_map::release(part, page_map::Rights::kRevoke);
-  } else if (part.size() >= kGiveBack) {
-    page_map::release(part, page_map::Rights::kRevoke);
-    page_map::decommit_kept(part);
-  } else {
-    page_map::discard(part);
-  }
+Result<void> drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part) {
   areas.lost.remove(part);
+  if (it->value.object() == nullptr && part.size() < kGiveBack) return page_map::discard(part);
+  page_map::release(part, page_map::Rights::kLeave);
+  return page_map::decommit_kept(part);
 }
 
 }  // namespace area_ops

@@ -46,6 +46,7 @@ struct AreaData {
     kOrdinary,
     kHeap,     // brk(2)'s
     kReserve,  // addresses kept for the heap: invisible, nothing is mapped
+    kStubs,  // the LibOS's own code for system calls (process/rewrite): no advice of the program's empties it
   };
 
   uint64_t end = 0;

@@ -100,7 +100,8 @@ void Exchange::flush() {
   }
   if (!done.is_error()) return;
   log_warn("mm: {:x}..{:x} cannot be filled: {}", run.start, run.end, done.error());
-  page_map::release(run, page_map::Rights::kRevoke);
+  page_map::release(run, page_map::Rights::kLeave);
+  (void)page_map::decommit_kept(run);
   for (uint64_t page = run.start; page < run.end; page += kPageSize) {
     if (next_.lost.set(page, *held_of(group_, next_, page)).is_error()) next_.is_broken = true;
   }
@@ -108,20 +109,24 @@ void Exchange::flush() {
 
 void Exchange::flush_closing() {
   const AddressRange run = std::exchange(close_, {0, 0});
-  if (run.start != run.end) page_map::release(run, page_map::Rights::kRevoke);
+  if (run.start == run.end) return;
+  const bool stays = closing_ == Closing::kHostRights;
+  page_map::release(run, stays ? page_map::Rights::kRevoke : page_map::Rights::kLeave);
+  if (!stays) (void)page_map::decommit_kept(run);
 }
 
-void Exchange::close_page(uint64_t page) {
-  if (close_.end != page) flush_closing();
+void Exchange::close_page(uint64_t page, Closing how) {
+  if (close_.end != page || closing_ != how) flush_closing();
   if (close_.start == close_.end) close_.start = page;
   close_.end = page + kPageSize;
+  closing_ = how;
 }
 
 void Exchange::load_page(uint64_t page) {
   const AreaSet::Iterator area = private_area(next_, page);
   const PageState state = page_map::state_of(page);
   if (!area) {
-    if (state.present()) close_page(page);  // it was unmapped here: an access must fault
+    if (state.present()) close_page(page, Closing::kHostRights);  // it was unmapped here
     return;
   }
   const Held* held = held_of(group_, next_, page);
@@ -138,7 +143,7 @@ void Exchange::load_page(uint64_t page) {
       zero_bytes(page_at(page));
       return;
     }
-    close_page(page);
+    close_page(page, Closing::kGiveBack);
     return;
   }
   const Held* before = leaving_ != nullptr && private_area(*leaving_, page)

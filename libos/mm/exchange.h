@@ -27,7 +27,8 @@ class Exchange {
  private:
   Result<void> save_page(uint64_t page);
   void load_page(uint64_t page);
-  void close_page(uint64_t page);
+  enum class Closing { kHostRights, kGiveBack };
+  void close_page(uint64_t page, Closing how);
   void flush();
   void flush_closing();
   bool shows_same_file_page(uint64_t page) const;
@@ -35,10 +36,12 @@ class Exchange {
   ConflictGroup& group_;
   Areas* const leaving_;
   Areas& next_;
-  // Neighbouring pages of one area of the next member that are to be filled, and those that are to be closed.
+  // Neighbouring pages of one area of the next member that are to be filled, and those that are to be closed: where the
+  // next one may look, no page stays with what others have there.
   AddressRange fill_{0, 0};
   AreaSet::Iterator fill_area_;
   AddressRange close_{0, 0};
+  Closing closing_ = Closing::kHostRights;
 };
 
 }  // namespace occlum

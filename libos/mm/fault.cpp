@@ -47,39 +47,55 @@ AddressRange cluster_at(AreaSet::Iterator area, uint64_t page) {
   return range;
 }
 
-// Fills the pages of `run`, none of which is present, from the object. At least the page at `needed` if it is there.
+// Calls `copy` with each page of `run` and where its content lies. The end of what was copied: an error unless `needed`
+// came before it.
+Result<uint64_t> copy_each(MemoryObject& object, uint64_t first_index, AddressRange run,
+                           uint64_t needed,
+                           FunctionRef<Result<void>(uint64_t page, uint64_t from)> copy) {
+  for (uint64_t page = run.start; page < run.end; page += kPageSize) {
+    const uint64_t index = first_index + (page - run.start) / kPageSize;
+    const Result<void> done =
+        object.with_page(index, [&](uint64_t from) -> Result<void> { return copy(page, from); });
+    if (done.is_error()) {
+      if (page <= needed && needed < run.end) return done.error();
+      return page;
+    }
+  }
+  return run.end;
+}
+
+// The same pages, which nobody uses before we are done. What was not filled goes back to the host.
+Result<void> copy_in_place(MemoryObject& object, uint64_t first_index, AddressRange run, Prot prot,
+                           uint64_t needed) {
+  uint64_t done = run.start;
+  const Result<void> result = [&]() -> Result<void> {
+    TRY(page_map::open_for_kernel(run, prot));
+    const uint64_t end = TRY(copy_each(object, first_index, run, needed,
+                                       [](uint64_t page, uint64_t from) -> Result<void> {
+                                         page_map::update(page, PageState::kDirty, 0);
+                                         copy_bytes(page_at(page), page_at(from));
+                                         return {};
+                                       }));
+    if (end == run.start) return {};
+    TRY(page_map::seal({run.start, end}, prot));
+    done = end;
+    return {};
+  }();
+  if (done == run.end) return {};
+  const Result<void> given_back = page_map::decommit_kept({done, run.end});
+  return result.is_error() ? result : given_back;
+}
+
+// Fills the pages of `run`, none of which is committed, from the object. At least the page at `needed` if it is there.
 Result<void> fill_run(MemoryObject& object, uint64_t first_index, AddressRange run, Prot prot,
                       uint64_t needed, bool at_once) {
-  const auto copy_each = [&](auto&& copy) -> Result<uint64_t> {
-    for (uint64_t page = run.start; page < run.end; page += kPageSize) {
-      const uint64_t index = first_index + (page - run.start) / kPageSize;
-      const Result<void> done =
-          object.with_page(index, [&](uint64_t from) -> Result<void> { return copy(page, from); });
-      if (done.is_error()) {
-        if (page <= needed && needed < run.end) return done.error();
-        return page;
-      }
-    }
-    return run.end;
-  };
-  const bool fresh = page_map::kept_pages(run) == 0;
-  if (at_once || (fresh && !has(prot, Prot::kWrite))) {
-    // Straight into the EPCM, which then enforces the rights.
-    (void)TRY(copy_each([&](uint64_t page, uint64_t from) {
-      return page_map::populate_copy_at_once(page, from, prot);
-    }));
-    return {};
-  }
-  TRY(page_map::open_for_kernel(run, prot));
-  const Result<uint64_t> end = copy_each([&](uint64_t page, uint64_t from) -> Result<void> {
-    page_map::update(page, PageState::kDirty, 0);
-    copy_bytes(page_at(page), page_at(from));
-    return {};
-  });
-  const uint64_t done = end.is_error() ? run.start : end.value();
-  if (done < run.end) (void)page_map::close_kept({done, run.end});
-  if (end.is_error()) return end.error();
-  return done == run.start ? Result<void>() : page_map::seal({run.start, done}, prot);
+  if (!at_once && has(prot, Prot::kWrite))
+    return copy_in_place(object, first_index, run, prot, needed);
+  // Straight into the EPCM, which then enforces the rights.
+  (void)TRY(copy_each(object, first_index, run, needed, [&](uint64_t page, uint64_t from) {
+    return page_map::populate_copy_at_once(page, from, prot);
+  }));
+  return {};
 }
 
 Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint64_t needed,
@@ -101,17 +117,20 @@ Result<void> fill_from_object(AreaSet::Iterator area, AddressRange cluster, uint
       continue;
     }
     uint64_t end = at + kPageSize;
-    const bool kept = page_map::state_of(at).committed();
-    while (end < cluster.end) {
-      if (is_skipped(end) || page_map::state_of(end).committed() != kept) break;
-      end += kPageSize;
-    }
+    while (end < cluster.end && !is_skipped(end)) end += kPageSize;
     const Result<void> filled =
         fill_run(object, index_of(at), {at, end}, area->value.prot, needed, at_once);
     if (filled.is_error() && at <= needed && needed < end) return filled;
     at = end;
   }
   return {};
+}
+
+// Whether the object's page is there, so that it can be copied without waiting for anybody.
+bool is_cached(AreaSet::ConstIterator area, uint64_t page) {
+  const MemoryObject& object = *area->value.object();
+  const uint64_t index = (area->value.offset + (page - area->key)) / kPageSize;
+  return index < ceil_div(object.size(), kPageSize) && object.is_resident(index);
 }
 
 // A page that could not be filled when this address space became resident.
@@ -127,6 +146,25 @@ bool fill_lost(Areas& areas, AreaSet::ConstIterator area, uint64_t page, const H
 }  // namespace
 
 namespace area_ops {
+
+// A program that is started again finds its text where it was: its pages were left there, and the next one needs them.
+void fill_kept_pages(AreaSet::ConstIterator area, AddressRange range) {
+  const auto is_wanted = [&](uint64_t page) {
+    const PageState state = page_map::state_of(page);
+    return state.committed() && !state.present() && is_cached(area, page);
+  };
+  for (uint64_t at = range.start; at < range.end;) {
+    if (!is_wanted(at)) {
+      at += kPageSize;
+      continue;
+    }
+    uint64_t end = at + kPageSize;
+    while (end < range.end && is_wanted(end)) end += kPageSize;
+    const uint64_t index = (area->value.offset + (at - area->key)) / kPageSize;
+    (void)copy_in_place(*area->value.object(), index, {at, end}, area->value.prot, UINT64_MAX);
+    at = end;
+  }
+}
 
 Result<void> fill_lost_pages(Areas& areas, AddressRange range) {
   for (;;) {
@@ -166,7 +204,9 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
   }
   if (Result<void> parted = part_absent(areas, cluster); parted.is_error())
     return result_of(parted.error());
-  if (areas.has_threads) page_map::decommit_kept(cluster);
+  // Such as an error left behind.
+  if (Result<void> clean = page_map::decommit_kept(cluster); clean.is_error())
+    return result_of(clean.error());
   const auto fill = [&](AddressRange pages) {
     return area->value.object() == nullptr ? page_map::populate_zero(pages, prot)
                                            : fill_from_object(area, pages, page, areas.has_threads);
@@ -177,7 +217,6 @@ FaultResult fill_private(Areas& areas, AreaSet::Iterator area, uint64_t page) {
     filled = fill(page_range(page));
   }
   if (!page_map::state_of(page).present()) {
-    (void)page_map::close_kept(cluster);
     return filled.is_error() ? result_of(filled.error()) : FaultResult::kBusError;
   }
   return FaultResult::kResolved;

@@ -24,11 +24,12 @@ Result<void> grow(Areas& areas, uint64_t from, uint64_t to) {
     return Errno::kNoMem;
   }
   TRY(areas.set.split(range));
-  AreaData& data = areas.set.first_after(from)->value;
+  const AreaSet::Iterator heap = areas.set.first_after(from);
+  AreaData& data = heap->value;
   data.kind = AreaData::Kind::kHeap;
   data.lock = areas.future_lock;
   data.prot = kProtReadWrite;
-  if (Result<void> settled = area_ops::settle_kept_pages(areas, range, data); settled.is_error()) {
+  if (Result<void> settled = area_ops::settle_kept_pages(areas, heap, range); settled.is_error()) {
     page_map::release(range, page_map::Rights::kRevoke);
     data.kind = AreaData::Kind::kReserve;
     data.lock = PageLock::kNone;

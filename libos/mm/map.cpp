@@ -13,10 +13,9 @@
 namespace occlum {
 namespace {
 
-// Up to this many kept pages are zeroed when an area is made over them, which saves their faults.
-constexpr uint64_t kFillAtOnce = 256;
-// Where there are threads their faults would have to give them back first.
-constexpr uint64_t kFillAtOnceForThreads = 4096;
+// Up to so many kept pages are filled when an area is made over them, which saves their faults. More take too long.
+constexpr uint64_t kZeroedAtOnce = 4096;
+constexpr uint64_t kFilledAtOnce = 512;
 constexpr uint64_t kLowestAddress = 64 * 1024;  // vm.mmap_min_addr
 constexpr int kJoins =
     100;  // at once: each may bring in one more program that has some of the addresses
@@ -80,7 +79,7 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
     case Placement::kAnywhere:
       break;
   }
-  return area_ops::acquire(areas, request.length, 0);
+  return area_ops::acquire(areas, request.length, request.room_behind);
 }
 
 Result<uint64_t> map_private(Areas& areas, const MapRequest& request, AreaData data) {
@@ -187,6 +186,8 @@ Result<MapRequest> MapRequest::another() const {
   same.placement = placement;
   same.grows_down = grows_down;
   same.is_stack = is_stack;
+  same.is_stubs = is_stubs;
+  same.room_behind = room_behind;
   same.keeps_size = keeps_size;
   same.populate = populate;
   same.not_reserved = not_reserved;
@@ -249,22 +250,25 @@ void unclaim(Areas& areas, AddressRange range) {
   if (at < range.end) release(areas, {at, range.end});
 }
 
-Result<void> settle_kept_pages(Areas& areas, AddressRange range, const AreaData& data) {
+Result<void> settle_kept_pages(Areas& areas, AreaSet::ConstIterator area, AddressRange range) {
   const uint64_t kept = page_map::kept_pages(range);
   if (kept == 0) return {};
-  const uint64_t most = areas.has_threads ? kFillAtOnceForThreads : kFillAtOnce;
-  if (kept <= most && !areas.group && data.object() == nullptr && has(data.prot, Prot::kWrite)) {
+  const AreaData& data = area->value;
+  if (data.prot == Prot::kNone) return page_map::close_kept(range);
+  if (data.object() == nullptr && has(data.prot, Prot::kWrite) && kept <= kZeroedAtOnce) {
+    TRY(part_absent(areas, range));
     return page_map::populate_kept(range, data.prot);
   }
-  if (!areas.has_threads) return page_map::close_kept(range);
-  page_map::decommit_kept(range);
-  return {};
+  // Threads must not see a page before it is whole.
+  if (data.object() != nullptr && !areas.has_threads && !areas.group && kept <= kFilledAtOnce)
+    fill_kept_pages(area, range);
+  return page_map::decommit_kept(range);
 }
 
 Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node) {
   const auto it = areas.set.insert(std::move(node));
   if (it->value.is_visible()) areas.mapped_bytes += range.size();
-  if (Result<void> settled = settle_kept_pages(areas, range, it->value); settled.is_error()) {
+  if (Result<void> settled = settle_kept_pages(areas, it, range); settled.is_error()) {
     drop_areas(areas, range, Addresses::kFree, page_map::Rights::kRevoke);
     return settled;
   }
@@ -292,6 +296,7 @@ Result<void> insert_alias(Areas& areas, AddressRange range, AreaData data) {
   const MemoryObject::MappedPages pages{areas.space, range.start, data.offset / kPageSize,
                                         range.size() / kPageSize, true};
   const Result<void> added = [&]() -> Result<void> {
+    TRY(page_map::decommit_kept(range));
     AreaSet::Node node = TRY(AreaSet::prepare(range.start, std::move(data)));
     TRY(object.add_mapping(pages, prot));
     areas.set.insert(std::move(node));
@@ -301,7 +306,6 @@ Result<void> insert_alias(Areas& areas, AddressRange range, AreaData data) {
     release(areas, range);
     return added;
   }
-  page_map::decommit_kept(range);
   areas.mapped_bytes += range.size();
   areas.has_aliases = true;
   return {};
@@ -330,6 +334,7 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
   if (request.not_reserved) data.advice |= kNotReserved;
   if (request.keeps_size) data.advice |= kKeepsSize;
   data.is_stack = request.is_stack || request.grows_down;
+  if (request.is_stubs) data.kind = AreaData::Kind::kStubs;
 
   const bool fixed =
       request.placement == Placement::kFixed || request.placement == Placement::kFixedNoReplace;

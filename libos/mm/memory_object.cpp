@@ -107,7 +107,7 @@ Result<uint64_t> MemoryObject::make_memory(State& state, uint64_t index, Place p
     address = state.home_of(index);
     // Whoever maps it may see it as soon as it is open.
     const bool is_seen = is_mapped(state, index);
-    if (is_seen) page_map::decommit_kept(page_range(address));
+    if (is_seen) TRY(page_map::decommit_kept(page_range(address)));
     TRY(page_map::open_for_kernel(page_range(address), kProtReadWrite));
     page_map::update(address, PageState::kDirty, 0);
     if (is_seen) return address;
@@ -118,11 +118,18 @@ Result<uint64_t> MemoryObject::make_memory(State& state, uint64_t index, Place p
   return address;
 }
 
+// Pages at home go. Where it is mapped nobody sees again what was there.
+void MemoryObject::release_home(const State& state, AddressRange pages) {
+  if (!has_home_mappings(state)) return page_map::release(pages, page_map::Rights::kRevoke);
+  page_map::release(pages, page_map::Rights::kLeave);
+  (void)page_map::decommit_kept(pages);
+}
+
 void MemoryObject::free_page(State& state, uint64_t index, Page& page) {
   memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
   if (page.alias != 0) leave_alias(state, page);
   if (state.is_home(index, page)) {
-    page_map::release(page_range(page.address), page_map::Rights::kRevoke);
+    release_home(state, page_range(page.address));
   } else {
     free_pages(page.address, 1);
   }
@@ -150,7 +157,7 @@ Result<MemoryObject::Page*> MemoryObject::make_page(State& state, uint64_t index
   const bool at_home = place == Place::kHome && state.at_home(index);
   const auto give_up = [&] {
     if (at_home) {
-      (void)page_map::close_kept(page_range(address));
+      (void)page_map::decommit_kept(page_range(address));
     } else {
       free_pages(address, 1);
     }
@@ -192,7 +199,7 @@ void MemoryObject::drop_pages(State& state, uint64_t first, uint64_t last) {
       memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
       it = state.pages.remove(it);
     }
-    page_map::release(run, page_map::Rights::kRevoke);
+    release_home(state, run);
   }
 }
 

@@ -127,6 +127,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
     bool is_alias;
     uint64_t base() const { return address - first * 4096; }
     uint64_t last() const { return first + count; }
+    AddressRange range() const { return {address, address + count * 4096}; }
   };
   Result<void> add_mapping(const MappedPages& pages, Prot prot);
   Result<void> change_mapping(const MappedPages& pages, Prot prot);
@@ -217,6 +218,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static Result<Page*> make_page(State& state, uint64_t index, Content absent, Place place);
   static Result<uint64_t> make_memory(State& state, uint64_t index, Place place);
   static void free_page(State& state, uint64_t index, Page& page);
+  static void release_home(const State& state, AddressRange pages);
   static Result<void> settle_page(State& state, uint64_t index, Page& page);
   static Result<void> leave_home(State& state, uint64_t index, Page& page);
   static void bring_back(State& state, Page& page);
@@ -232,6 +234,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   static Result<void> zero_part(State& state, uint64_t start, uint64_t end);
   static bool has_home_mappings(const State& state);
   static bool is_mapped(const State& state, uint64_t index);
+  static bool is_mapped_whole(const State& state, const MappedPages& pages);
   static Prot home_rights(const State& state, uint64_t index);
   static void refresh_rights(State& state, uint64_t first, uint64_t last);
   static Result<void> reserve_mappings(State& state, size_t more);

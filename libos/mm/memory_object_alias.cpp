@@ -28,7 +28,7 @@ Result<void> stop_writers(uint64_t address) {
 // Nobody reads old content there again: the next access faults, whatever the host does.
 void give_up(uint64_t address) {
   page_map::release(page_range(address), page_map::Rights::kLeave);
-  page_map::decommit_kept(page_range(address));
+  (void)page_map::decommit_kept(page_range(address));
 }
 
 }  // namespace

@@ -178,7 +178,7 @@ Result<void> MemoryObject::give_up_home(FunctionRef<bool(const void* space)> mem
     }
     if (has_home_mappings(state)) {
       for (auto& [index, page] : state.pages) TRY(leave_home(state, index, page));
-      page_map::decommit_kept(state.window);
+      TRY(page_map::decommit_kept(state.window));
       state.allows_aliases = true;
     } else {
       TRY(move_pages_out(state));
@@ -196,6 +196,12 @@ Result<void> MemoryObject::give_up_home(FunctionRef<bool(const void* space)> mem
 bool MemoryObject::is_mapped(const State& state, uint64_t index) {
   return std::ranges::any_of(state.mappings, [&](const Mapping& mapping) {
     return !mapping.is_alias && mapping.first <= index && index < mapping.last;
+  });
+}
+
+bool MemoryObject::is_mapped_whole(const State& state, const MappedPages& pages) {
+  return std::ranges::any_of(state.mappings, [&](const Mapping& mapping) {
+    return !mapping.is_alias && mapping.first <= pages.first && pages.last() <= mapping.last;
   });
 }
 
@@ -271,6 +277,8 @@ Result<void> MemoryObject::add_mapping(const MappedPages& pages, Prot prot) {
   return state_.with([&](State& state) -> Result<void> {
     ASSERT(!pages.is_alias || state.allows_aliases);
     TRY(reserve_mappings(state, 1));
+    if (!pages.is_alias && !is_mapped_whole(state, pages))
+      TRY(page_map::decommit_kept(pages.range()));
     state.mappings.push_reserved({pages.space, pages.base(), pages.first, pages.last(),
                                   effective_prot(prot), pages.is_alias});
     if (!pages.is_alias) refresh_rights(state, pages.first, pages.last());

@@ -251,12 +251,11 @@ Result<void> populate_copy_at_once(uint64_t address, uint64_t from, Prot prot) {
   const AddressRange page{address, address + kPageSize};
   TRY(create_chunks(page));
   if (fail_page_alloc.must_fail()) return Errno::kNoMem;
-  decommit_kept(page);
-  if (state_of(address).committed()) return Errno::kIo;
+  TRY(decommit_kept(page));
   return commit_copy(address, from, effective_prot(prot));
 }
 
-void discard(AddressRange range) {
+Result<void> discard(AddressRange range) {
   uint64_t since_preemption = 0;
   for_each(range, [&](uint64_t page, std::atomic<uint32_t>& bits) {
     const PageState state(bits.load(std::memory_order_relaxed));
@@ -271,12 +270,11 @@ void discard(AddressRange range) {
     memory_counters.user_present_pages.fetch_sub(1, std::memory_order_relaxed);
     memory_counters.user_kept_pages.fetch_add(1, std::memory_order_relaxed);
   });
-  const Result<void> closed = close_kept(range);
-  if (closed.is_error()) log_warn("mm: discarded pages stay accessible: {}", closed.error());
+  return decommit_kept(range);
 }
 
-void decommit_kept(AddressRange range) {
-  const Result<void> done = for_each_run(
+Result<void> decommit_kept(AddressRange range) {
+  Result<void> done = for_each_run(
       range, [](PageState state) { return state.committed() && !state.present(); },
       [&](AddressRange run, bool kept) -> Result<void> {
         if (!kept) return {};
@@ -296,6 +294,7 @@ void decommit_kept(AddressRange range) {
         return {};
       });
   if (done.is_error()) log_warn("mm: pages cannot be given back: {}", done.error());
+  return done;
 }
 
 }  // namespace occlum::page_map

@@ -129,12 +129,14 @@ Result<void> guard_writes(AddressRange range, FunctionRef<bool(uint64_t page)> a
 enum class Rights { kRevoke, kLeave };
 // Present pages become kept pages. Does not fail: a host call that fails is logged and the rights stay.
 void release(AddressRange range, Rights rights);
-// Takes the rights away from kept pages of the range, before it becomes part of an area.
+// Takes the host's rights away from kept pages of the range: it is a program's now, but nothing that the program may use.
+// Against wild pointers, not against the host: see area_ops::settle_kept_pages.
 Result<void> close_kept(AddressRange range);
-// MADV_DONTNEED on private anonymous pages: zeroes what is writable, drops the rest.
-void discard(AddressRange range);
-// Gives the committed, not present pages of the range back to the host.
-void decommit_kept(AddressRange range);
+// MADV_DONTNEED on private anonymous pages: zeroes what is writable, gives the rest back.
+Result<void> discard(AddressRange range);
+// Gives the kept pages of the range back to the host. They do not show what they hold meanwhile. On an error, which is
+// logged, some are still there. Errors: kIo, kNoMem: the host does not do it.
+Result<void> decommit_kept(AddressRange range);
 
 // A stray access made the driver add the page at `address`: it is pending. A hint for statistics; harmless if wrong.
 void note_pending(uint64_t address);

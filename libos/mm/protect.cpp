@@ -45,7 +45,8 @@ Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot)
     };
     for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
       const AddressRange part = area_ops::range_of(it);
-      if (it->value.prot == prot) continue;
+      const Prot before = it->value.prot;
+      if (before == prot) continue;
       if (it->value.shared) {
         const Result<void> set =
             it->value.object()->change_mapping(area_ops::mapped_pages(areas, it, part), prot);
@@ -59,6 +60,13 @@ Result<void> AddressSpace::protect(uint64_t address, uint64_t length, Prot prot)
         run.end = part.end;
       }
       it->value.prot = prot;
+      if (before != Prot::kNone || it->value.shared) continue;
+      if (Result<void> settled = area_ops::settle_kept_pages(areas, it, part); settled.is_error()) {
+        it->value.prot = before;
+        result = settled;
+        flush();
+        (void)page_map::set_prot(part, before);
+      }
     }
     flush();
     areas.set.merge(range.start, range.end);

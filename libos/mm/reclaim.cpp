@@ -27,7 +27,7 @@ constinit std::atomic<uint64_t> cursor = 0;  // where the last one stopped
 void give_back(AddressRange part) {
   if (page_map::kept_pages(part) == 0) return;
   if (allocate_range_at(part).is_error()) return;
-  page_map::decommit_kept(part);
+  (void)page_map::decommit_kept(part);
   free_range(part);
 }
 

@@ -148,9 +148,13 @@ Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& mo
   }
   const auto made = areas.set.insert(node.release_value());
   areas.mapped_bytes += to.size();
+  if (Result<void> settled = area_ops::settle_kept_pages(areas, made, to); settled.is_error()) {
+    area_ops::drop_areas(areas, to, area_ops::Addresses::kFree, page_map::Rights::kRevoke);
+    return settled.error();
+  }
   made->value.grows_down = false;
   if (move.leaves_area()) {
-    area_ops::drop_pages(areas, areas.set.find(move.from.start), move.from);
+    (void)area_ops::drop_pages(areas, areas.set.find(move.from.start), move.from);
     note_left(areas, move.from.start);
   } else {
     area_ops::drop_areas(areas, move.from, area_ops::Addresses::kFree, page_map::Rights::kRevoke);

@@ -48,6 +48,7 @@ Result<uint64_t> reserve_image(AddressSpace& memory, const ElfImage& image) {
   // More than needed, so that p_align can be met; the rest goes back.
   const uint64_t slack = image.alignment - kPageSize;
   request.length = size + slack;
+  request.room_behind = kRoomForStubs;
   const uint64_t got = TRY(memory.map(std::move(request)));
   const uint64_t start = got + ((image.start - got) & (image.alignment - 1));
   if (start > got) TRY(memory.unmap(got, start - got));
@@ -149,8 +150,10 @@ Result<Vec<AuxEntry>> make_aux(const Executable& executable, uint64_t bias,
 Result<LoadedProgram> load_program(AddressSpace& memory, const Executable& executable,
                                    const UserCredentials& credentials, bool is_secure) {
   const ElfFile& program = executable.program;
+  TRY(prepare_rewriting(memory));
   const uint64_t bias = TRY(map_image(memory, program));
   note_layout(memory.layout, program.image, bias);
+  prepare_text(memory, memory.layout.code_start);
   LoadedProgram loaded{.entry = program.image.entry + bias, .stack_pointer = 0};
   uint64_t interpreter_base = 0;
   if (executable.interpreter) {
@@ -162,7 +165,6 @@ Result<LoadedProgram> load_program(AddressSpace& memory, const Executable& execu
   const uint64_t top =
       TRY(map_stack(memory, executable.stack_limit, program.image.has_executable_stack));
   TRY(memory.create_heap());
-  TRY(prepare_rewriting(memory));
   const uint64_t vdso = TRY(map_vdso(memory));
   const Vec<AuxEntry> aux =
       TRY(make_aux(executable, bias, interpreter_base, vdso, credentials, is_secure));

@@ -5,6 +5,7 @@
 #include "libos/lib/bits.h"
 #include "libos/mm/address_space.h"
 #include "libos/process/process.h"
+#include "libos/process/rewrite/rewrite.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/dispatch.h"
 #include "libos/syscall/files_common.h"
@@ -163,10 +164,15 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   request.not_reserved = (flags & kMapNoReserve) != 0;
   request.populate = ((flags & kMapPopulate) != 0 && (flags & kMapNonBlock) == 0) ||
                      request.lock == PageLock::kLocked;
+  const bool is_file_copy = !request.source.shared && request.source.object;
+  const bool is_text = is_file_copy && has(request.prot, Prot::kExec);
+  if (is_file_copy) request.room_behind = kRoomForStubs;
   if ((flags & kMap32Bit) != 0 && request.placement == Placement::kAnywhere) {
     return map_low(self.memory(), request);
   }
-  return static_cast<long>(TRY(self.memory().map(std::move(request))));
+  const uint64_t mapped = TRY(self.memory().map(std::move(request)));
+  if (is_text) prepare_text(self.memory(), mapped);
+  return static_cast<long>(mapped);
 }
 
 Result<long> sys_munmap(Thread& self, UserAddress address, size_t length) {

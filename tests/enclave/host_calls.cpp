@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,9 +18,16 @@
 
 #include "abi/enclave_image.h"
 #include "abi/host_call.h"
+#include "tests/guest/libos_places.h"
+
+// What guest tests take for the LibOS's memory is.
+static_assert(LIBOS_IMAGE == abi::kLibosImageBase && LIBOS_CONFIGURATION == abi::kConfigAddress);
+static_assert(LIBOS_MEMORY == abi::kKernelStart && ELRANGE_END == abi::kElrangeSize);
 
 namespace hostile {
 namespace {
+
+constexpr uint64_t kUnknownCall = 9999;  // to the runtime
 
 // The call as the enclave made it, of the calling thread's vCPU.
 thread_local abi::HostCallFrame call;
@@ -119,6 +128,15 @@ bool suppresses(int64_t honest, int64_t result) {
   return honest != -EAGAIN && result == -EAGAIN;
 }
 
+// The same in another word: whoever opens a FIFO waits for its other end.
+void claim_no_fifo() {
+  if (call.number != static_cast<uint64_t>(abi::HostCallNumber::kSystemCall) ||
+      call.args[0] != SYS_newfstatat)
+    return;
+  auto& status = *reinterpret_cast<struct stat*>(call.args[3]);
+  if (S_ISFIFO(status.st_mode)) status.st_mode ^= S_IFIFO ^ S_IFBLK;
+}
+
 uint64_t hostile_word(uint64_t honest) {
   const uint64_t kWords[] = {0,
                              1,
@@ -162,16 +180,23 @@ void corrupt(abi::VcpuShared& shared) {
   shared.host_signal_generation += random_number() % 2;
 }
 
+// Pages that are to become inaccessible stay as they are.
+bool leaves_open() {
+  return settings.open && call.number == static_cast<uint64_t>(abi::HostCallNumber::kProtect) &&
+         call.args[2] == PROT_NONE;
+}
+
 }  // namespace
 
 void before_host_call(abi::VcpuShared& shared) {
   call = shared.frame;
   left_out = false;
+  if (leaves_open()) shared.frame.number = kUnknownCall;
   check_pointers(call);
   if (chosen(settings.skip) && !is_output(call)) {
     left_out = true;
     counts.skipped++;
-    shared.frame.number = 9999;  // the runtime knows no such call
+    shared.frame.number = kUnknownCall;
   }
   calls++;
 }
@@ -188,6 +213,11 @@ void after_host_call(abi::VcpuShared& shared) {
     corrupt(shared);
     counts.corrupted++;
   }
+  if (leaves_open()) {
+    shared.frame.result = 0;
+    counts.left_open++;
+  }
+  claim_no_fifo();
 }
 
 // Changes what the enclave reads, never what the runtime acts on: a changed call would be this process's own doing. Nor

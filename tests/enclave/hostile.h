@@ -24,6 +24,7 @@
 //   step=FROM-SIZE    hex; a tick at each instruction there, repeatable; begins at the program's line "STEP BEGIN"
 //   close=FROM-SIZE   hex; now and then, the memory there is made inaccessible and accessible again before phase 1 is
 //                     entered: in strict mode it may then fault
+//   open=1            no page ever loses all its rights in the host's page tables, whatever the enclave is told
 //   report=PATH       where to write the counts
 #pragma once
 
@@ -63,7 +64,7 @@ static_assert(offsetof(Crossing, features) == 12560 && sizeof(Crossing) == 12608
 
 struct Settings {
   uint64_t seed = 1;
-  bool entry = false, inspect = false, fast = true, strict = true, flip = false;
+  bool entry = false, inspect = false, fast = true, strict = true, flip = false, open = false;
   uint64_t results = 0, data = 0, skip = 0, again = 0, ticks = 0, after = 0, numbers = UINT64_MAX;
   long only = -1;
   std::string boot, report;
@@ -74,7 +75,7 @@ extern Settings settings;
 
 struct Counts {
   std::atomic<uint64_t> entries{0}, exits{0}, exceptions{0}, ticks{0}, leaks{0}, replaced{0},
-      corrupted{0}, skipped{0}, steps{0}, rounds{0}, pointers{0}, phase_one_faults{0};
+      corrupted{0}, skipped{0}, left_open{0}, steps{0}, rounds{0}, pointers{0}, phase_one_faults{0};
 };
 extern Counts counts;
 

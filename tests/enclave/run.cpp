@@ -75,6 +75,7 @@ void read_settings(std::string_view text) {
     if (key == "inspect") settings.inspect = number != 0;
     if (key == "fast") settings.fast = number != 0;
     if (key == "strict") settings.strict = number != 0;
+    if (key == "open") settings.open = number != 0;
     if (key == "flip") settings.flip = number != 0;
     if (key == "results") settings.results = number;
     if (key == "data") settings.data = number;
@@ -96,16 +97,17 @@ void write_report() {
   if (stepping()) next_step_round();
   FILE* file = fopen(settings.report.c_str(), "w");
   if (file == nullptr) return;
-  fprintf(
-      file,
-      "{\"entries\": %lu, \"exits\": %lu, \"exceptions\": %lu, \"ticks\": %lu, \"leaks\": %lu, "
-      "\"replaced\": %lu, "
-      "\"corrupted\": %lu, \"skipped\": %lu, \"steps\": %lu, \"rounds\": %lu, \"pointers\": %lu, "
-      "\"phase_one_faults\": %lu, \"eaug_races\": %lu}\n",
-      counts.entries.load(), counts.exits.load(), counts.exceptions.load(), counts.ticks.load(),
-      counts.leaks.load(), counts.replaced.load(), counts.corrupted.load(), counts.skipped.load(),
-      counts.steps.load(), counts.rounds.load(), counts.pointers.load(),
-      counts.phase_one_faults.load(), emulator::statistics().eaug_races);
+  fprintf(file,
+          "{\"entries\": %lu, \"exits\": %lu, \"exceptions\": %lu, \"ticks\": %lu, \"leaks\": %lu, "
+          "\"replaced\": %lu, "
+          "\"corrupted\": %lu, \"skipped\": %lu, \"left_open\": %lu, \"steps\": %lu, \"rounds\": "
+          "%lu, \"pointers\": %lu, "
+          "\"phase_one_faults\": %lu, \"eaug_races\": %lu}\n",
+          counts.entries.load(), counts.exits.load(), counts.exceptions.load(), counts.ticks.load(),
+          counts.leaks.load(), counts.replaced.load(), counts.corrupted.load(),
+          counts.skipped.load(), counts.left_open.load(), counts.steps.load(), counts.rounds.load(),
+          counts.pointers.load(), counts.phase_one_faults.load(),
+          emulator::statistics().eaug_races);
   fclose(file);
 }
 

@@ -347,7 +347,7 @@ TEST_F(Residency, WhatCouldNotBeFilledIsNotLost) {
   }
   const RefPtr<AddressSpace> child = parent->fork().release_value();
   ASSERT_FALSE(child->unmap(at, kPages * kPageSize).is_error());
-  page_map::decommit_kept({at, at + kPages * kPageSize});
+  ASSERT_FALSE(page_map::decommit_kept({at, at + kPages * kPageSize}).is_error());
   fail_commits_after(0);
   const bool is_filled = !get(*parent, at).is_error();
   fail_commits_after(UINT64_MAX);

@@ -22,6 +22,10 @@ Result<void> prepare_rewriting(AddressSpace& memory) {
   return {};
 }
 
+void prepare_text(AddressSpace& memory, uint64_t text) {
+  if (SyscallStubs* stubs = stubs_of(memory)) stubs->make_room(memory, text);
+}
+
 Result<RefPtr<AddressSpace>> fork_memory(AddressSpace& memory) {
   SyscallStubs* stubs = stubs_of(memory);
   return stubs != nullptr ? stubs->fork(memory) : memory.fork();

@@ -25,6 +25,11 @@ extern constinit std::atomic<bool> rewriting_enabled;
 
 // exec: before the first thread runs in the memory. Errors: kNoMem.
 Result<void> prepare_rewriting(AddressSpace& memory);
+// Text comes to the memory, and soon others fill the addresses that its jumps reach: whoever maps a program or a library
+// leaves kRoomForStubs behind it, and has a page for stubs put in reach once the text is there. Without that page, system
+// calls trap.
+constexpr uint64_t kRoomForStubs = 3 * 4096;
+void prepare_text(AddressSpace& memory, uint64_t text);
 // AddressSpace::fork, with the patched system calls.
 Result<RefPtr<AddressSpace>> fork_memory(AddressSpace& memory);
 

@@ -19,43 +19,50 @@ namespace {
 // Below this, bad pointers shall go on to fault.
 constexpr uint64_t kLowestStub = 1024 * 1024;
 // A free page stays on each side.
-constexpr uint64_t kRoom = 3 * kPageSize;
+constexpr uint64_t kRoom = kRoomForStubs;
 constexpr int kPlacementTries = 8;
 constexpr uint64_t kCommonStubs = 64 * 1024 * 1024;
 constexpr std::string_view kAreaName = "[syscall stubs]";
 
-// A page for stubs at or above `at`, not above `last`.
-std::optional<uint64_t> find_room_from(uint64_t at, uint64_t last) {
-  if (is_range_free({at, at + kRoom})) return at + kPageSize;
-  while (const std::optional<AddressRange> range = next_free_range(at)) {
-    if (range->start > last) break;
-    if (range->size() >= kRoom) return range->start + kPageSize;
-    at = range->start + kPageSize;
+using IsTaken = FunctionRef<bool(uint64_t page)>;
+
+// A page for stubs at or above `at`, not above `last`, for which `is_taken` is false.
+std::optional<uint64_t> find_room_from(uint64_t at, uint64_t last, IsTaken is_taken) {
+  while (at <= last) {
+    if (is_range_free({at, at + kRoom})) {
+      if (!is_taken(at + kPageSize)) return at + kPageSize;
+      at += kPageSize;
+      continue;
+    }
+    const std::optional<AddressRange> next = next_free_range(at + kPageSize);
+    if (!next) break;
+    at = next->start;
   }
   return std::nullopt;
 }
 
 // In reach of `near`: if possible right below what mmap places, where one page serves a program and its libraries.
-std::optional<uint64_t> find_room(uint64_t near) {
+std::optional<uint64_t> find_room(uint64_t near, IsTaken is_taken) {
   const uint64_t lowest = align_up(
       std::max(kLowestStub, near > kStubReach ? near - kStubReach + kPageSize : 0), kPageSize);
   const uint64_t last = near + kStubReach - kRoom;
   const uint64_t common = std::max(lowest, kAnonymousBase - kCommonStubs);
   if (common < last) {
-    if (const std::optional<uint64_t> room = find_room_from(common, last)) return room;
+    if (const std::optional<uint64_t> room = find_room_from(common, last, is_taken)) return room;
   }
-  return find_room_from(lowest, last);
+  return find_room_from(lowest, last, is_taken);
 }
 
-Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
+Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near, IsTaken is_taken) {
   for (int attempt = 0; attempt < kPlacementTries; ++attempt) {
-    const std::optional<uint64_t> address = find_room(near);
+    const std::optional<uint64_t> address = find_room(near, is_taken);
     if (!address) return Errno::kNoMem;
     MapRequest request;
     request.address = *address;
     request.length = kPageSize;
     request.prot = Prot::kRead | Prot::kExec;
     request.placement = Placement::kFixedNoReplace;
+    request.is_stubs = true;
     request.source.name = TRY(String::create(kAreaName));
     const Result<uint64_t> mapped = memory.map(std::move(request));
     if (!mapped.is_error() || mapped.error() != Errno::kExist)
@@ -65,7 +72,7 @@ Result<uint64_t> map_stub_page(AddressSpace& memory, uint64_t near) {
 }
 
 // Whether the program has left a page of stubs where it was put: what it maps there instead is its own.
-bool is_in_place(AddressSpace& memory, uint64_t page) { return memory.is_named(page, kAreaName); }
+bool is_in_place(AddressSpace& memory, uint64_t page) { return memory.has_stubs(page); }
 
 // Text of a file, mapped privately: the pages are this process's own copies. Anonymous text is left alone: it is
 // generated code, which its program may change at any time.
@@ -168,7 +175,11 @@ Result<SyscallStubs::Page*> SyscallStubs::page_with_room(State& state, AddressSp
   }
   if (count == kMaxPages) return Errno::kNoSpc;
   OwnPtr<Page> page = TRY(make_own<Page>());
-  page->address = TRY(map_stub_page(memory, near));
+  // Text that was patched still jumps to pages that the program took away: no other stubs come to their addresses.
+  page->address = TRY(map_stub_page(memory, near, [&](uint64_t address) {
+    return std::ranges::any_of(std::span(state.owned).first(count),
+                               [&](const OwnPtr<Page>& old) { return old->address == address; });
+  }));
   Page* result = page.get();
   state.owned[count] = std::move(page);
   pages_[count].store(result, std::memory_order_relaxed);
@@ -216,6 +227,10 @@ void SyscallStubs::note_trap(AddressSpace& memory, const UserRegisters& register
       log_debug("the system call at {:x} stays a trap: {}", rip, patched.error());
     }
   });
+}
+
+void SyscallStubs::make_room(AddressSpace& memory, uint64_t text) {
+  state_.with([&](State& state) { (void)page_with_room(state, memory, text); });
 }
 
 // The stub stays: a thread may stand in it. Where programs never come in long enough, the site stays patched, and only

@@ -31,6 +31,9 @@ class SyscallStubs final : public AddressSpace::Companion {
   // The system call at registers.rip (which may be patched already, or be no site at all) has trapped. May sleep.
   void note_trap(AddressSpace& memory, const UserRegisters& registers);
 
+  // A page for stubs in reach of `text`, if there is none and addresses are free.
+  void make_room(AddressSpace& memory, uint64_t text);
+
   // While it is watched (counted), no site is patched; those that were get their own text back. May sleep.
   void watch(AddressSpace& memory);
   void unwatch();
