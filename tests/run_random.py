@@ -127,6 +127,23 @@ def shrink(runner: Runner, seed: int, native: Lines, enclave: Lines, patience: f
     return sorted(out), *best
 
 
+def ranges(positions: list[int]) -> str:
+    """3,4,5,9 as 3-5,9."""
+    runs: list[list[int]] = []
+    for position in positions:
+        if runs and runs[-1][1] == position - 1:
+            runs[-1][1] = position
+        else:
+            runs.append([position, position])
+    return ",".join(f"{a}-{b}" if a != b else f"{a}" for a, b in runs) or "-"
+
+
+def positions(text: str) -> str:
+    """The other way, as the program takes them."""
+    runs = [[int(end) for end in run.split("-")] for run in text.split(",") if run not in ("", "-")]
+    return ",".join(str(at) for run in runs for at in range(run[0], run[-1] + 1)) or "-"
+
+
 def describe(runner: Runner, seed: int, native: Lines, enclave: Lines, small: bool, patience: float) -> str:
     skip = []
     if small:
@@ -136,14 +153,14 @@ def describe(runner: Runner, seed: int, native: Lines, enclave: Lines, small: bo
     said = [f"  seed {seed}: {kind(native, enclave)}"]
     said += ["    " + line[:220] for line in native[max(0, at - 14):at]]
     said += [f"    native:  {left[:400]}", f"    enclave: {right[:400]}"]
-    again = f"{seed}:{','.join(map(str, skip)) or '-'}"
+    again = f"{seed}:{ranges(skip)}"
     said += [f"    again: tests/run_random.py --build-dir {shlex.quote(str(runner.options.build_dir))} --length {runner.options.length}{' --all' if runner.options.all else ''}{f' --only {runner.options.only}' if runner.options.only else ''} --again {again}"]
     return "\n".join(said)
 
 
 def again(runner: Runner, text: str) -> int:
     seed, _, skip = text.partition(":")
-    extra = ["--skip", skip or "-"]
+    extra = ["--skip", positions(skip)]
     sides = [runner.run(side, int(seed), 1, extra).get(int(seed), []) for side in ("native", "enclave")]
     for number, left in enumerate(sides[0]):
         right = sides[1][number] if number < len(sides[1]) else "(nothing)"

@@ -13,6 +13,7 @@
 #include "libos/process/thread.h"
 #include "libos/syscall/deadline.h"
 #include "libos/syscall/dispatch.h"
+#include "libos/syscall/files_common.h"
 
 namespace occlum {
 
@@ -25,7 +26,7 @@ CloseOnExec close_on_exec(Flags flags) {
 // The file behind `fd` as a T, or `error` when it is of another kind.
 template <typename T>
 Result<RefPtr<T>> get_kind(Thread& self, Fd fd, FileKind kind, Errno error) {
-  RefPtr<File> file = TRY(self.files().get(number(fd)));
+  RefPtr<File> file = TRY(io_file(self, fd));
   if (file->kind() != kind) return error;
   return static_ptr_cast<T>(std::move(file));
 }
@@ -131,8 +132,8 @@ Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
   constexpr int kAdd = 1, kDelete = 2, kModify = 3;
   EpollEvent wanted = {};
   if (operation != kDelete) wanted = TRY(event.read());
-  RefPtr<File> epoll = TRY(self.files().get(number(epoll_fd)));
-  RefPtr<File> file = TRY(self.files().get(number(fd)));
+  RefPtr<File> epoll = TRY(io_file(self, epoll_fd));
+  RefPtr<File> file = TRY(io_file(self, fd));
   // Regular files and directories are always ready, so there is nothing to watch.
   if (Inode* inode = file->inode(); inode != nullptr &&
                                     (inode->is_regular() || inode->is_directory()) &&
@@ -160,7 +161,7 @@ static Result<long> epoll_wait_until(Thread& self, Fd epoll_fd, UserOut<EpollEve
                                      int maximum, Nanoseconds deadline) {
   constexpr int kMaxEvents = INT32_MAX / static_cast<int>(sizeof(EpollEvent));
   constexpr size_t kAtOnce = 1024;
-  TRY(self.files().get(number(epoll_fd)));
+  TRY(io_file(self, epoll_fd));
   if (maximum <= 0 || maximum > kMaxEvents) return Errno::kInval;
   constexpr uint64_t kUserEnd = 0x7ffffffff000;
   const uint64_t bytes = static_cast<uint64_t>(maximum) * sizeof(EpollEvent);

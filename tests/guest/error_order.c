@@ -107,6 +107,23 @@ CASE(descriptors) {
   CHECK(!FD_ISSET(ends[1], &in));
 }
 
+CASE(descriptors_of_names) {
+  // What O_PATH opens is no descriptor to these.
+  int path = open(".", O_PATH), set = epoll_create1(0), ends[2];
+  REQUIRE(path >= 0 && set >= 0 && pipe(ends) == 0);
+  struct epoll_event event = {.events = EPOLLIN};
+  CHECK_ERRNO(epoll_ctl(path, EPOLL_CTL_ADD, path, &event), EBADF);
+  CHECK_ERRNO(epoll_ctl(set, EPOLL_CTL_ADD, path, &event), EBADF);
+  CHECK_ERRNO(epoll_ctl(path, EPOLL_CTL_ADD, ends[0], &event), EBADF);
+  CHECK_ERRNO(epoll_wait(path, &event, 1, 0), EBADF);
+  struct itimerspec never = {0};
+  CHECK_ERRNO(timerfd_settime(path, 0, &never, NULL), EBADF);
+  CHECK_ERRNO(timerfd_gettime(path, &never), EBADF);
+  sigset_t none;
+  sigemptyset(&none);
+  CHECK_ERRNO(signalfd(path, &none, 0), EBADF);
+}
+
 CASE(set_ids) {
   check_enter_scratch();
   int fd = open("file", O_RDWR | O_CREAT, 0600);
