@@ -44,6 +44,7 @@ struct MapSource {
       true;     // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
   String name;  // path, for /proc/<pid>/maps
   uint64_t device = 0, inode = 0;
+  bool is_quiet = false;    // nobody had the file open for writing
   WriteHold writes;         // when the file was opened for writing
   WriteHold shared_writes;  // of a file that can be sealed: as long as the mapping may be written
 

@@ -22,6 +22,7 @@ struct AreaSource : RefCounted<AreaSource> {
   RefPtr<MemoryObject> object;
   String name;
   uint64_t device = 0, inode = 0;
+  bool is_quiet = false;  // MapSource
   WriteHold writes, shared_writes;
 };
 

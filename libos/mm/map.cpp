@@ -44,6 +44,7 @@ Result<RefPtr<AreaSource>> make_source(MapSource& source) {
   result->name = std::move(source.name);
   result->device = source.device;
   result->inode = source.inode;
+  result->is_quiet = source.is_quiet;
   result->writes = std::move(source.writes);
   result->shared_writes = std::move(source.shared_writes);
   return result;
@@ -173,6 +174,7 @@ Result<MapSource> MapSource::another() const {
   same.name = TRY(name.clone());
   same.device = device;
   same.inode = inode;
+  same.is_quiet = is_quiet;
   same.writes = writes.another();
   same.shared_writes = shared_writes.another();
   return same;
@@ -259,8 +261,10 @@ Result<void> settle_kept_pages(Areas& areas, AreaSet::ConstIterator area, Addres
     TRY(part_absent(areas, range));
     return page_map::populate_kept(range, data.prot);
   }
-  // Threads must not see a page before it is whole.
-  if (data.object() != nullptr && !areas.has_threads && !areas.group && kept <= kFilledAtOnce)
+  // What is written to a file before a page of a private mapping is used shows there. Threads must not see a page before
+  // it is whole.
+  const bool is_quiet = data.object() != nullptr && data.source->is_quiet;
+  if (is_quiet && !areas.has_threads && !areas.group && kept <= kFilledAtOnce)
     fill_kept_pages(area, range);
   return page_map::decommit_kept(range);
 }

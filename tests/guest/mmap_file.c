@@ -46,6 +46,26 @@ CASE(private_is_a_copy) {
   CHECK_OK(munmap(map, 3 * PAGE));
 }
 
+// Whatever was in the memory before, what is written to the file shows in pages that nobody has used.
+CASE(private_shows_what_is_written_before_its_use) {
+  enum { LENGTH = 16 * 4096 };
+  static char text[LENGTH];
+  int fd = open("written", O_CREAT | O_RDWR | O_TRUNC, 0600);
+  memset(text, 'a', LENGTH);
+  REQUIRE(fd >= 0 && pwrite(fd, text, LENGTH, 0) == LENGTH);
+  char* used = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(used != MAP_FAILED);
+  memset(used, 'x', LENGTH);
+  CHECK_OK(munmap(used, LENGTH));
+  char* map = mmap(used, LENGTH, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+  REQUIRE(map == used);
+  memset(text, 'b', LENGTH);
+  CHECK_EQ(pwrite(fd, text, LENGTH, 0), LENGTH);
+  CHECK_EQ(memcmp(map, text, LENGTH), 0);
+  CHECK_OK(munmap(map, LENGTH));
+  close(fd);
+}
+
 CASE(shared_is_the_file) {
   int fd = make("shared", 3 * PAGE);
   char* one = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

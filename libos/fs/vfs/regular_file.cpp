@@ -146,6 +146,7 @@ Result<MapSource> RegularFile::map_source(uint64_t offset, uint64_t, bool shared
   const Stat stat = TRY(inode()->stat());
   source.device = stat.dev;
   source.inode = stat.ino;
+  source.is_quiet = inode()->writers() <= 0;
   source.writes = writes_.another();
   TRY(inode()->limit_mapping(source, prot));
   return source;
