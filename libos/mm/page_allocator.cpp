@@ -129,11 +129,30 @@ class FreeRuns {
   std::array<FreeRun*, kLists> lists_ = {};
 };
 
+// Free stacks, the last freed first. Of each the highest page stays committed: its first word is the highest page of the
+// next one.
+class FreeStacks {
+ public:
+  // Returns the highest page of one; 0 when there is none.
+  uint64_t take() {
+    const uint64_t link = first_;
+    if (link != 0) first_ = object_at<uint64_t>(link);
+    return link;
+  }
+  void put(uint64_t link) {
+    make_at<uint64_t>(link, first_);
+    first_ = link;
+  }
+
+ private:
+  uint64_t first_ = 0;
+};
+
 struct Allocator {
   FreeRuns runs;
   uint64_t frontier = 0;
-  uint64_t free_stacks =
-      0;  // the highest page of the first free stack; its first word is the next one
+  FreeStacks stacks;
+  FreeStacks trimmed_stacks;  // whose other pages were given back
 };
 
 constinit SpinLocked<Allocator> allocator(LockRank::kPageMap);
@@ -223,17 +242,41 @@ Result<uint64_t> reserve_kernel_addresses(uint64_t pages) {
   return address;
 }
 
+namespace {
+
+// The pages of a stack below its highest one.
+constexpr uint64_t kLowerStackPages = kKernelStackPages - 1;
+AddressRange lower_stack_pages(uint64_t link) {
+  return {link - kLowerStackPages * kPageSize, link};
+}
+
+Result<uint64_t> commit_trimmed_stack(uint64_t link) {
+  const AddressRange lower = lower_stack_pages(link);
+  const uint64_t before = page_map::present_pages(lower);
+  if (Result<void> done = page_map::commit_kernel(lower); done.is_error()) {
+    memory_counters.kept_stack_pages.fetch_add(page_map::present_pages(lower) - before,
+                                               std::memory_order_relaxed);
+    allocator.with([&](Allocator& state) { state.trimmed_stacks.put(link); });
+    return done.error();
+  }
+  memory_counters.kept_stack_pages.fetch_sub(1 + before, std::memory_order_relaxed);
+  return link + kPageSize;
+}
+
+}  // namespace
+
 Result<uint64_t> allocate_kernel_stack() {
   constexpr uint64_t kBytes = kKernelStackPages * kPageSize;
   if (fail_page_alloc.must_fail()) return Errno::kNoMem;
-  const uint64_t link = allocator.with([](Allocator& state) {
-    const uint64_t first = state.free_stacks;
-    if (first != 0) state.free_stacks = object_at<uint64_t>(first);
-    return first;
-  });
-  if (link != 0) {
+  if (const uint64_t link = allocator.with([](Allocator& state) { return state.stacks.take(); });
+      link != 0) {
     memory_counters.kept_stack_pages.fetch_sub(kKernelStackPages, std::memory_order_relaxed);
     return link + kPageSize;
+  }
+  if (const uint64_t link =
+          allocator.with([](Allocator& state) { return state.trimmed_stacks.take(); });
+      link != 0) {
+    return commit_trimmed_stack(link);
   }
   const uint64_t guard = TRY(reserve_kernel_addresses(kKernelStackPages + 1));
   const AddressRange stack{guard + kPageSize, guard + kPageSize + kBytes};
@@ -242,11 +285,7 @@ Result<uint64_t> allocate_kernel_stack() {
 }
 
 void free_kernel_stack(uint64_t top) {
-  const uint64_t link = top - kPageSize;
-  allocator.with([&](Allocator& state) {
-    make_at<uint64_t>(link, state.free_stacks);
-    state.free_stacks = link;
-  });
+  allocator.with([&](Allocator& state) { state.stacks.put(top - kPageSize); });
   memory_counters.kept_stack_pages.fetch_add(kKernelStackPages, std::memory_order_relaxed);
 }
 
@@ -278,6 +317,21 @@ uint64_t decommit_some(AddressRange range, uint64_t most) {
   return done;
 }
 
+uint64_t trim_free_stacks(uint64_t wanted) {
+  uint64_t trimmed = 0;
+  while (trimmed < wanted) {
+    const uint64_t link = allocator.with([](Allocator& state) { return state.stacks.take(); });
+    if (link == 0) break;
+    const uint64_t gone = decommit_some(lower_stack_pages(link), kLowerStackPages);
+    memory_counters.kept_stack_pages.fetch_sub(gone, std::memory_order_relaxed);
+    // With pages that the host did not take, too: what is committed stays so.
+    allocator.with([&](Allocator& state) { state.trimmed_stacks.put(link); });
+    if (gone == 0) break;
+    trimmed += gone;
+  }
+  return trimmed;
+}
+
 }  // namespace
 
 uint64_t trim_free_pages(uint64_t wanted) {
@@ -298,7 +352,7 @@ uint64_t trim_free_pages(uint64_t wanted) {
     if (gone == 0) break;
     trimmed += gone;
   }
-  return trimmed;
+  return trimmed < wanted ? trimmed + trim_free_stacks(wanted - trimmed) : trimmed;
 }
 
 }  // namespace occlum

@@ -32,8 +32,8 @@ inline constexpr uint64_t kKernelStackPages = 4;
 Result<uint64_t> allocate_kernel_stack();
 void free_kernel_stack(uint64_t top);
 
-// Pages of free runs of at least 16 pages go back to the host, largest first, until about `pages` have gone. For
-// reclaim.h only: no spin lock may be held.
+// Pages of free runs of at least 16 pages go back to the host, largest first, then those of free stacks but for one of
+// each, until about `pages` have gone. For reclaim.h only: no spin lock may be held.
 uint64_t trim_free_pages(uint64_t pages);
 
 }  // namespace occlum

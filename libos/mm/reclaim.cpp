@@ -68,7 +68,8 @@ void set_kept_margin(uint64_t bytes) {
 void trim_kept_pages() {
   const uint64_t kernel_free = memory_counters.kernel_free_pages.load(std::memory_order_relaxed);
   const uint64_t user_kept = memory_counters.user_kept_pages.load(std::memory_order_relaxed);
-  const uint64_t kept = user_kept + kernel_free;
+  const uint64_t stacks = memory_counters.kept_stack_pages.load(std::memory_order_relaxed);
+  const uint64_t kept = user_kept + kernel_free + stacks;
   const uint64_t committed = memory_counters.committed_pages.load(std::memory_order_relaxed);
   const uint64_t live = committed > kept ? committed - kept : 0;
   const uint64_t before = recent_peak.load(std::memory_order_relaxed);

@@ -35,6 +35,11 @@ Result<Thread::Resources> make_resources(Thread& self, const CloneRequest& reque
                               : TRY(make_ref<SharedCredentials>(TRY(self.user().clone())));
   resources.files = TRY(share_or_copy(self.share_files(), has_flag(request, kCloneFiles)));
   resources.fs = TRY(share_or_copy(self.share_fs(), has_flag(request, kCloneFs)));
+  resources.io_context = self.share_io_context();
+  if (resources.io_context && !has_flag(request, kCloneIo)) {
+    const uint16_t priority = self.io_priority();
+    resources.io_context = priority == 0 ? nullptr : TRY(make_ref<IoContext>(priority));
+  }
   if (has_flag(request, kCloneSysVSem)) resources.semaphore_undo = TRY(self.make_semaphore_undo());
   return resources;
 }

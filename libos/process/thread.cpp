@@ -26,6 +26,7 @@ Thread::Thread(RefPtr<Process> process, Pid tid, Resources resources)
                                              .fs = std::move(resources.fs),
                                              .credentials = std::move(resources.credentials),
                                              .semaphore_undo = std::move(resources.semaphore_undo),
+                                             .io_context = std::move(resources.io_context),
                                              .name = {}}),
       start_time_(monotonic_now()) {
   object_counts.threads.fetch_add(1, std::memory_order_relaxed);
@@ -110,6 +111,23 @@ void Thread::drop_semaphore_undo() {
 }
 const SemaphoreUndo* Thread::semaphore_undo_identity() const {
   return shared_.with([](const Shared& shared) { return shared.semaphore_undo.get(); });
+}
+
+RefPtr<IoContext> Thread::share_io_context() const {
+  return shared_.with([](const Shared& shared) { return shared.io_context; });
+}
+uint16_t Thread::io_priority() const {
+  const RefPtr<IoContext> context = share_io_context();
+  return context ? context->priority.load(std::memory_order_relaxed) : uint16_t{0};
+}
+Result<void> Thread::set_io_priority(uint16_t priority) {
+  RefPtr<IoContext> made;
+  if (!share_io_context()) made = TRY(make_ref<IoContext>(priority));
+  shared_.with([&](Shared& shared) {
+    if (!shared.io_context) shared.io_context = std::move(made);
+    shared.io_context->priority.store(priority, std::memory_order_relaxed);
+  });
+  return {};
 }
 
 std::string_view Thread::Name::view() const {

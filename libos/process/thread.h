@@ -19,6 +19,7 @@
 #include "libos/lib/result.h"
 #include "libos/mm/address_space.h"
 #include "libos/process/credentials.h"
+#include "libos/process/io_context.h"
 #include "libos/process/pid.h"
 #include "libos/process/ptrace/tracing.h"
 #include "libos/process/signals/pending.h"
@@ -75,6 +76,7 @@ class Thread final : public Task {
     RefPtr<FsContext> fs;
     RefPtr<SharedCredentials> credentials;
     RefPtr<SemaphoreUndo> semaphore_undo;  // CLONE_SYSVSEM
+    RefPtr<IoContext> io_context;
   };
   static Result<RefPtr<Thread>> create(RefPtr<Process> process, Pid tid, Resources resources);
   Thread(RefPtr<Process> process, Pid tid, Resources resources);  // use create
@@ -115,12 +117,21 @@ class Thread final : public Task {
   void replace_memory(RefPtr<AddressSpace> memory);
   void replace_files(RefPtr<FileTable> files);
   void replace_fs(RefPtr<FsContext> fs);
+  // By CLONE_FILES and CLONE_FS; who looks at it just now (share_files) counts for a moment. Two references are its own.
+  bool shares_files() const { return files_->reference_count() > 2; }
+  bool shares_fs() const { return fs_->reference_count() > 2; }
 
   // What its semaphore operations are to take back (ipc/semaphore_undo.h): made on first use; dropped at its end. Others
   // may only compare.
   Result<RefPtr<SemaphoreUndo>> make_semaphore_undo();
   void drop_semaphore_undo();
   const SemaphoreUndo* semaphore_undo_identity() const;
+
+  // ioprio_set(2): 0 until it was set. Errors: kNoMem.
+  uint16_t io_priority() const;
+  Result<void> set_io_priority(uint16_t priority);
+  // Null before that. Shared by CLONE_IO, else a child has one with the same priority. Others may only compare.
+  RefPtr<IoContext> share_io_context() const;
 
   // The name that prctl(PR_SET_NAME) sets: at most 15 bytes; `comm` in /proc.
   struct Name {
@@ -225,6 +236,7 @@ class Thread final : public Task {
     RefPtr<FsContext> fs;
     RefPtr<SharedCredentials> credentials;
     RefPtr<SemaphoreUndo> semaphore_undo;
+    RefPtr<IoContext> io_context;
     Name name;
   };
 

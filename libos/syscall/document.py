@@ -31,19 +31,19 @@ TYPES = {
 
 # Where an implemented call does less than Linux's; the number's line says it.
 NOTES = {
-    "fork": "with CLONE_VM only (vfork, posix_spawn, threads); a copying fork is ENOSYS until residency",
-    "clone": "CLONE_VM is required; namespaces are EPERM",
-    "clone3": "CLONE_VM is required; namespaces and set_tid are EPERM",
+    "clone": "namespaces are EPERM",
+    "clone3": "namespaces, cgroups and set_tid are EPERM",
+    "unshare": "namespaces are EPERM",
     "arch_prctl": "ARCH_SET_GS is EINVAL: GS belongs to the LibOS",
-    "sched_setscheduler": "kept and reported, not yet obeyed",
-    "setpriority": "kept and reported, not yet obeyed",
+    "sched_setscheduler": "SCHED_DEADLINE is EBUSY",
+    "sched_setattr": "SCHED_DEADLINE is EBUSY, utilization clamps EOPNOTSUPP",
+    "ioprio_set": "kept, inherited and reported; the host orders what reaches its disks",
     "clock_settime": "EPERM: the clock cannot be set from inside",
     "settimeofday": "EPERM",
     "adjtimex": "read only",
-    "futex": "no WAIT_REQUEUE_PI; PI without priorities to inherit",
     "ptrace": "no hardware breakpoints, SYSEMU or seccomp requests (EIO); steps by decoding, REP is one step",
     "getrusage": "user and system time are told apart by samples of short calls (libos/arch/system_time.h)",
-    "inotify_add_watch": "regular files and directories; not what the host does to hostfs, and not what execve opens",
+    "inotify_add_watch": "regular files and directories; not what the host does to hostfs",
 }
 
 

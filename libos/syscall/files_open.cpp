@@ -94,8 +94,8 @@ Result<long> sys_close(Thread& self, Fd fd) { return done(self.files().close(num
 Result<long> sys_close_range(Thread& self, uint32_t first, uint32_t last, Flags flags) {
   constexpr uint32_t kUnshare = 2, kCloseOnExec = 4;
   if (first > last || (bits(flags) & ~(kUnshare | kCloseOnExec)) != 0) return Errno::kInval;
-  // A table that nobody shares stays, and with it the record locks of its owner. (Two references are the thread's.)
-  if ((bits(flags) & kUnshare) != 0 && self.files().reference_count() > 2)
+  // A table that nobody shares stays, and with it the record locks of its owner.
+  if ((bits(flags) & kUnshare) != 0 && self.shares_files())
     self.replace_files(TRY(self.files().clone()));
   if ((bits(flags) & kCloseOnExec) != 0) {
     self.files().mark_range(first, last);

@@ -41,7 +41,6 @@ Result<RefPtr<File>> epoll_target(Thread& thread, UserIn<EpollSlot> at) {
 
 }  // namespace
 
-// There are no I/O contexts: all have none.
 Result<long> sys_kcmp(Thread& self, Pid first, Pid second, int type, uint64_t first_index,
                       uint64_t second_index) {
   const RefPtr<Thread> a = find_thread(first), b = find_thread(second);
@@ -62,7 +61,7 @@ Result<long> sys_kcmp(Thread& self, Pid first, Pid second, int type, uint64_t fi
     case Compared::kHandlers:
       return compare(a->process().share_actions().get(), b->process().share_actions().get());
     case Compared::kIo:
-      return 0;
+      return compare(a->share_io_context().get(), b->share_io_context().get());
     case Compared::kSysvSem:
       return compare(a->semaphore_undo_identity(), b->semaphore_undo_identity());
     case Compared::kEpollTarget: {

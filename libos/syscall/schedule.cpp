@@ -6,6 +6,7 @@
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
 #include "libos/syscall/dispatch.h"
+#include "libos/syscall/schedule_targets.h"
 #include "libos/syscall/time_values.h"
 
 namespace occlum {
@@ -22,12 +23,6 @@ bool is_known(int policy) {
 bool is_realtime(int policy) {
   return policy == static_cast<int>(SchedulingPolicy::kFifo) ||
          policy == static_cast<int>(SchedulingPolicy::kRoundRobin);
-}
-
-Result<RefPtr<Thread>> thread_named(Thread& self, Pid pid) {
-  RefPtr<Thread> thread = pid == 0 ? ref_to(self) : find_thread(pid);
-  if (!thread) return Errno::kSrch;
-  return thread;
 }
 
 // How it is scheduled. The reaper, which is everybody's ancestor, has no thread and is as any other process.
@@ -270,39 +265,9 @@ Result<long> sys_sched_getattr(Thread& self, Pid pid, UserAddress attributes, ui
 
 namespace {
 
-constexpr int kPriorityProcess = 0, kPriorityGroup = 1, kPriorityUser = 2;
-
-// Calls back for each thread that (which, who) names. kSrch when there is none.
-Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Thread&)> visit) {
-  if (which == kPriorityProcess) {
-    const RefPtr<Thread> thread = TRY(thread_named(self, who));
-    visit(*thread);
-    return {};
-  }
-  if (which != kPriorityGroup && which != kPriorityUser) return Errno::kInval;
-  const Pid group = who == 0 ? self.process().group_id() : who;
-  const uint32_t user = who == 0 ? self.user().uid : static_cast<uint32_t>(who);
-  bool found = false;
-  Result<void> outcome{};
-  TRY(for_each_process([&](Process& process) {
-    if (process.is_kernel()) return;
-    const RefPtr<SharedCredentials> theirs = process.credentials();
-    const bool is_meant =
-        which == kPriorityGroup ? process.group_id() == group : theirs && theirs->value.uid == user;
-    if (!is_meant) return;
-    Result<Vec<RefPtr<Thread>>> threads = process.threads();
-    if (threads.is_error()) {
-      outcome = threads.error();
-      return;
-    }
-    for (const RefPtr<Thread>& thread : threads.value()) {
-      found = true;
-      visit(*thread);
-    }
-  }));
-  TRY(std::move(outcome));
-  if (!found) return Errno::kSrch;
-  return {};
+// 0 is the caller's user.
+int user_or_own(Thread& self, int which, int who) {
+  return which == kPriorityUser && who == 0 ? static_cast<int>(self.user().uid) : who;
 }
 
 }  // namespace
@@ -311,7 +276,7 @@ Result<void> each_named(Thread& self, int which, int who, FunctionRef<void(Threa
 Result<long> sys_getpriority(Thread& self, int which, int who) {
   if (which == kPriorityProcess && who == kReaperPid) return 20 - Scheduling{}.nice;
   int highest = kLowestNice;
-  TRY(each_named(self, which, who, [&](Thread& thread) {
+  TRY(each_named(self, which, user_or_own(self, which, who), [&](Thread& thread) {
     highest = std::min<int>(highest, thread.scheduling().nice);
   }));
   return 20 - highest;
@@ -320,7 +285,7 @@ Result<long> sys_getpriority(Thread& self, int which, int who) {
 Result<long> sys_setpriority(Thread& self, int which, int who, int nice) {
   nice = std::clamp(nice, kHighestNice, kLowestNice);
   Result<void> outcome{};
-  TRY(each_named(self, which, who, [&](Thread& thread) {
+  TRY(each_named(self, which, user_or_own(self, which, who), [&](Thread& thread) {
     const bool is_privileged = self.user().has(kCapSysNice);
     Scheduling scheduling = thread.scheduling();
     if (!is_privileged && !is_same_owner(self, thread)) {

@@ -180,6 +180,37 @@ TEST(PageAllocator, RandomRuns) {
   EXPECT_GT(trim_free_pages(free_now), 0u);
 }
 
+// What is kept of the stacks of ended tasks goes back but for a page of each, and they are used again.
+TEST(PageAllocator, FreeStacksAreTrimmed) {
+  constexpr uint64_t kStacks = 100;
+  const auto allocate = [] {
+    std::vector<uint64_t> stacks;
+    for (uint64_t i = 0; i < kStacks; ++i) {
+      stacks.push_back(allocate_kernel_stack().value());
+      for (uint64_t page = 1; page <= kKernelStackPages; ++page)
+        std::memset(bytes(stacks.back() - page * kPageSize), static_cast<int>(i + page), kPageSize);
+    }
+    for (uint64_t i = 0; i < kStacks; ++i) {
+      for (uint64_t page = 1; page <= kKernelStackPages; ++page)
+        EXPECT_EQ(*bytes(stacks[i] - page * kPageSize), static_cast<uint8_t>(i + page));
+    }
+    return stacks;
+  };
+  std::vector<uint64_t> stacks = allocate();
+  for (const uint64_t stack : stacks) free_kernel_stack(stack);
+  trim_free_pages(uint64_t{1} << 30);
+  const uint64_t kept = memory_counters.kept_stack_pages.load();
+  EXPECT_GE(kept, kStacks);
+  EXPECT_LT(kept, 2 * kStacks);  // those of tests before, too
+  EXPECT_EQ(trim_free_pages(1), 0u);
+
+  const uint64_t pages = memory_counters.kernel_pages.load();
+  stacks = allocate();
+  EXPECT_LE(memory_counters.kernel_pages.load(), pages + kStacks * (kKernelStackPages - 1));
+  EXPECT_EQ(memory_counters.kept_stack_pages.load(), kept - kStacks);
+  for (const uint64_t stack : stacks) free_kernel_stack(stack);
+}
+
 TEST(PageAllocator, StacksHaveGuards) {
   std::vector<uint64_t> stacks;
   for (int i = 0; i < 100; ++i) {
