@@ -94,8 +94,19 @@ std::optional<uint64_t> parse_size(std::string_view text) {
     std::string_view name;
     unsigned shift;
   };
-  constexpr std::array<Unit, 5> kUnits = {
-      {{"KB", 10}, {"MB", 20}, {"GB", 30}, {"TB", 40}, {"B", 0}}};
+  constexpr std::array<Unit, 13> kUnits = {{{"KB", 10},
+                                            {"MB", 20},
+                                            {"GB", 30},
+                                            {"TB", 40},
+                                            {"B", 0},
+                                            {"K", 10},
+                                            {"M", 20},
+                                            {"G", 30},
+                                            {"T", 40},
+                                            {"k", 10},
+                                            {"m", 20},
+                                            {"g", 30},
+                                            {"t", 40}}};
   for (const Unit& unit : kUnits) {
     if (!text.ends_with(unit.name)) continue;
     std::string_view digits = text.substr(0, text.size() - unit.name.size());

@@ -68,7 +68,8 @@ class SchemaReader {
   std::string_view name_;
 };
 
-// "32MB" and the like, in bytes: a number with the unit B, KB, MB, GB or TB (powers of 1024).
+// "32MB" and the like, in bytes: a number with the unit B, KB, MB, GB or TB (powers of 1024), or as docker(1) writes it, k, m,
+// g or t, in either case.
 std::optional<uint64_t> parse_size(std::string_view text);
 
 }  // namespace image::json

@@ -81,6 +81,9 @@ def test_json():
     json_error('{"process": {"default_stack_size": "4KB"}}', "from 128KB to 1GB")
     json_error('{"process": {"default_heap_size": "99999999999TB"}}', "not a size")
     json_error('{"process": {"default_heap_size": "-1MB"}}', "not a size")
+    json_error('{"process": {"default_heap_size": "4mb"}}', "not a size")
+    for size in ("127k", "127K", "130048 B"):  # as docker writes it, too
+        json_error('{"process": {"default_stack_size": "%s"}}' % size, "from 128KB to 1GB")
     json_error('{"metadata": {"product_id": 65536}}', at(1, 15), "'metadata.product_id'", "0 to 65535")
     json_error('{"metadata": {"product_id": -1}}', "0 to 65535")
     json_error('{"metadata": {"product_id": 1.5}}', "0 to 65535")

@@ -47,9 +47,10 @@ def all_cases(run, least: int):
 
 def limited_memory(w):
     """--memory is what /proc/meminfo shows, and no number is needed."""
-    run = w.do("/bin/grep", "MemTotal", "/proc/meminfo", flags=("--quiet", "--memory", MEMORY))
-    if run.stdout.split()[1:2] != [b"196608"]:
-        fail(f"MemTotal with --memory {MEMORY}: {run.stdout!r} {run.stderr[:200]!r}")
+    for size in (MEMORY, "192m", "192M"):
+        run = w.do("/bin/grep", "MemTotal", "/proc/meminfo", flags=("--quiet", "--memory", size))
+        if run.stdout.split()[1:2] != [b"196608"]:
+            fail(f"MemTotal with --memory {size}: {run.stdout!r} {run.stderr[:200]!r}")
     for wrong in ("1", "few", "5MB", "-1GB", "99999999TB"):
         run = w.do("/bin/true", flags=("--quiet", "--memory", wrong))
         if run.status != 125 or len(run.stderr.splitlines()) != 1:
