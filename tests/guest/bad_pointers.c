@@ -19,6 +19,7 @@
 
 #include "check.h"
 #include "libos_places.h"
+#include "neighbour.h"
 
 static int in_end, out_end, file, directory, pair[2], epoll;
 static void* read_only;
@@ -221,6 +222,24 @@ CASE(libos_configuration) { try_all("libos configuration", (void*)LIBOS_CONFIGUR
 CASE(below_the_end_of_elrange) { try_all("end of the range", (void*)(ELRANGE_END - 4096)); }
 CASE(beyond_elrange) { try_all("beyond the range", (void*)(ELRANGE_END + 4096)); }
 
+// Memory of another process is as far away as any other that is not there, wherever it lies.
+CASE(another_program) {
+  struct neighbour n = neighbour_spawned();
+  try_all("its memory", n.memory);
+  CHECK(neighbour_unharmed(&n));
+  try_all("its program", n.image);
+  try_all("its stack", n.stack);
+  CHECK(neighbour_unharmed(&n));
+  neighbour_end(&n);
+}
+
+CASE(member_of_the_family) {
+  struct neighbour n = neighbour_forked();
+  try_all("its memory", n.memory);
+  CHECK(neighbour_unharmed(&n));
+  neighbour_end(&n);
+}
+
 CASE(write_into_read_only) {
   CHECK_ERRNO(pread(file, read_only, 8, 0), EFAULT);
   CHECK_ERRNO(getrandom(read_only, 8, 0), EFAULT);
@@ -287,4 +306,7 @@ CASE(still_alive) {
   CHECK_STR(text, "waiting");
 }
 
-CHECK_MAIN
+int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "neighbour") == 0) return neighbour_main();
+  return check_main(argc, argv);
+}

@@ -15,6 +15,7 @@
 
 #include "check.h"
 #include "libos_places.h"
+#include "neighbour.h"
 
 struct call {
   int number;
@@ -235,6 +236,7 @@ CASE(bad_pointers) {
   REQUIRE(mprotect(pages + kPage, kPage, PROT_READ) == 0);
   REQUIRE(mprotect(pages + 5 * kPage, kPage, PROT_NONE) == 0);
   REQUIRE(munmap(pages + 4 * kPage, kPage) == 0);
+  struct neighbour spawned = neighbour_spawned(), forked = neighbour_forked();
   const struct {
     const char* name;
     unsigned long address;
@@ -254,6 +256,10 @@ CASE(bad_pointers) {
       {"none", (unsigned long)pages + 5 * kPage},
       {"straddles", (unsigned long)pages + 4 * kPage - 4},
       {"read only", (unsigned long)pages + kPage},
+      {"another's", (unsigned long)spawned.memory},
+      {"another's end", (unsigned long)spawned.memory + kNeighbourSize - 4},
+      {"another's stack", (unsigned long)spawned.stack},
+      {"the family's", (unsigned long)forked.memory},
   };
   enum { kBad = sizeof bad / sizeof *bad };
   for (size_t c = 0; c < sizeof calls / sizeof *calls; c++) {
@@ -281,8 +287,11 @@ CASE(bad_pointers) {
         if (strcmp(results[i], results[0]) != 0) printf(", %s %s", bad[i].name, results[i]);
       }
       printf("\n");
+      REQUIRE(neighbour_unharmed(&spawned) && neighbour_unharmed(&forked));
     }
   }
+  neighbour_end(&spawned);
+  neighbour_end(&forked);
 }
 
 CASE(address_arguments) {
@@ -329,4 +338,7 @@ CASE(flag_bits) {
   }
 }
 
-int main(int argc, char** argv) { return check_main(argc, argv); }
+int main(int argc, char** argv) {
+  if (argc > 1 && strcmp(argv[1], "neighbour") == 0) return neighbour_main();
+  return check_main(argc, argv);
+}
