@@ -18,6 +18,7 @@ FutexBucket& futex_bucket(const FutexKey& key) {
 
 Result<FutexKey> futex_key_of(AddressSpace& memory, FutexAddress futex) {
   if (futex.address % sizeof(uint32_t) != 0) return Errno::kInval;
+  if (static_cast<int64_t>(futex.address) < 0) return Errno::kFault;  // the kernel's half
   // A private key is the address alone; for a shared one Linux looks the page up.
   if (futex.scope == FutexScope::kShared &&
       !memory.may_access(futex.address, sizeof(uint32_t), Access::kRead)) {

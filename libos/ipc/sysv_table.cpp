@@ -39,8 +39,10 @@ Result<void> change_ipc_owner(IpcPermission& object, uint32_t uid, uint32_t gid,
 int64_t ipc_time() { return static_cast<int64_t>(realtime_now() / 1'000'000'000); }
 
 Result<RefPtr<IpcObject>> IpcTable::at(int index) const {
-  if (index < 0 || static_cast<size_t>(index) >= slots_.size()) return Errno::kInval;
-  const RefPtr<IpcObject>& object = slots_[static_cast<size_t>(index)];
+  if (index < 0) return Errno::kInval;
+  const size_t slot = static_cast<size_t>(index) & ((size_t{1} << kIndexBits) - 1);  // of an id too
+  if (slot >= slots_.size()) return Errno::kInval;
+  const RefPtr<IpcObject>& object = slots_[slot];
   if (object == nullptr) return Errno::kInval;
   return object;
 }

@@ -128,6 +128,9 @@ Result<AddressSpace::FutexKey> AddressSpace::futex_key(uint64_t address,
   return state_->areas.peek([&](const Areas& areas) -> Result<FutexKey> {
     const AreaSet::Map::Entry* area = areas.set.lookup(address);
     if (area == nullptr) return Errno::kFault;
+    // Anonymous memory that cannot be written never changes: Linux has no use for waiting there.
+    if (!area->value.shared && !area->value.source && !allows(area->value.prot, Access::kWrite))
+      return Errno::kFault;
     if (!area->value.shared) return FutexKey{id(), address};
     return FutexKey{address_of(area->value.object()), area->value.offset + (address - area->key)};
   });

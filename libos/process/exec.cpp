@@ -169,7 +169,7 @@ std::string_view base_name(std::string_view path) {
 
 // What a new program starts without (execve(2), "Effect on process attributes").
 void reset_thread(Thread& self) {
-  self.signal_stack = SignalStack{};
+  self.signal_stack.address = self.signal_stack.size = 0;  // its flags stay, as on Linux
   self.restart_block = RestartBlock{};
   self.rseq = {};
   self.process().membarrier_kinds.store(0);

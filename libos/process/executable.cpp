@@ -21,10 +21,8 @@ struct Opened {
   ExecutionHold hold;
 };
 Result<Opened> open_for_execution(const Path& path, const Credentials& credentials) {
-  if (!path.inode().is_regular()) return Errno::kAcces;
-  if ((path.mount->flags() & kMountNoExec) != 0) return Errno::kAcces;
+  TRY(check_executable(path, credentials));
   TRY(check_file_limit(1));
-  TRY(check_access(path, credentials, kMayExecute));
   RefPtr<File> file = TRY(path.inode().open(path, kOpenReadOnly | kOpenForExecution));
   TRY(break_leases(path.inode(), LeaseBreak::kForReading, BreakWait::kYes));
   RefPtr<WriteCount> count = TRY(path.inode().write_count());
@@ -111,6 +109,12 @@ Result<void> note_set_id(Executable& executable, const Path& path, const Stat& s
 }
 
 }  // namespace
+
+Result<void> check_executable(const Path& path, const Credentials& credentials) {
+  if (!path.inode().is_regular()) return Errno::kAcces;
+  if ((path.mount->flags() & kMountNoExec) != 0) return Errno::kAcces;
+  return check_access(path, credentials, kMayExecute);
+}
 
 Result<Executable> open_executable(FsContext& fs, const Credentials& credentials, Path path,
                                    std::string_view file_name, ArgumentList argv,

@@ -199,6 +199,7 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
   if (attach_standard_terminal(thread->process()).is_error())
     log_warn("the terminal has no job control");
   set_main_process(thread->pid());
+  thread->signal_stack.flags = 0;  // as Linux's first process has it, and whoever it starts
   // From here on whoever opens files is a program's thread.
   set_file_limit_caller(
       {.descriptor_limit = [] { return current_thread().process().descriptor_limit(); },

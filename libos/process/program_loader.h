@@ -36,6 +36,9 @@ struct Executable {
   std::optional<FileCapabilities> capabilities;
 };
 
+// That there is a regular file, and that it may be executed, is known before the arguments are read. Errors: kAcces.
+Result<void> check_executable(const Path& path, const Credentials& credentials);
+
 // Resolves #! lines, reads and checks the headers of the program and of its interpreter. `file_name` is what scripts get
 // as their own path. Errors: kAcces, kNoExec, kNoEnt, kLoop, kLibBad, kTooBig, ...
 Result<Executable> open_executable(FsContext& fs, const Credentials& credentials, Path path,

@@ -209,16 +209,18 @@ namespace {
 
 constexpr uint32_t kVersion1 = 0x19980330, kVersion2 = 0x20071026, kVersion3 = 0x20080522;
 
-// How many 32-bit halves the caller speaks of; a version that nobody knows is answered with ours.
-Result<size_t> halves_of(UserInOut<CapabilityHeader> header, const CapabilityHeader& given) {
-  switch (given.version) {
+// How many 32-bit halves the caller speaks of; a version that nobody knows is answered with ours. It is looked at before
+// the rest of the header.
+Result<size_t> halves_of(UserAddress header) {
+  const UserInOut<uint32_t> version(header);
+  switch (TRY(version.read())) {
     case kVersion1:
       return size_t{1};
     case kVersion2:
     case kVersion3:
       return size_t{2};
     default:
-      TRY(header.write(CapabilityHeader{.version = kVersion3, .pid = given.pid}));
+      TRY(version.write(kVersion3));
       return Errno::kInval;
   }
 }
@@ -228,11 +230,11 @@ Result<size_t> halves_of(UserInOut<CapabilityHeader> header, const CapabilityHea
 // capget(2).
 Result<long> sys_capget(Thread& self, UserInOut<CapabilityHeader> header,
                         UserOut<CapabilityData> data) {
-  const CapabilityHeader given = TRY(header.read());
-  const Result<size_t> halves = halves_of(header, given);
+  const Result<size_t> halves = halves_of(header.address());
   if (halves.is_error())
     return data.is_null() && halves.error() == Errno::kInval ? Result<long>(0) : halves.error();
   if (data.is_null()) return 0;
+  const CapabilityHeader given = TRY(header.read());
   if (given.pid < 0) return Errno::kInval;
   const RefPtr<Thread> thread = given.pid == 0 ? ref_to(self) : find_thread(given.pid);
   const RefPtr<SharedCredentials> credentials = thread ? thread->share_credentials() : nullptr;
@@ -250,8 +252,8 @@ Result<long> sys_capget(Thread& self, UserInOut<CapabilityHeader> header,
 // capset(2): nothing that is not permitted becomes permitted.
 Result<long> sys_capset(Thread& self, UserInOut<CapabilityHeader> header,
                         UserIn<CapabilityData> data) {
+  const size_t halves = TRY(halves_of(header.address()));
   const CapabilityHeader given = TRY(header.read());
-  const size_t halves = TRY(halves_of(header, given));
   if (given.pid != 0 && given.pid != self.tid()) return Errno::kPerm;
   uint64_t effective = 0, permitted = 0, inheritable = 0;
   for (size_t half = 0; half < halves; ++half) {

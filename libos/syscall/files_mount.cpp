@@ -8,6 +8,17 @@ constexpr uint64_t kMsBind = 4096, kMsMove = 8192, kMsUnbindable = 1 << 17, kMsP
                    kMsSlave = 1 << 19, kMsShared = 1 << 20;
 constexpr uint32_t kKeptMountFlags = kMountReadOnly | kMountNoSuid | kMountNoDev | kMountNoExec |
                                      kMountNoSymFollow | kMountNoAtime | kMountRelatime;
+
+// A page of options is taken, as much of it as is there.
+Result<String> read_options(AddressSpace& memory, UserAddress from) {
+  Vec<std::byte> page = TRY(Vec<std::byte>::create(kPageSize));
+  const size_t first = kPageSize - (from.value() & kPageMask);
+  TRY(copy_from_user(memory, page.span().first(first), from));
+  const Result<void> rest = copy_from_user(memory, page.span().subspan(first), from + first);
+  const std::string_view text = bytes_text(page.span().first(rest.is_error() ? first : kPageSize));
+  return String::create(text.substr(0, text.find('\0')));
+}
+
 }  // namespace
 
 Result<long> sys_mount(Thread& self, UserString source, UserString target, UserString type,
@@ -27,7 +38,7 @@ Result<long> sys_mount(Thread& self, UserString source, UserString target, UserS
   const String type_text = TRY(type.read(256));
   String source_text, options;
   if (!source.is_null()) source_text = TRY(source.read_path());
-  if (!data.is_null()) options = TRY(data.read_path());
+  if (!data.is_null()) options = TRY(read_options(self.memory(), data.address()));
   RefPtr<FileSystem> file_system = TRY(make_file_system(
       type_text.view(), {source_text.view(), options.view(), (kept & kMountReadOnly) != 0}));
   TRY(mount_table().mount(std::move(file_system), at, source_text.view(), kept));

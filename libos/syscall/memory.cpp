@@ -134,11 +134,14 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
                       Fd fd, uint64_t offset) {
   const auto flags = static_cast<uint32_t>(flag_word);
   const uint32_t type = flags & kMapType;
+  if (!is_aligned(offset, kPageSize)) return Errno::kInval;
+  if ((flags & kMapAnonymous) == 0) TRY(io_file(self, fd));
   if (type != kMapShared && type != kMapPrivate && type != kMapSharedValidate) return Errno::kInval;
   if (type == kMapSharedValidate && (flags & ~kMapKnown) != 0) return Errno::kOpNotSupp;
   if (type == kMapSharedValidate && (flags & kMapAnonymous) != 0) return Errno::kInval;
-  if (!is_aligned(offset, kPageSize)) return Errno::kInval;
-  if ((flags & kMapAnonymous) == 0) TRY(io_file(self, fd));
+  // Only what is nobody else's grows.
+  if ((flags & kMapGrowsDown) != 0 && (type != kMapPrivate || (flags & kMapAnonymous) == 0))
+    return Errno::kInval;
   if (length == 0 || ((flags & kMapFixed) != 0 && !is_aligned(address.value(), kPageSize)))
     return Errno::kInval;
   if ((flags & kMapHugeTlb) != 0) return Errno::kNoMem;  // no huge pages are set aside
@@ -159,7 +162,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   request.length = *size;
   request.prot = prot_of(prot);
   request.placement = placement_of(flags, address);
-  request.grows_down = (flags & kMapGrowsDown) != 0 && (flags & kMapAnonymous) != 0;
+  request.grows_down = (flags & kMapGrowsDown) != 0;
   request.is_stack = (flags & kMapStack) != 0;
   request.not_reserved = (flags & kMapNoReserve) != 0;
   request.populate = ((flags & kMapPopulate) != 0 && (flags & kMapNonBlock) == 0) ||
@@ -184,6 +187,8 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
   constexpr uint32_t kGrows = kProtGrowsDown | kProtGrowsUp;
   if ((bits & ~(7 | kProtSem | kGrows)) != 0 || (bits & kGrows) == kGrows) return Errno::kInval;
   uint64_t start = address.value();
+  if ((bits & kProtGrowsUp) != 0)  // nothing does on x86
+    return self.memory().find_area(start) ? Errno::kInval : Errno::kNoMem;
   if ((bits & kProtGrowsDown) != 0) {
     // From the start of the stack's area on.
     const auto area = self.memory().find_area(start);

@@ -108,9 +108,10 @@ Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
                      bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
     header.name_length = static_cast<uint32_t>(bytes.size());
   }
-  if (!message.control.is_empty()) {
-    TRY(copy_to_user(current_memory(), UserAddress(header.control), message.control.span()));
-  }
+  // What cannot be told beside the data is left out (put_cmsg of net/core/scm.c): the data has been taken.
+  if (copy_to_user(current_memory(), UserAddress(header.control), message.control.span())
+          .is_error())
+    message.control.clear();
   // The last record counts with its padding as far as there is room (put_cmsg of net/core/scm.c).
   header.control_length =
       std::min<uint64_t>(align_up(message.control.size(), 8), message.control_room);

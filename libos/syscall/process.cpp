@@ -6,6 +6,7 @@
 #include "libos/process/exec.h"
 #include "libos/process/pid_file.h"
 #include "libos/process/process_table.h"
+#include "libos/process/program_loader.h"
 #include "libos/syscall/dispatch.h"
 
 namespace occlum {
@@ -31,6 +32,7 @@ Result<long> sys_execve(Thread& self, UserString path, UserAddress argv, UserAdd
   Path program =
       TRY(lookup_path(self.fs().walk(self.credentials()), name.view(), FollowLast::kYes));
   TRY(check_noted_process_limit(self));
+  TRY(check_executable(program, self.credentials()));
   ExecStrings strings = TRY(read_strings(self, argv, env));
   TRY(execute(self, std::move(program), name.view(), std::move(strings.argv),
               std::move(strings.env)));
@@ -59,6 +61,7 @@ Result<long> sys_execveat(Thread& self, Fd directory, UserString path, UserAddre
   Path program = TRY(lookup_path(walk, name.view(), follow, allows_empty ? kWalkEmptyPath : 0));
   if (program.inode().is_symlink()) return Errno::kLoop;
   TRY(check_noted_process_limit(self));
+  TRY(check_executable(program, self.credentials()));
   ExecStrings strings = TRY(read_strings(self, argv, env));
   TRY(execute(self, std::move(program), shown.view(), std::move(strings.argv),
               std::move(strings.env)));

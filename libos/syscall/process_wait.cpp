@@ -100,12 +100,7 @@ Result<void> write_wait_info(Thread& self, UserAddress address, const WaitResult
   return copy_to_user(self.memory(), address, bytes_of(info).first(kFields));
 }
 
-}  // namespace
-
-// waitid(2).
-Result<long> sys_waitid(Thread& self, int type, Pid id, UserAddress info, Flags flags,
-                        UserOut<Rusage> usage) {
-  const uint32_t options = bits(flags);
+Result<WaitResult> wait_by_id(Thread& self, int type, Pid id, uint32_t options) {
   if ((options &
        ~(kNoHang | kNoWait | kExited | kStopped | kContinued | kNoThread | kAll | kClone)) != 0 ||
       (options & (kExited | kStopped | kContinued)) == 0) {
@@ -122,8 +117,19 @@ Result<long> sys_waitid(Thread& self, int type, Pid id, UserAddress info, Flags 
 
   const WaitResult result = TRY(wait_for_child(self, request));
   if (result.pid == 0 && is_nonblocking_fd && (options & kNoHang) == 0) return Errno::kAgain;
+  return result;
+}
+
+}  // namespace
+
+// waitid(2). The siginfo_t is written when there is an error too: with zeroes.
+Result<long> sys_waitid(Thread& self, int type, Pid id, UserAddress info, Flags flags,
+                        UserOut<Rusage> usage) {
+  const Result<WaitResult> waited = wait_by_id(self, type, id, bits(flags));
+  const WaitResult result = waited.is_error() ? WaitResult{} : waited.value();
   if (!usage.is_null() && result.pid != 0) TRY(usage.write(to_rusage(result.usage)));
   if (!info.is_null()) TRY(write_wait_info(self, info, result));
+  if (waited.is_error()) return waited.error();
   return 0;
 }
 

@@ -156,9 +156,12 @@ Result<long> sys_sigaltstack(Thread& self, UserIn<SignalStack> stack,
     if (is_on) return Errno::kPerm;
     const int32_t mode = wanted.flags & ~kStackAutoDisarm;
     if (mode != 0 && mode != kOnStack && mode != kStackDisable) return Errno::kInval;
+    const SignalStack& now = self.signal_stack;
+    const bool is_the_same =
+        wanted.address == now.address && wanted.size == now.size && wanted.flags == now.flags;
     if (mode == kStackDisable) {
       wanted = SignalStack{};
-    } else {
+    } else if (!is_the_same) {  // of no size too: what a program starts with may be asked for again
       if (wanted.size < kLeastSize) return Errno::kNoMem;
       wanted.flags &= kStackAutoDisarm;
     }

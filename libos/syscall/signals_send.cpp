@@ -123,6 +123,7 @@ Result<long> sys_rt_sigqueueinfo(Thread& self, Pid pid, SignalNumber number, Use
 
 Result<long> sys_rt_tgsigqueueinfo(Thread& self, Pid tgid, Pid tid, SignalNumber number,
                                    UserAddress address) {
+  TRY(UserIn<UserSignalInfo>(address).read());  // that it can be read comes first
   if (tgid <= 0 || tid <= 0) return Errno::kInval;
   const SignalInfo info = TRY(read_info(self, tgid, static_cast<int>(number), address));
   return send_to_thread(self, tgid, tid, info);

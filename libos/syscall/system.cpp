@@ -82,7 +82,10 @@ Result<long> sys_getrandom(Thread& self, UserAddress buffer, size_t size, Flags 
   size = std::min<size_t>(size, INT32_MAX & ~kPageMask);
   std::array<std::byte, 256> chunk;
   for (size_t done = 0; done < size;) {
-    const std::span<std::byte> part = std::span(chunk).first(std::min(chunk.size(), size - done));
+    // A part ends where its page ends: what is there before a page that is bad counts.
+    const size_t in_page = kPageSize - ((buffer + done).value() & kPageMask);
+    const std::span<std::byte> part =
+        std::span(chunk).first(std::min({chunk.size(), size - done, in_page}));
     random_bytes(part);
     const Result<void> copied = copy_to_user(self.memory(), buffer + done, part);
     if (copied.is_error())

@@ -35,7 +35,8 @@ Result<long> sys_vfork(Thread& self) {
 
 // clone3(2).
 Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
-  constexpr size_t kFirstSize = 64;  // CLONE_ARGS_SIZE_VER0
+  constexpr size_t kFirstSize = 64;      // CLONE_ARGS_SIZE_VER0
+  constexpr size_t kMostPidLevels = 32;  // MAX_PID_NS_LEVEL
   if (size > 4096) return Errno::kTooBig;
   if (size < kFirstSize) return Errno::kInval;
   CloneArguments given{};
@@ -45,7 +46,8 @@ Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
     // What we do not know must be zero.
     if (TRY(UserIn<uint8_t>(arguments + at).read()) != 0) return Errno::kTooBig;
   }
-  if (given.set_tid != 0 || given.set_tid_size != 0) return Errno::kPerm;
+  if ((given.set_tid != 0) != (given.set_tid_size != 0) || given.set_tid_size > kMostPidLevels)
+    return Errno::kInval;
   if ((given.flags & (kCloneDetached | (kCloneSignalMask & ~kCloneNewTime))) != 0)
     return Errno::kInval;
   if ((given.flags & kCloneNewTime) != 0) return Errno::kPerm;
@@ -54,6 +56,7 @@ Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
   if ((given.flags & (kCloneThread | kCloneParent)) != 0 && given.exit_signal != 0)
     return Errno::kInval;
   if ((given.stack == 0) != (given.stack_size == 0)) return Errno::kInval;
+  if (given.set_tid_size != 0) return Errno::kPerm;
   return TRY(clone_thread(self, CloneRequest{.flags = given.flags,
                                              .exit_signal = static_cast<int>(given.exit_signal),
                                              .stack_pointer = given.stack + given.stack_size,

@@ -96,8 +96,9 @@ Result<long> sys_clock_settime(Thread& self, ClockId clock, UserIn<Timespec> tim
   return Errno::kPerm;
 }
 
-Result<long> sys_settimeofday(Thread&, UserIn<Timeval> time, UserAddress) {
+Result<long> sys_settimeofday(Thread&, UserIn<Timeval> time, UserAddress zone) {
   if (!time.is_null()) TRY(time.read());
+  if (!zone.is_null()) TRY(UserIn<uint64_t>(zone).read());  // struct timezone
   return Errno::kPerm;
 }
 
