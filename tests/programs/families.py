@@ -93,6 +93,25 @@ git log --oneline --graph | cat; git gc -q; git fsck 2>&1; git status -s; git re
 """
 
 
+# A shell that talks with node for as long as it lives, while it starts its own tools beside it.
+BUSYBOX_NODE = r"""
+mkfifo in out
+node -e 'let n = 0; require("readline").createInterface({input: process.stdin}).on("line", (l) => console.log(++n, l * l)).on("close", () => process.exit(n))' < in > out &
+exec 3> in 4< out
+i=0
+while [ $i -lt 20 ]; do
+  i=$(busybox expr $i + 1)
+  echo $i >&3
+  read -r count square <&4
+  echo $count $square $(busybox expr $i '*' $i) $(busybox seq $i | busybox md5sum | busybox cut -c 1-8)
+done
+kill -0 $! && echo still there
+exec 3>&-
+wait $!
+echo $?
+"""
+
+
 # Not as root, which the server refuses; on a port and with a socket of its own.
 POSTGRES = """set -e
 export PATH=/usr/lib/postgresql/15/bin:$PATH LC_ALL=C HOME=/tmp
@@ -136,6 +155,8 @@ def specs() -> list[Spec]:
         Spec("postgres.pgbench", ["/bin/bash", "-c", POSTGRES], seconds=60),
         Spec("python3.two", ["/bin/bash", "-c", "for i in 1 2 3 4; do python3 -c \"print(sum(i * i for i in range(100000)) + $i)\" > o$i & done; wait; cat o?"],
              seconds=40),
+        Spec("go.two_servers", ["{programs}/servers"], seconds=60),
+        Spec("busybox.beside_node", ["/bin/busybox", "ash", "-c", BUSYBOX_NODE], seconds=60),
         Spec("python3.node", ["/usr/bin/python3", "-c", "import subprocess as s; p = [s.Popen(['node', '-e', f'console.log({i})'], stdout=s.PIPE) for i in range(2)];"
                               " print([x.communicate()[0] for x in p])"], seconds=60),
     ]
