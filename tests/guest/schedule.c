@@ -108,7 +108,10 @@ CASE(nice_values_weigh) {
   memset(nice_of, 0, sizeof nice_of);
 }
 
+enum { kWakes = 100, kFirst = 10 /* those that warm up */, kLate = 2000000 };
 static int late;
+static int64_t lateness[kWakes - kFirst];
+
 static long switches(void) {
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
@@ -117,14 +120,24 @@ static long switches(void) {
 static void* wake_often(void* unused) {
   // How many turns the others took from its going to sleep to its waking, whatever time the machine gave them: in 2 ms
   // there is about one on each processor. Who queues behind six that compute sees at least six more.
-  for (int i = 0; i < 100; i++) {
-    long before = switches();
+  for (int i = 0; i < kWakes; i++) {
+    const long before = switches();
+    const int64_t end = check_now_ns() + 2000000;
     check_sleep_ms(2);
-    if (i > 10 && switches() - before > 6) late++;
+    if (i < kFirst) continue;
+    lateness[i - kFirst] = check_now_ns() - end;
+    if (switches() - before > 6) late++;
   }
   return unused;
 }
-CASE(interactive_thread_wakes_beside_spinners) {
+
+static int by_time(const void* left, const void* right) {
+  const int64_t a = *(const int64_t*)left, b = *(const int64_t*)right;
+  return (a > b) - (a < b);
+}
+
+// How late half of the wakes of a thread are at most, while six others compute.
+static int64_t usual_lateness(void) {
   pthread_t threads[6], interactive;
   go = 1, stop = 0, late = 0;
   for (intptr_t i = 0; i < 6; i++) REQUIRE(pthread_create(&threads[i], NULL, spin, (void*)i) == 0);
@@ -132,8 +145,48 @@ CASE(interactive_thread_wakes_beside_spinners) {
   pthread_join(interactive, NULL);
   stop = 1;
   for (int i = 0; i < 6; i++) pthread_join(threads[i], NULL);
-  // Who queues is late every time; an overloaded machine, whose timer comes late itself, makes it so once or twice.
-  if (is_inside()) CHECK(late <= 5);
+  qsort(lateness, kWakes - kFirst, sizeof lateness[0], by_time);
+  return lateness[(kWakes - kFirst) / 2];
+}
+
+// A thread that has its processor for itself looks at the clock all the time: where it jumps, the machine was elsewhere.
+static void* watch_clock(void* argument) {
+  const int64_t begin = check_now_ns();
+  int64_t lost = 0;
+  pin_to((int)(intptr_t)argument);
+  for (int64_t now = begin, next; now - begin < 50000000; now = next) {
+    next = check_now_ns();
+    if (next - now > 500000) lost += next - now;
+  }
+  return (void*)(intptr_t)lost;
+}
+static int machine_is_quiet(void) {
+  pthread_t threads[2];
+  void* lost[2];
+  for (intptr_t i = 0; i < 2; i++)
+    REQUIRE(pthread_create(&threads[i], NULL, watch_clock, (void*)i) == 0);
+  for (int i = 0; i < 2; i++) pthread_join(threads[i], &lost[i]);
+  return (intptr_t)lost[0] + (intptr_t)lost[1] < 2000000;  // of 100 ms
+}
+
+CASE(interactive_thread_wakes_beside_spinners) {
+  if (!is_inside()) return;
+  // Within 2 ms of the time, if the machine leaves the processors to the LibOS: it must have done so before and after
+  // for the time to count. What it cannot spoil is the number of turns: who queues is late every time, and a machine
+  // whose timer comes late itself makes it so once or twice.
+  int is_counted = 0;
+  for (int i = 0; i < 5 && !is_counted; i++) {
+    const int was_quiet = machine_is_quiet();
+    const int64_t usual = usual_lateness();
+    CHECK(late <= 5);
+    if (usual > kLate && !(was_quiet && machine_is_quiet())) continue;
+    is_counted = 1;
+    CHECK(usual <= kLate);
+  }
+  fprintf(stderr, "schedule: half of the wakes %ld us late at most, 9 of 10 %ld us%s\n",
+          (long)lateness[(kWakes - kFirst) / 2] / 1000,
+          (long)lateness[(kWakes - kFirst) * 9 / 10] / 1000,
+          is_counted ? "" : ", on a machine too busy for that to count");
 }
 
 static volatile int order[64], order_count;
