@@ -18,7 +18,7 @@ constexpr uint32_t kRseqFeatureSize = 28;  // AT_RSEQ_FEATURE_SIZE: up to and wi
 constexpr uint32_t kRseqAlign = 32;        // AT_RSEQ_ALIGN
 
 // A bit of Thread::work(), beside those of Thread::Work: look, although the thread was not away.
-constexpr uint32_t kRseqWork = 64;
+constexpr uint32_t kRseqWork = 256;
 
 // True when settle_rseq() has to look.
 inline bool needs_rseq_look(const Thread& thread) {
