@@ -41,7 +41,7 @@ NOTES = {
     "clock_settime": "EPERM: the clock cannot be set from inside",
     "settimeofday": "EPERM",
     "adjtimex": "read only",
-    "ptrace": "no hardware breakpoints, SYSEMU or seccomp requests (EIO); steps by decoding, REP is one step",
+    "ptrace": "no seccomp requests (EIO), no GS; steps by decoding, REP is one step; debug registers by stepping",
     "getrusage": "user and system time are told apart by samples of short calls (libos/arch/system_time.h)",
     "inotify_add_watch": "regular files and directories; not what the host does to hostfs",
 }

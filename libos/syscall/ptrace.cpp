@@ -1,6 +1,5 @@
 // ptrace(2). The order of checks is Linux's (kernel/ptrace.c, arch/x86/kernel/ptrace.c): whose tracee it is, whether it
-// is stopped, then the request. What an enclave cannot do (hardware breakpoints) and what nobody here needs is EIO, as
-// for a request that does not exist.
+// is stopped, then the request. What there is not (seccomp's requests) is EIO, as for a request that does not exist.
 #include "libos/process/ptrace/ptrace.h"
 #include "libos/arch/task_context.h"
 #include "libos/lib/vec.h"
@@ -131,6 +130,73 @@ Result<long> set_signal_mask(const Call& call) {
   return 0;
 }
 
+struct PeekSignals {  // struct ptrace_peeksiginfo_args
+  uint64_t offset;
+  uint32_t flags;
+  int32_t count;
+};
+
+Result<long> peek_signals(const Call& call) {
+  constexpr uint32_t kShared = 1;
+  const PeekSignals wanted = TRY(UserIn<PeekSignals>(UserAddress(call.address)).read());
+  if ((wanted.flags & ~kShared) != 0 || wanted.count < 0) return Errno::kInval;
+  const ptrace::Queue queue =
+      (wanted.flags & kShared) != 0 ? ptrace::Queue::kShared : ptrace::Queue::kOwn;
+  const UserOut<UserSignalInfo> to(call.data);
+  for (int32_t i = 0; i < wanted.count; ++i) {
+    UserSignalInfo user;
+    const uint64_t index = static_cast<uint64_t>(i);
+    if (wanted.offset > UINT64_MAX - index) return i;
+    const std::optional<SignalInfo> found =
+        ptrace::queued_signal(call.tracee, queue, wanted.offset + index);
+    if (!found) return i;
+    user.info = *found;
+    const Result<void> written = to.write_at(index, user);
+    if (written.is_error() && i == 0) return written.error();
+    if (written.is_error()) return i;
+  }
+  return wanted.count;
+}
+
+// --- the rest ---
+
+struct RseqConfiguration {  // struct ptrace_rseq_configuration
+  uint64_t address;
+  uint32_t size, signature, flags, padding;
+};
+
+Result<long> get_rseq(Thread& self, const Call& call) {
+  const RestartableSequences& rseq = call.tracee.rseq;
+  const RseqConfiguration found{.address = rseq.address,
+                                .size = rseq.size,
+                                .signature = rseq.signature,
+                                .flags = 0,
+                                .padding = 0};
+  const size_t room = std::min<uint64_t>(call.address, sizeof(found));
+  TRY(copy_to_user(self.memory(), call.data, bytes_of(found).first(room)));
+  return static_cast<long>(sizeof(found));
+}
+
+// The tracee's arch_prctl(2), with the arguments the other way round. GS is the LibOS's.
+Result<long> arch_prctl(const Call& call) {
+  constexpr uint64_t kSetFs = 0x1002, kGetFs = 0x1003, kGetGs = 0x1004;
+  const UserOut<uint64_t> to{UserAddress(call.address)};
+  switch (call.number()) {
+    case kSetFs:
+      if (ptrace::poke_user(call.tracee, ptrace::kFsBaseOffset, call.address).is_error())
+        return Errno::kPerm;
+      return 0;
+    case kGetFs:
+      TRY(to.write(TRY(ptrace::peek_user(call.tracee, ptrace::kFsBaseOffset))));
+      return 0;
+    case kGetGs:
+      TRY(to.write(0));
+      return 0;
+    default:
+      return Errno::kInval;
+  }
+}
+
 Result<long> get_syscall_info(Thread& self, const Call& call) {
   const ptrace::SizedSyscallInfo sized = ptrace::syscall_info(call.tracee);
   const size_t room = std::min<uint64_t>(call.address, sized.size);
@@ -160,6 +226,12 @@ Result<long> on_stopped(Thread& self, Request request, const Call& call) {
       return resume(call, ptrace::Resume::kSystemCall);
     case Request::kSingleStep:
       return resume(call, ptrace::Resume::kStep);
+    case Request::kSingleBlock:
+      return resume(call, ptrace::Resume::kBranch);
+    case Request::kEmulate:
+      return resume(call, ptrace::Resume::kEmulate);
+    case Request::kEmulateStep:
+      return resume(call, ptrace::Resume::kEmulateStep);
     case Request::kDetach:
       return detach(call);
     case Request::kGetRegisters:
@@ -186,6 +258,12 @@ Result<long> on_stopped(Thread& self, Request request, const Call& call) {
       return get_signal_mask(call);
     case Request::kSetSignalMask:
       return set_signal_mask(call);
+    case Request::kPeekSignals:
+      return peek_signals(call);
+    case Request::kArchPrctl:
+      return arch_prctl(call);
+    case Request::kGetRseqConfiguration:
+      return get_rseq(self, call);
     case Request::kListen:
       TRY(ptrace::listen(call.tracee));
       return 0;

@@ -100,6 +100,28 @@ finish
 continue
 """
 
+# What a processor has debug registers for.
+WATCHES = """
+break main
+run
+hbreak twice
+continue
+bt 1
+awatch total
+continue
+continue
+continue
+delete
+watch total
+watch answer if answer > 5
+rwatch spins
+continue
+continue
+info watchpoints
+delete
+continue
+"""
+
 THREADS = """
 break twice if n == 4
 run
@@ -115,13 +137,14 @@ continue
 NORMAL = (r"sed -E 's/0x[0-9a-f]+/ADDR/g; s/process [0-9]+/process PID/g; s/LWP [0-9]+/LWP N/g; s/ +/ /g; s/child_tidptr=ADDR\) = [0-9]+/child_tidptr=ADDR) = PID/;"
           r" s/si_pid=[0-9]+/si_pid=PID/; s/si_[us]time=[0-9]+/si_time=T/g; s/^\[New Thread.*//'")
 BY_PROCESS = "awk '{ if (!($1 in seen)) seen[$1] = ++n; $1 = seen[$1]; print }' | sort -s -n -k1,1"
-GDB = "gdb -nx -batch -ex 'set confirm off' -ex 'set pagination off' -ex 'set can-use-hw-watchpoints 0'"
+GDB = "gdb -nx -batch -ex 'set confirm off' -ex 'set pagination off'"
 
 
 def program(directory: pathlib.Path):
     (directory / "program.c").write_text(PROGRAM)
     subprocess.run(["gcc", "-O0", "-g", "-pthread", "-o", "program", "program.c"], cwd=directory, check=True)
     (directory / "steps.gdb").write_text(STEPS)
+    (directory / "watches.gdb").write_text(WATCHES)
     (directory / "threads.gdb").write_text(THREADS)
 
 
@@ -139,6 +162,7 @@ def specs() -> list[Spec]:
              f" grep -v 'read(0' log | {BY_PROCESS} | {NORMAL}; sed -E 's/[0-9]+/N/' err | sort"),
         bash("strace.signals", "strace -o log -e trace=none bash -c 'trap \"echo usr\" USR1; kill -USR1 $$; (exit 3); kill -9 $$'; echo $?;" f" {NORMAL} log"),
         bash("gdb.steps", f"{GDB} -x {{dir}}/steps.gdb {{dir}}/program 2>&1 | {NORMAL} | sort | uniq -c"),
+        bash("gdb.watches", f"{GDB} -x {{dir}}/watches.gdb {{dir}}/program 2>&1 | {NORMAL} | sort | uniq -c"),
         bash("gdb.threads", f"{GDB} -x {{dir}}/threads.gdb --args {{dir}}/program threads 2>&1 | {NORMAL} | grep -v 'exited\\]\\|^.Detaching after fork'"),  # its line and the child's come in any order
         bash("gdb.attaches", "mkfifo f; {dir}/program wait < f & p=$!; exec 9> f; until grep -q 'State:.S' /proc/$p/status; do :; done;"
              f" {GDB} -ex 'break twice' -ex 'bt -2' -ex 'print total' -ex 'set var answer = 42' -ex detach -p $p 2>&1 | {NORMAL} | grep -v '^ *[0-9]*.*sysdeps'; exec 9>&-; wait $p; echo $?"),

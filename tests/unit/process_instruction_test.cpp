@@ -1,10 +1,13 @@
-// Instruction lengths and branches, as single-stepping needs them. Compared once with objdump over the text of libc,
+// Instruction lengths, branches and accesses, as single-stepping needs them. Compared once with objdump over the text of libc,
 // libm and gdb (1.9 million instructions, all alike); here one of each kind.
 #include <gtest/gtest.h>
 
+#include <string>
 #include <vector>
 
+#include "libos/process/ptrace/access.cpp"
 #include "libos/process/ptrace/instruction.cpp"
+#include "libos/process/ptrace/operand_use.cpp"
 
 namespace occlum {
 namespace {
@@ -90,6 +93,54 @@ TEST(Instruction, Conditions) {
   EXPECT_FALSE(condition_holds(12, kSign | kOverflow));
   EXPECT_TRUE(condition_holds(15, 0));      // jg
   EXPECT_TRUE(condition_holds(14, kZero));  // jle
+}
+
+// What an instruction accesses from RBX on, with all other registers 0: "R4+8" reads 4 bytes at RBX + 8.
+std::string accesses(std::initializer_list<int> bytes) {
+  constexpr uint64_t kBase = 0x1000;
+  UserRegisters registers = {};
+  registers.rbx = registers.rsp = registers.rsi = registers.rdi = kBase;
+  registers.rcx = 3;
+  const MemoryAccesses found = accesses_of(*decode(bytes), registers);
+  std::string text = found.is_exact ? "" : "?";
+  for (size_t i = 0; i < found.count; ++i) {
+    const MemoryAccess& access = found.all[i];
+    text += access.reads ? "R" : "";
+    text += access.writes ? "W" : "";
+    text += std::to_string(access.size * found.repetitions);
+    const auto offset = static_cast<int64_t>(access.address - kBase);
+    if (offset != 0) text += (offset > 0 ? "+" : "") + std::to_string(offset);
+    text += i + 1 < found.count ? " " : "";
+  }
+  return text;
+}
+
+TEST(Instruction, Accesses) {
+  EXPECT_EQ(accesses({0x89, 0x43, 0x08}), "W4+8");                         // mov %eax,8(%rbx)
+  EXPECT_EQ(accesses({0x48, 0x8b, 0x43, 0xf8}), "R8-8");                   // mov -8(%rbx),%rax
+  EXPECT_EQ(accesses({0x48, 0x8d, 0x43, 0xf8}), "");                       // lea
+  EXPECT_EQ(accesses({0x66, 0xff, 0x03}), "RW2");                          // incw (%rbx)
+  EXPECT_EQ(accesses({0x80, 0x3b, 5}), "R1");                              // cmpb $5,(%rbx)
+  EXPECT_EQ(accesses({0x80, 0x33, 5}), "RW1");                             // xorb $5,(%rbx)
+  EXPECT_EQ(accesses({0x89, 0xc3}), "");                                   // mov %eax,%ebx
+  EXPECT_EQ(accesses({0x53}), "W8-8");                                     // push
+  EXPECT_EQ(accesses({0xff, 0x33}), "R8 W8-8");                            // push (%rbx)
+  EXPECT_EQ(accesses({0xff, 0x13}), "R8 W8-8");                            // call *(%rbx)
+  EXPECT_EQ(accesses({0xc3}), "R8");                                       // ret
+  EXPECT_EQ(accesses({0xa5}), "R4 W4");                                    // movsl
+  EXPECT_EQ(accesses({0xf3, 0x48, 0xab}), "W24");                          // rep stosq
+  EXPECT_EQ(accesses({0xdb, 0x3b}), "W10");                                // fstpt (%rbx)
+  EXPECT_EQ(accesses({0x0f, 0x94, 0x03}), "W1");                           // sete (%rbx)
+  EXPECT_EQ(accesses({0x48, 0x0f, 0xc7, 0x0b}), "RW16");                   // cmpxchg16b (%rbx)
+  EXPECT_EQ(accesses({0x0f, 0xab, 0x03}), "?");                            // bts %eax,(%rbx)
+  EXPECT_EQ(accesses({0xf3, 0x0f, 0x11, 0x03}), "W4");                     // movss
+  EXPECT_EQ(accesses({0x66, 0x0f, 0x7f, 0x03}), "W16");                    // movdqa
+  EXPECT_EQ(accesses({0xc5, 0xfe, 0x7f, 0x43, 0x20}), "W32+32");           // vmovdqu %ymm0
+  EXPECT_EQ(accesses({0xc4, 0xc1, 0x7e, 0x6f, 0x03}), "R32-4096");         // vmovdqu (%r11)
+  EXPECT_EQ(accesses({0x62, 0xf1, 0xfe, 0x48, 0x7f, 0x43, 1}), "W64+64");  // vmovdqu64 %zmm0
+  EXPECT_EQ(accesses({0x62, 0xf1, 0xfe, 0x49, 0x7f, 0x03}), "?");          // with an opmask
+  EXPECT_EQ(accesses({0xc4, 0xe2, 0x7d, 0x2e, 0x03}), "?");                // vmaskmovps
+  EXPECT_EQ(accesses({0x0f, 0xae, 0x23}), "?");                            // xsave
 }
 
 }  // namespace

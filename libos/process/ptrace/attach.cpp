@@ -15,7 +15,7 @@ void link(ProcessTree& tree, Thread& tracer, Thread& tracee, bool seized, uint32
   tracing.tracer = &tracer;
   tracing.seized = seized;
   tracing.options = options;
-  tracing.wants_trap = tracing.was_continued = tracing.reports_calls = false;
+  tracing.wants_trap = tracing.was_continued = tracing.reports_calls = tracing.skips_calls = false;
   tracee.set_work(Thread::kTraced);
   tracer.process().links(tree).tracees.push_back(tracee);
 }
@@ -25,7 +25,7 @@ void unlink(ProcessTree& tree, Thread& tracee) {
   tracing.tracer->process().links(tree).tracees.remove(tracee);
   tracing.tracer = nullptr;
   tracing.options = 0;
-  tracing.wants_trap = tracing.was_continued = tracing.reports_calls = false;
+  tracing.wants_trap = tracing.was_continued = tracing.reports_calls = tracing.skips_calls = false;
   tracee.clear_work(Thread::kTraced | Thread::kTrap);
 }
 
@@ -39,6 +39,8 @@ void let_go(ProcessTree& tree, Thread& tracee) {
     tracee.set_work(Thread::kStop);
     tracee.interrupt();
   }
+  if (!tracing.is_stopped.load(std::memory_order_relaxed)) return;
+  tracing.death->debug = {};
   if (tracing.is_stopped.exchange(false)) tracee.unpark();
 }
 
@@ -60,7 +62,7 @@ Result<void> trace_me(Thread& self) {
   TRY(process_tree().with([&](ProcessTree& tree) -> Result<void> {
     Thread* tracer = tracer_for(tree, self.process());
     if (self.tracing.tracer != nullptr || tracer == nullptr) return Errno::kPerm;
-    std::swap(self.tracing.death, death);
+    if (!self.tracing.death) std::swap(self.tracing.death, death);
     link(tree, *tracer, self, false, 0);
     return {};
   }));
@@ -75,7 +77,7 @@ Result<void> attach(Thread& self, Thread& target, Attach how, uint32_t options) 
   TRY(process_tree().with([&](ProcessTree& tree) -> Result<void> {
     Tracing& tracing = target.tracing;
     if (target.has_ended() || tracing.tracer != nullptr) return Errno::kPerm;
-    std::swap(tracing.death, death);
+    if (!tracing.death) std::swap(tracing.death, death);
     link(tree, self, target, how == Attach::kSeize, options);
     Process& process = target.process();
     if (process.links(tree).is_stopped && !target.must_count_stop) {

@@ -23,6 +23,10 @@ enum class Request : int64_t {
   kAttach = 16,
   kDetach = 17,
   kSystemCall = 24,
+  kArchPrctl = 30,
+  kEmulate = 31,      // PTRACE_SYSEMU
+  kEmulateStep = 32,  // PTRACE_SYSEMU_SINGLESTEP
+  kSingleBlock = 33,
   kSetOptions = 0x4200,
   kGetEventMessage = 0x4201,
   kGetSignalInfo = 0x4202,
@@ -32,9 +36,11 @@ enum class Request : int64_t {
   kSeize = 0x4206,
   kInterrupt = 0x4207,
   kListen = 0x4208,
+  kPeekSignals = 0x4209,
   kGetSignalMask = 0x420a,
   kSetSignalMask = 0x420b,
   kGetSyscallInfo = 0x420e,
+  kGetRseqConfiguration = 0x420f,
 };
 
 enum Event : int {

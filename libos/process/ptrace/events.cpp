@@ -43,6 +43,10 @@ void inherit(Thread& self, Thread& child, const CloneRequest& request, ProcessTr
   Thread* tracer = self.tracing.tracer;
   if (tracer == nullptr || !starts_traced(self, request)) return;
   link(tree, *tracer, child, self.tracing.seized, self.tracing.options);
+  // DR6 and DR7 read as before, but nothing is watched.
+  const DebugState& debug = self.tracing.death->debug;
+  child.tracing.death->debug.status = debug.status;
+  child.tracing.death->debug.control = debug.control;
   if (child.tracing.seized) {
     child.tracing.wants_trap = true;
     child.set_work(Thread::kTrap);
@@ -68,6 +72,7 @@ void report_vfork_done(Thread& self, Pid child) {
 
 void report_exec(Thread& self, Pid former_tid) {
   if (!is_traced(self)) return;
+  process_tree().with([&](ProcessTree&) { self.tracing.death->debug = {}; });
   if (reports(self, kEventExec)) {
     (void)stop_for(self, kSigTrap | (kEventExec << 8), static_cast<uint64_t>(former_tid));
   } else if (!self.tracing.seized) {

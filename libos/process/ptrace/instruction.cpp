@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "libos/process/ptrace/opcode_set.h"
+
 namespace occlum {
 namespace {
 
@@ -31,30 +33,6 @@ class Reader {
   std::span<const std::byte> code_;
   size_t at_ = 0;
 };
-
-// One bit an opcode, 32 in a word.
-using OpcodeSet = std::array<uint32_t, 8>;
-constexpr bool contains(const OpcodeSet& set, uint8_t opcode) {
-  return (set[opcode / 32] >> (opcode % 32) & 1) != 0;
-}
-constexpr void add(OpcodeSet& set, unsigned first, unsigned last) {
-  for (unsigned opcode = first; opcode <= last; ++opcode)
-    set[opcode / 32] |= uint32_t{1} << (opcode % 32);
-}
-constexpr OpcodeSet set_of(std::initializer_list<std::pair<unsigned, unsigned>> ranges) {
-  OpcodeSet set = {};
-  for (const auto& [first, last] : ranges) add(set, first, last);
-  return set;
-}
-constexpr OpcodeSet arithmetic(unsigned first, unsigned last) {
-  OpcodeSet set = {};
-  for (unsigned row = 0; row < 0x40; row += 8) add(set, row + first, row + last);
-  return set;
-}
-constexpr OpcodeSet operator|(OpcodeSet a, const OpcodeSet& b) {
-  for (size_t i = 0; i < a.size(); ++i) a[i] |= b[i];
-  return a;
-}
 
 // The one-byte map.
 constexpr OpcodeSet kInvalid = set_of({{0x06, 0x07},
@@ -114,14 +92,6 @@ constexpr OpcodeSet kNoModrm0f = set_of({{0x05, 0x09},
 constexpr OpcodeSet kByteImmediate0f =
     set_of({{0x70, 0x73}, {0xa4, 0xa4}, {0xac, 0xac}, {0xba, 0xba}, {0xc2, 0xc2}, {0xc4, 0xc6}});
 
-struct Prefixes {
-  bool operand_16 = false, address_32 = false, fs = false, gs = false;
-  uint8_t rex = 0;
-  bool w() const { return (rex & 8) != 0; }
-  uint8_t x() const { return (rex & 2) != 0 ? 8 : 0; }
-  uint8_t b() const { return (rex & 1) != 0 ? 8 : 0; }
-};
-
 Prefixes read_prefixes(Reader& in) {
   Prefixes found;
   while (true) {
@@ -143,8 +113,12 @@ Prefixes read_prefixes(Reader& in) {
       case 0x36:
       case 0x3e:
       case 0xf0:
+        break;
       case 0xf2:
+        found.f2 = true;
+        break;
       case 0xf3:
+        found.f3 = true;
         break;
       default:
         if ((in.peek() & 0xf0) == 0x40) found.rex = in.next();
@@ -159,7 +133,7 @@ struct Modrm {
   MemoryOperand memory;
 };
 
-Modrm read_modrm(Reader& in, const Prefixes& prefixes) {
+Modrm decode_modrm(Reader& in, const Prefixes& prefixes) {
   const uint8_t byte = in.next();
   Modrm modrm{.mode = static_cast<uint8_t>(byte >> 6),
               .reg = static_cast<uint8_t>(byte >> 3 & 7),
@@ -189,6 +163,15 @@ Modrm read_modrm(Reader& in, const Prefixes& prefixes) {
 }
 
 using Flow = Instruction::Flow;
+using Map = Instruction::Map;
+
+Modrm read_modrm(Reader& in, Instruction& out) {
+  const Modrm modrm = decode_modrm(in, out.prefixes);
+  out.reg = modrm.reg;
+  out.has_memory = modrm.mode != 3;
+  out.memory = modrm.memory;
+  return modrm;
+}
 
 void read_immediate(Reader& in, uint8_t opcode, const Prefixes& prefixes, const Modrm& modrm,
                     Instruction& out) {
@@ -219,8 +202,6 @@ void set_indirect(const Prefixes& prefixes, const Modrm& modrm, Instruction& out
     out.target_register = static_cast<uint8_t>(modrm.rm | prefixes.b());
   } else if (prefixes.gs) {
     out.flow = Flow::kUnknown;
-  } else {
-    out.memory = modrm.memory;
   }
 }
 
@@ -244,25 +225,29 @@ void set_flow(uint8_t opcode, const Prefixes& prefixes, const Modrm& modrm, Inst
   }
 }
 
-bool read_one_byte_map(Reader& in, uint8_t opcode, const Prefixes& prefixes, Instruction& out) {
+bool read_one_byte_map(Reader& in, uint8_t opcode, Instruction& out) {
+  const Prefixes& prefixes = out.prefixes;
   if (contains(kInvalid, opcode)) return false;
   Modrm modrm;
-  if (contains(kHasModrm, opcode)) modrm = read_modrm(in, prefixes);
+  out.opcode = opcode;
+  if (contains(kHasModrm, opcode)) modrm = read_modrm(in, out);
   read_immediate(in, opcode, prefixes, modrm, out);
   set_flow(opcode, prefixes, modrm, out);
   return true;
 }
 
-bool read_two_byte_map(Reader& in, const Prefixes& prefixes, Instruction& out) {
-  const uint8_t opcode = in.next();
+bool read_two_byte_map(Reader& in, Instruction& out) {
+  const uint8_t opcode = out.opcode = in.next();
+  out.map = Map::k0f;
   if (opcode == 0x38 || opcode == 0x3a) {
-    (void)in.next();
-    (void)read_modrm(in, prefixes);
+    out.map = opcode == 0x38 ? Map::k0f38 : Map::k0f3a;
+    out.opcode = in.next();
+    (void)read_modrm(in, out);
     if (opcode == 0x3a) (void)in.number(1);
     return true;
   }
   if (contains(kInvalid0f, opcode)) return false;
-  if (!contains(kNoModrm0f, opcode)) (void)read_modrm(in, prefixes);
+  if (!contains(kNoModrm0f, opcode)) (void)read_modrm(in, out);
   if (contains(kByteImmediate0f, opcode)) (void)in.number(1);
   if (opcode == 0x05) out.flow = Flow::kSystemCall;
   if (opcode >= 0x80 && opcode <= 0x8f) {
@@ -273,23 +258,43 @@ bool read_two_byte_map(Reader& in, const Prefixes& prefixes, Instruction& out) {
   return true;
 }
 
+// What the payload of VEX and EVEX says instead of prefixes: R, X and B inverted, W, and 66, F3 or F2.
+void take_vector_prefixes(uint8_t inverted_rxb, uint8_t w_and_prefix, Prefixes& prefixes) {
+  prefixes.rex = static_cast<uint8_t>((~inverted_rxb >> 5 & 7) | (w_and_prefix >> 4 & 8));
+  prefixes.operand_16 = (w_and_prefix & 3) == 1;
+  prefixes.f3 = (w_and_prefix & 3) == 2;
+  prefixes.f2 = (w_and_prefix & 3) == 3;
+}
+
 // VEX and EVEX: never branches.
-bool read_vector(Reader& in, uint8_t first, Instruction&) {
+bool read_vector(Reader& in, uint8_t first, Instruction& out) {
   unsigned map = 1;
-  if (first == 0xc4) {
-    map = in.next() & 0x1f;
-    (void)in.next();
-  } else if (first == 0xc5) {
-    (void)in.next();
+  out.vector = first == 0x62 ? Instruction::Vector::kEvex : Instruction::Vector::kVex;
+  const uint8_t payload = in.next();
+  uint8_t length = 0;
+  if (first == 0xc5) {
+    take_vector_prefixes(payload | 0x60, payload & 0x7f, out.prefixes);
+    length = payload >> 2 & 1;
   } else {
-    map = in.next() & 7;
-    (void)in.number(2);
+    map = payload & (first == 0xc4 ? 0x1f : 7);
+    const uint8_t second = in.next();
+    take_vector_prefixes(payload, second, out.prefixes);
+    length = second >> 2 & 1;
   }
-  const uint8_t opcode = in.next();
+  if (first == 0x62) {
+    const uint8_t third = in.next();
+    length = third >> 5 & 3;
+    out.is_masked = (third & 0x17) != 0;
+  }
+  out.vector_bytes = static_cast<uint8_t>(16 << length);
+  out.opcode = in.next();
   if (map == 0 || map > 7) return false;
-  if (map == 1 && opcode == 0x77 && first != 0x62) return true;  // VZEROUPPER
-  (void)read_modrm(in, Prefixes());
-  if (map == 3 || (map == 1 && contains(kByteImmediate0f, opcode))) (void)in.number(1);
+  out.map = map <= 3 ? static_cast<Map>(map) : Map::kOther;
+  if (map == 1 && out.opcode == 0x77 && first != 0x62) return true;  // VZEROUPPER
+  const Modrm modrm = read_modrm(in, out);
+  // EVEX counts a short displacement in vectors, for whatever access.h makes use of.
+  if (first == 0x62 && modrm.mode == 1) out.memory.displacement *= out.vector_bytes;
+  if (map == 3 || (map == 1 && contains(kByteImmediate0f, out.opcode))) (void)in.number(1);
   return true;
 }
 
@@ -297,13 +302,13 @@ bool read_vector(Reader& in, uint8_t first, Instruction&) {
 
 std::optional<Instruction> decode_instruction(std::span<const std::byte> code) {
   Reader in(code);
-  const Prefixes prefixes = read_prefixes(in);
   Instruction out;
+  out.prefixes = read_prefixes(in);
   const uint8_t opcode = in.next();
-  const bool is_known = opcode == 0x0f ? read_two_byte_map(in, prefixes, out)
+  const bool is_known = opcode == 0x0f ? read_two_byte_map(in, out)
                         : opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62
                             ? read_vector(in, opcode, out)
-                            : read_one_byte_map(in, opcode, prefixes, out);
+                            : read_one_byte_map(in, opcode, out);
   if (!is_known || !in.is_whole()) return std::nullopt;
   out.size = static_cast<uint8_t>(in.size());
   return out;

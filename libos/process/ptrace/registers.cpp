@@ -9,7 +9,6 @@ namespace {
 // What a debugger may change: those of a signal frame, and NT.
 constexpr uint64_t kSettableFlags = 0x54dd5;
 constexpr uint64_t kTrapFlag = 0x100;
-constexpr uint64_t kHighestBase = uint64_t{1} << 47;
 
 enum Index : size_t {
   kOriginalRax = 15,
@@ -79,7 +78,7 @@ Result<void> set_word(UserRegisters& registers, size_t index, uint64_t value) {
           (registers.rflags & ~kSettableFlags) | (value & kSettableFlags & ~kTrapFlag);
       return {};
     case kFsBase:
-      if (value >= kHighestBase) return Errno::kIo;
+      if (value >= kTaskSizeMax) return Errno::kIo;
       registers.fs_base = value;
       return {};
     case kCs:

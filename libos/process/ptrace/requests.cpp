@@ -25,6 +25,11 @@ auto while_stopped(Thread& tracee, F&& function) -> Result<void> {
   });
 }
 
+bool is_debug_register(uint64_t offset) {
+  return offset >= kDebugRegisters && offset < kDebugRegisters + 8 * sizeof(uint64_t);
+}
+size_t debug_number(uint64_t offset) { return (offset - kDebugRegisters) / sizeof(uint64_t); }
+
 }  // namespace
 
 Result<void> check_tracee(Thread& self, const Thread& tracee, Need need) {
@@ -40,7 +45,12 @@ Result<void> resume(Thread& tracee, Resume how, int signal) {
     Tracing& tracing = tracee.tracing;
     tracing.code = signal;
     tracing.reports_calls = how == Resume::kSystemCall;
-    if (how == Resume::kStep) tracee.set_work(Thread::kStep);
+    tracing.skips_calls = how == Resume::kEmulate || how == Resume::kEmulateStep;
+    tracing.step.report = how == Resume::kBranch ? Tracing::Report::kBranch
+                          : how == Resume::kStep || how == Resume::kEmulateStep
+                              ? Tracing::Report::kStep
+                              : Tracing::Report::kNone;
+    if (tracing.step.report != Tracing::Report::kNone) tracee.set_work(Thread::kStep);
     tracing.is_stopped.store(false, std::memory_order_release);
     tracee.unpark();
     return {};
@@ -107,20 +117,24 @@ Result<void> poke(Thread& tracee, uint64_t address, uint64_t word) {
 Result<uint64_t> peek_user(Thread& tracee, uint64_t offset) {
   if (offset % sizeof(uint64_t) != 0 || offset >= kUserSize) return Errno::kIo;
   const size_t index = offset / sizeof(uint64_t);
-  if (index >= kRegisterWords) return uint64_t{0};
-  return TRY(registers(tracee))[index];
+  if (index < kRegisterWords) return TRY(registers(tracee))[index];
+  if (!is_debug_register(offset)) return uint64_t{0};
+  uint64_t word = 0;
+  TRY(while_stopped(tracee, [&](UserRegisters&) -> Result<void> {
+    word = debug_register(tracee.tracing.death->debug, debug_number(offset));
+    return {};
+  }));
+  return word;
 }
 
-// Hardware breakpoints do not exist in an enclave: turning them off is all that works.
 Result<void> poke_user(Thread& tracee, uint64_t offset, uint64_t word) {
   if (offset % sizeof(uint64_t) != 0 || offset >= kUserSize) return Errno::kIo;
   const size_t index = offset / sizeof(uint64_t);
-  if (index < kRegisterWords) {
-    return while_stopped(
-        tracee, [&](UserRegisters& registers) { return set_word(registers, index, word); });
-  }
-  if (offset < kDebugRegisters || word != 0) return Errno::kIo;
-  return {};
+  if (index >= kRegisterWords && !is_debug_register(offset)) return Errno::kIo;
+  return while_stopped(tracee, [&](UserRegisters& registers) -> Result<void> {
+    if (index < kRegisterWords) return set_word(registers, index, word);
+    return set_debug_register(tracee.tracing.death->debug, debug_number(offset), word);
+  });
 }
 
 Result<RegisterWords> registers(Thread& tracee) {
@@ -183,6 +197,12 @@ Result<void> set_signal_info(Thread& tracee, const SignalInfo& info) {
     tracee.tracing.info = info;
     return {};
   });
+}
+
+std::optional<SignalInfo> queued_signal(Thread& tracee, Queue queue, uint64_t index) {
+  const auto look = [&](const PendingSignals& pending) { return pending.at(index); };
+  return queue == Queue::kShared ? tracee.process().shared_pending().with(look)
+                                 : tracee.own_pending().with(look);
 }
 
 uint64_t event_message(Thread& tracee) {

@@ -15,7 +15,8 @@ enum class Need { kStopped, kAny };
 // Errors: kSrch: not a tracee of the caller's, or not stopped.
 Result<void> check_tracee(Thread& self, const Thread& tracee, Need need);
 
-enum class Resume { kContinue, kSystemCall, kStep };
+// kBranch: a step as far as the next branch; kEmulate: up to a system call, which is not made.
+enum class Resume { kContinue, kSystemCall, kStep, kBranch, kEmulate, kEmulateStep };
 Result<void> resume(Thread& tracee, Resume how, int signal);
 Result<void> interrupt(Thread& tracee);  // kIo: not seized
 Result<void> listen(Thread& tracee);     // kIo: not in a stop of PTRACE_EVENT_STOP
@@ -24,7 +25,7 @@ void kill(Thread& tracee);
 // A word of its memory, whatever the rights of its pages are. Errors: kIo.
 Result<uint64_t> peek(Thread& tracee, uint64_t address);
 Result<void> poke(Thread& tracee, uint64_t address, uint64_t word);
-// A word of struct user. Errors: kIo.
+// A word of struct user. Errors: kIo; kInval: no value for a debug register.
 Result<uint64_t> peek_user(Thread& tracee, uint64_t offset);
 Result<void> poke_user(Thread& tracee, uint64_t offset, uint64_t word);
 
@@ -36,6 +37,9 @@ Result<void> write_xstate(Thread& tracee, std::span<const std::byte> from);
 
 Result<SignalInfo> signal_info(Thread& tracee);  // kInval: a group-stop
 Result<void> set_signal_info(Thread& tracee, const SignalInfo& info);
+// What is sent to the thread, or to its process, and not yet delivered: the oldest first.
+enum class Queue { kOwn, kShared };
+std::optional<SignalInfo> queued_signal(Thread& tracee, Queue queue, uint64_t index);
 uint64_t event_message(Thread& tracee);
 void set_options(Thread& tracee, uint32_t options);
 

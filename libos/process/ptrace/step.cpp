@@ -2,6 +2,8 @@
 // made by hand. Branches are done here, by register and memory arithmetic; a system call is a step by itself; any other
 // instruction is executed where it stands, with an int3 behind it for as long as that takes.
 //
+// A thread with debug registers in use is stepped all the time (watch.h); its tracer is told of what it wants to know.
+//
 // The int3 is in the text that all threads of the program share: another one that runs into it tries again until it is
 // gone. It is never there while the thread is stopped, and so no debugger sees it.
 #include "libos/arch/arch.h"
@@ -9,15 +11,48 @@
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/instruction.h"
 #include "libos/process/ptrace/ptrace.h"
+#include "libos/process/ptrace/stop.h"
+#include "libos/process/ptrace/watch.h"
 #include "libos/process/signals/send.h"
 
 namespace occlum::ptrace {
 namespace {
 
 constexpr std::byte kInt3{0xcc};
+// In `start` after a system call, which ends a step wherever it leads.
+constexpr uint64_t kWasCall = UINT64_MAX;
 
-void report_step(Thread& self, const UserRegisters& registers) {
-  force_signal(self, SignalInfo::of_fault(kSigTrap, kTrapTrace, registers.rip));
+using Report = Tracing::Report;
+
+DebugState& debug_of(Thread& self) { return self.tracing.death->debug; }
+
+// exc_debug_user() of arch/x86/kernel/traps.c: DR6 says all of what happened.
+void report(Thread& self, const UserRegisters& registers, uint64_t hits, bool is_step) {
+  constexpr uint64_t kStepBit = 0x4000;
+  debug_of(self).status = hits | (is_step ? kStepBit : 0);
+  const int code = is_step ? kTrapTrace : kTrapHardware;
+  force_signal(self, SignalInfo::of_fault(kSigTrap, code, registers.rip));
+}
+
+void go_on_stepping(Thread& self) {
+  const bool steps = self.tracing.step.report != Report::kNone || is_watching(debug_of(self));
+  if (steps) self.set_work(Thread::kStep);
+}
+
+// The instruction before registers.rip has been executed.
+void end_step(Thread& self, UserRegisters& registers, uint64_t hits, bool has_branched) {
+  const Report wanted = self.tracing.step.report;
+  const bool is_step = wanted == Report::kStep || (wanted == Report::kBranch && has_branched);
+  registers.rflags &= ~kResumeFlag;
+  if (hits == 0 && !is_step) return go_on_stepping(self);
+  report(self, registers, hits, is_step);
+}
+
+// A system call ends a step otherwise than the processor does (arch/x86's user_single_step_report()).
+void end_call_step(Thread& self, UserRegisters& registers) {
+  registers.rflags &= ~kResumeFlag;
+  if (self.tracing.step.report == Report::kNone) return go_on_stepping(self);
+  force_signal(self, SignalInfo::of_fault(kSigTrap, kTrapBrkpt, registers.rip));
 }
 
 // The instruction's bytes, which may end where the mapping does.
@@ -126,17 +161,28 @@ void remove_trap(Thread& self) {
 void begin_step(Thread& self, UserRegisters& registers) {
   self.clear_work(Thread::kStep);
   if (!is_traced(self)) return;
+  DebugState& debug = debug_of(self);
+  debug.passes = (registers.rflags & kResumeFlag) != 0;
+  debug.accesses = {};
+  if (const uint64_t hits = breakpoints_at(debug, registers.rip); hits != 0 && !debug.passes) {
+    registers.rflags |= kResumeFlag;
+    return report(self, registers, hits, false);
+  }
   Tracing::Step& step = self.tracing.step;
   step.start = registers.rip;
   step.is_armed = true;
   const std::optional<Instruction> instruction = instruction_at(self, registers.rip);
   if (!instruction) return;  // it faults
+  if (is_watching(debug)) note_accesses(debug, self.memory(), *instruction, registers);
   UserRegisters after = registers;
   const Result<bool> done = branch(self, *instruction, after);
   if (!done.is_error() && done.value()) {
     step.is_armed = false;
+    const bool is_conditional = instruction->flow == Instruction::Flow::kCondition ||
+                                instruction->flow == Instruction::Flow::kLoop;
+    const bool has_branched = !is_conditional || after.rip != registers.rip + instruction->size;
     registers = after;
-    report_step(self, registers);
+    end_step(self, registers, watchpoints_hit(debug, self.memory(), registers), has_branched);
   } else if (instruction->flow == Instruction::Flow::kNext) {
     place_trap(self, registers.rip + instruction->size);
   }
@@ -149,11 +195,23 @@ void settle_step(Thread& self, UserRegisters& registers) {
   remove_trap(self);
   self.clear_work(Thread::kStep);
   if (!is_traced(self)) return;
-  if (registers.rip != step.start) {
-    report_step(self, registers);
-  } else {
+  DebugState& debug = debug_of(self);
+  if (registers.rip == step.start) {
     self.set_work(Thread::kStep);  // not yet executed
+    if (debug.passes) registers.rflags |= kResumeFlag;
+  } else if (step.start == kWasCall) {
+    end_call_step(self, registers);
+  } else {
+    end_step(self, registers, watchpoints_hit(debug, self.memory(), registers), false);
   }
+}
+
+void end_step_with_call(Thread& self) {
+  Tracing::Step& step = self.tracing.step;
+  if ((self.work() & Thread::kStep) == 0 && !step.is_armed) return;
+  step.is_armed = true;
+  step.start = kWasCall;
+  self.set_work(Thread::kStep);
 }
 
 bool take_step_trap(Thread& self, const UserRegisters& registers) {

@@ -58,9 +58,10 @@ StopResult stop(Thread& self, int code, std::optional<SignalInfo> info, uint64_t
     tracing.code = code;
     tracing.info = info;
     tracing.message = message;
-    tracing.is_listening = tracing.wants_trap = tracing.reports_calls = false;
+    tracing.is_listening = tracing.wants_trap = tracing.reports_calls = tracing.skips_calls = false;
     self.clear_work(Thread::kTrap | Thread::kStep);
     tracing.step.is_armed = false;
+    tracing.step.report = Tracing::Report::kNone;
     if (kind == StopKind::kGroup) {
       // It goes on when its tracer says so, whether its process is stopped or not.
       self.clear_work(Thread::kStop);
@@ -84,6 +85,8 @@ StopResult stop(Thread& self, int code, std::optional<SignalInfo> info, uint64_t
   const StopResult result = process_tree().with([&](ProcessTree&) {
     tracing.is_stopped.store(false, std::memory_order_relaxed);
     tracing.is_listening = false;
+    if (tracing.tracer != nullptr && is_watching(tracing.death->debug))
+      self.set_work(Thread::kStep);
     return StopResult{.has_stopped = true,
                       .signal = std::exchange(tracing.code, 0),
                       .info = std::exchange(tracing.info, std::nullopt)};
@@ -146,7 +149,7 @@ bool stop_with_group(Thread& self) {
 }
 
 void report_handler(Thread& self) {
-  if ((self.work() & Thread::kStep) == 0) return;
+  if (self.tracing.step.report == Tracing::Report::kNone) return;
   self.clear_work(Thread::kStep);
   if (const int signal = stop_for(self, kSigTrap, 0); signal != 0)
     (void)send_signal_to_thread(self, SignalInfo::from_kernel(signal));
@@ -157,15 +160,9 @@ void report_handler(Thread& self) {
 namespace {
 
 void syscall_stop(Thread& self, uint64_t message) {
-  struct Wanted {
-    bool stops, good;
-  };
-  const Wanted wanted = process_tree().with([&](ProcessTree&) {
-    return Wanted{.stops = self.tracing.reports_calls,
-                  .good = (self.tracing.options & kOptionSyscallGood) != 0};
-  });
-  if (!wanted.stops) return;
-  const int code = wanted.good ? kSyscallTrap : kSigTrap;
+  const bool is_good = process_tree().with(
+      [&](ProcessTree&) { return (self.tracing.options & kOptionSyscallGood) != 0; });
+  const int code = is_good ? kSyscallTrap : kSigTrap;
   const StopResult result =
       stop(self, code, trap_info(self, kSigTrap, code), message, StopKind::kTrap);
   if (result.has_stopped && result.signal != 0) {
@@ -174,14 +171,25 @@ void syscall_stop(Thread& self, uint64_t message) {
   }
 }
 
+struct CallWishes {
+  bool reports, skips;
+};
+CallWishes call_wishes(const Thread& self) {
+  return process_tree().with([&](ProcessTree&) {
+    return CallWishes{.reports = self.tracing.reports_calls, .skips = self.tracing.skips_calls};
+  });
+}
+
 }  // namespace
 
-// The call is what its number says after the stop; -1 is none.
+// The call is what its number says after the stop; -1 is none, and PTRACE_SYSEMU makes none of any.
 bool report_syscall_entry(Thread& self, UserRegisters& registers) {
   registers.original_rax = registers.rax;
   registers.rax = static_cast<uint64_t>(errno_return_value(Errno::kNoSys));
-  syscall_stop(self, kMessageEntry);
-  if (self.must_die() || static_cast<int32_t>(registers.original_rax) == -1) return false;
+  const CallWishes wishes = call_wishes(self);
+  if (wishes.reports || wishes.skips) syscall_stop(self, kMessageEntry);
+  if (self.must_die() || wishes.skips || static_cast<int32_t>(registers.original_rax) == -1)
+    return false;
   registers.rax = registers.original_rax;
   return true;
 }
@@ -191,14 +199,10 @@ void report_syscall_exit(Thread& self, UserRegisters& registers, uint64_t number
   // execve has made new registers, and still was a call.
   if (registers.original_rax == UINT64_MAX && number != kRtSigreturn)
     registers.original_rax = number;
-  // A step ends with the call, also one that was asked for within it.
-  if ((self.work() & Thread::kStep) != 0) {
-    self.tracing.step.is_armed = true;
-    self.tracing.step.start = UINT64_MAX;
-  } else if (self.tracing.step.is_armed) {
-    self.set_work(Thread::kStep);
-  }
-  syscall_stop(self, kMessageExit);
+  const CallWishes wishes = call_wishes(self);
+  // With PTRACE_SYSEMU_SINGLESTEP a step ends after the next instruction.
+  if (!wishes.skips) end_step_with_call(self);
+  if (wishes.reports) syscall_stop(self, kMessageExit);
 }
 
 }  // namespace occlum::ptrace

@@ -35,6 +35,9 @@ StopResult stop(Thread& self, int code, std::optional<SignalInfo> info, uint64_t
 // SIGTRAP | code << 8, as ptrace_notify() of Linux: events and syscall-stops. The signal to go on with.
 int stop_for(Thread& self, int code, uint64_t message, StopKind kind = StopKind::kTrap);
 
+// A system call has been made: a step ends with it, also one that was asked for within it.
+void end_step_with_call(Thread& self);
+
 // SIGCHLD, and a wake-up, for who traces the thread. `status` is si_status.
 void notify_tracer(ProcessTree& tree, Process& tracer, Process& process, Pid tid, int code,
                    int status);

@@ -9,6 +9,7 @@
 #include "libos/lib/list.h"
 #include "libos/lib/ptr.h"
 #include "libos/process/pid.h"
+#include "libos/process/ptrace/watch.h"
 #include "libos/process/signals/signal.h"
 
 namespace occlum {
@@ -17,7 +18,8 @@ class AddressSpace;
 class Process;
 class Thread;
 
-// A thread that ended while it was traced, until its tracer has waited for it.
+// What only a thread that is traced has: its debug registers, and, when it ended so, its end until its tracer has waited
+// for it.
 struct TraceeDeath {
   ListNode node;
   RefPtr<Process> process;
@@ -25,6 +27,7 @@ struct TraceeDeath {
   uint32_t uid = 0;
   int status = 0;          // wait status, unless it is the leader's: then the process has it
   bool is_leader = false;  // it can be waited for when the whole process has ended
+  DebugState debug;
 };
 
 // Guarded by the process table's lock, except where it says something else. What describes a stop belongs to the tracer
@@ -49,10 +52,14 @@ struct Tracing {
       false;  // PTRACE_INTERRUPT, a new child that is seized, or attached while stopped
   bool was_continued = false;  // SIGCONT came: a seized thread stops once more
   bool reports_calls = false;  // PTRACE_SYSCALL
+  bool skips_calls = false;    // PTRACE_SYSEMU
 
   // --- a single step; the thread's own (step.cpp) ---
+  // What the tracer is told of: nothing where steps are made for the debug registers only.
+  enum class Report : uint8_t { kNone, kStep, kBranch };
   struct Step {
     bool is_armed = false;
+    Report report = Report::kNone;
     uint64_t start = 0;
     std::atomic<uint64_t> trap_at{0};  // where our int3 is, 0: none
     std::byte saved{};                 // what was there

@@ -30,6 +30,13 @@ Result<RefPtr<QueuedSignal>> QueuedSignal::create(const SignalInfo& info, uint32
 
 QueuedSignal::~QueuedSignal() { node_count_of(user_).fetch_sub(1, std::memory_order_relaxed); }
 
+std::optional<SignalInfo> PendingSignals::at(uint64_t index) const {
+  for (const QueuedSignal& node : queue_) {
+    if (index-- == 0) return node.info_;
+  }
+  return std::nullopt;
+}
+
 bool PendingSignals::add(RefPtr<QueuedSignal> node) {
   const int signal = node->info_.signal;
   if (!is_realtime_signal(signal) && set_.contains(signal)) return false;

@@ -48,6 +48,8 @@ class PendingSignals {
 
   SignalSet set() const { return set_; }
   size_t size() const { return queue_.size(); }  // nodes
+  // The node at `index`, the oldest first.
+  std::optional<SignalInfo> at(uint64_t index) const;
 
   // Records the signal in `node`. False: a standard signal that is pending already; nothing was done.
   bool add(RefPtr<QueuedSignal> node);
