@@ -19,6 +19,14 @@ namespace occlum {
 
 namespace {
 constexpr uint64_t kLargestObject = uint64_t{1} << 62;
+
+// There are `more` pages of an object over this source, or, below 0, fewer.
+void note_pages(const PageSource* source, int64_t more) {
+  const auto pages = static_cast<uint64_t>(more);
+  memory_counters.object_pages.fetch_add(pages, std::memory_order_relaxed);
+  if (source == nullptr)
+    memory_counters.shared_memory_pages.fetch_add(pages, std::memory_order_relaxed);
+}
 }  // namespace
 
 MemoryObject::MemoryObject(PageSource* source, uint64_t size)
@@ -126,7 +134,7 @@ void MemoryObject::release_home(const State& state, AddressRange pages) {
 }
 
 void MemoryObject::free_page(State& state, uint64_t index, Page& page) {
-  memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
+  note_pages(state.source, -1);
   if (page.alias != 0) leave_alias(state, page);
   if (state.is_home(index, page)) {
     release_home(state, page_range(page.address));
@@ -177,7 +185,7 @@ Result<MemoryObject::Page*> MemoryObject::make_page(State& state, uint64_t index
   }
   node->entry().value.address = address;
   if (!state.reserved.is_empty() && state.reserved.contains(index)) --state.reserved_only;
-  memory_counters.object_pages.fetch_add(1, std::memory_order_relaxed);
+  note_pages(state.source, 1);
   return &state.pages.insert(std::move(node))->value;
 }
 
@@ -191,12 +199,12 @@ void MemoryObject::drop_pages(State& state, uint64_t first, uint64_t last) {
       continue;
     }
     AddressRange run = page_range(it->value.address);
-    memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
+    note_pages(state.source, -1);
     it = state.pages.remove(it);
     while (it && it->key < last && state.is_home(it->key, it->value) &&
            it->value.address == run.end) {
       run.end += kPageSize;
-      memory_counters.object_pages.fetch_sub(1, std::memory_order_relaxed);
+      note_pages(state.source, -1);
       it = state.pages.remove(it);
     }
     release_home(state, run);
@@ -335,7 +343,12 @@ void MemoryObject::drop_clean_pages() {
 }
 
 void MemoryObject::detach_source() {
-  state_.with([](State& state) { state.source = nullptr; });
+  state_.with([](State& state) {
+    const auto pages = static_cast<int64_t>(state.pages.size());
+    note_pages(state.source, -pages);
+    state.source = nullptr;
+    note_pages(state.source, pages);
+  });
 }
 
 }  // namespace occlum

@@ -37,7 +37,8 @@ MemoryTotals memory_totals() {
   return {.total_bytes = total,
           .free_bytes = total > used ? total - used : 0,
           .used_bytes = used,
-          .cached_bytes = bytes(memory_counters.object_pages)};
+          .cached_bytes = bytes(memory_counters.object_pages),
+          .shared_bytes = bytes(memory_counters.shared_memory_pages)};
 }
 
 namespace page_map {

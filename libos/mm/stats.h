@@ -20,6 +20,7 @@ struct MemoryCounters {
   std::atomic<uint64_t> heap_bytes = 0;  // of kernel pages: what the kernel heap has handed out
   std::atomic<uint64_t> object_pages =
       0;  // pages of page caches and shared memory, wherever they lie
+  std::atomic<uint64_t> shared_memory_pages = 0;  // of these: of objects with nothing below them
   std::atomic<uint64_t> held_pages = 0;       // contents held aside for members of conflict groups
   std::atomic<uint64_t> exchanges = 0;        // how often another member became resident
   std::atomic<uint64_t> exchanged_pages = 0;  // pages that were filled for that
@@ -43,6 +44,7 @@ uint64_t memory_limit();
 // For sysinfo(2) and /proc/meminfo: what there is in all (the limit, or the size of the user range), and what is free.
 struct MemoryTotals {
   uint64_t total_bytes, free_bytes, used_bytes, cached_bytes;
+  uint64_t shared_bytes;  // of these, what is in memory only: tmpfs and shared memory
 };
 MemoryTotals memory_totals();
 

@@ -162,10 +162,20 @@ Result<String> read_text(AddressSpace& memory, uint64_t start, uint64_t end) {
 
 }  // namespace
 
+// setproctitle(3) writes over the arguments and on into the environment, which shows in the last byte of the arguments:
+// then the title is one string from their beginning on, which may be a page long at most.
 Result<String> Process::command_line() const {
   const RefPtr<AddressSpace> memory = this->memory();
   if (!memory) return String();
-  return read_text(*memory, memory->layout.args_start, memory->layout.args_end);
+  const uint64_t start = memory->layout.args_start, end = memory->layout.args_end;
+  if (start >= end) return String();
+  if (TRY(read_text(*memory, end - 1, end)).view() == std::string_view("\0", 1))
+    return read_text(*memory, start, end);
+  const uint64_t last = std::max(end, memory->layout.env_end);
+  const String text = TRY(read_text(*memory, start, std::min(last, start + kPageSize)));
+  const size_t length = text.view().find('\0');
+  return String::create(
+      text.view().substr(0, length == std::string_view::npos ? length : length + 1));
 }
 
 Result<String> Process::environment() const {

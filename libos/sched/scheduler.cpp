@@ -26,6 +26,7 @@
 #include "libos/sched/parked_task.h"
 #include "libos/sched/timer.h"
 #include "libos/sched/timer_queue.h"
+#include "libos/sched/vcpu_account.h"
 
 namespace occlum {
 namespace {
@@ -56,6 +57,8 @@ struct VcpuState {
   std::atomic<bool> tick_on{false};  // what its tick_wanted says
   std::atomic<bool> sleeping{false};
   std::atomic<int> priority{kNobody};  // of the task that it runs; 0: not a real-time one
+  bool is_nice = false;                // that task's nice value is above 0
+  VcpuAccount account;
 };
 constinit std::array<VcpuState, abi::kMaxVcpus> states;
 constinit WaitingTasks waiting_tasks;
@@ -132,7 +135,7 @@ class Scheduler {
       RunEntity* next = after == After::kPreempt ? queue.take_before(task.run_, vcpu, now)
                         : after == After::kYield ? queue.take_for_yield(task.run_, vcpu, now)
                                                  : queue.take(vcpu, now);
-      note_choice(next);
+      note_choice(next != nullptr ? *next : task.run_);
       return Choice{.next = next == nullptr ? nullptr : next->task(),
                     .may_stay = task.run_.may_run_on(vcpu)};
     });
@@ -144,13 +147,31 @@ class Scheduler {
     const Nanoseconds now = machine_monotonic_ns();
     return run_queue.with([&](RunQueue& queue) {
       RunEntity* next = queue.take(vcpu, now);
-      note_choice(next);
-      return next == nullptr ? nullptr : next->task();
+      if (next == nullptr) return static_cast<Task*>(nullptr);
+      note_choice(*next);
+      return next->task();
     });
   }
 
-  static void note_choice(const RunEntity* next) {
-    if (next != nullptr) this_state().priority.store(next->priority(), std::memory_order_relaxed);
+  static void note_choice(const RunEntity& chosen) {
+    VcpuState& state = this_state();
+    state.priority.store(chosen.priority(), std::memory_order_relaxed);
+    state.is_nice = chosen.scheduling().nice > 0;
+  }
+
+  static void begin_turn(const Task& task, Nanoseconds now) {
+    VcpuState& state = this_state();
+    state.account.begin(&task, now, task.context_.system_time.read(now), state.is_nice);
+  }
+  static void end_turn(const Task& task, Nanoseconds now) {
+    this_state().account.end(now, task.context_.system_time.read(now));
+  }
+  // It stays, but its nice value may be another now.
+  static void go_on(const Task& task) {
+    if (this_state().account.is_nice() == this_state().is_nice) return;
+    const Nanoseconds now = machine_monotonic_ns();
+    end_turn(task, now);
+    begin_turn(task, now);
   }
 
   static void unpark(Task& task) {
@@ -230,6 +251,7 @@ class Scheduler {
     task.charged_until_ = machine_monotonic_ns();
     task.slice_start_.store(task.charged_until_, std::memory_order_relaxed);
     task.context_.system_time.resume(task.charged_until_);
+    begin_turn(task, task.charged_until_);
     vcpu.current = &task;
     vcpu.context = &task.context_;
     vcpu.task_lock_ranks = &task.lock_ranks;
@@ -243,7 +265,7 @@ class Scheduler {
     Task& task = *vcpu.current;
     const auto [next, may_stay] = choose(after, task);
     const bool could_stay = after == After::kYield || after == After::kPreempt;
-    if (next == nullptr && could_stay && may_stay) return;
+    if (next == nullptr && could_stay && may_stay) return go_on(task);
     VcpuState& state = this_state();
     count(after == After::kPark ? task.voluntary_switches_ : task.involuntary_switches_);
     stash_xstate(task.context_);
@@ -252,6 +274,7 @@ class Scheduler {
                              task.slice_start_.load(std::memory_order_relaxed),
                          std::memory_order_relaxed);
     task.context_.system_time.pause(now);
+    end_turn(task, now);
     task.last_seen_ns_ = vcpu.last_ns;
     state.left = &task;
     state.after = after;
@@ -580,6 +603,8 @@ void start_scheduler() {
 
 Nanoseconds monotonic_now() { return machine_monotonic_ns(); }
 Nanoseconds realtime_now() { return machine_monotonic_ns() + machine_boot_realtime_ns(); }
+VcpuAccount::Reading read_vcpu_account(uint32_t vcpu) { return states[vcpu].account.read(); }
+uint64_t context_switch_count() { return context_switches.load(std::memory_order_relaxed); }
 uint32_t current_vcpu() { return this_vcpu().index; }
 void want_tick() { Scheduler::want_tick(); }
 void note_host_watch(int change) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include "libos/fs/proc/load.h"
 #include "libos/lib/memory.h"
 #include "libos/lib/random.h"
 #include "libos/mm/stats.h"
@@ -67,7 +68,11 @@ Result<long> sys_sysinfo(Thread&, UserOut<SystemInfo> info) {
   system.uptime = static_cast<int64_t>(monotonic_now() / kNanosecondsPerSecond);
   system.total_ram = memory.total_bytes;
   system.free_ram = memory.free_bytes;
-  system.buffer_ram = memory.cached_bytes;
+  system.shared_ram = memory.shared_bytes;
+  constexpr uint64_t kOne = uint64_t{1} << 16;  // SI_LOAD_SHIFT
+  const LoadAverages load = load_averages();
+  for (size_t i = 0; i < load.averages.size(); ++i)
+    system.loads[i] = load.averages[i] * (kOne / kLoadOne);
   system.processes = static_cast<uint16_t>(std::min<size_t>(thread_count(), UINT16_MAX));
   system.unit = 1;
   TRY(info.write(system));

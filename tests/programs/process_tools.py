@@ -58,6 +58,33 @@ class Family:
             process.wait()
 
 
+class Busy:
+    """A process that has filled memory, has computed for a while when it is there, and computes again when told so."""
+
+    SECONDS, BYTES = 1.2, 48 << 20
+    PROGRAM = ("import time; memory = b'x' * int({}); t = time.process_time\nwhile t() < {}: pass\n"
+               "print(flush=True); input()\nwhile True: pass")
+
+    def __enter__(self):
+        self.process = subprocess.Popen([sys.executable, "-c", self.PROGRAM.format(self.BYTES, self.SECONDS)], env=ENV,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process.stdout.readline()
+        self.pid = self.process.pid
+        return self
+
+    def go_on(self):
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def holds(self, kilobytes):
+        """Whether a resident size is its memory and an interpreter's."""
+        return self.BYTES < kilobytes * 1024 < self.BYTES + (24 << 20)
+
+
 def output(*command, status=0):
     done = subprocess.run(command, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != status:
@@ -98,6 +125,31 @@ def ps(family):
     print("threads", len(threads), {row[1] for row in threads})
     print("by user", str(family.sleeper.pid) in output("ps", "-u", "root", "-o", "pid").split())
     print("nobody", output("ps", "-p", "4000000", "-o", "pid=", status=1))
+    ps_busy()
+
+
+def ps_busy():
+    with Busy() as busy:
+        seconds, elapsed, share, resident = map(float, output(
+            "ps", "-o", "cputimes=,etimes=,%cpu=,rss=", "-p", str(busy.pid)).split())
+        # Seconds are whole ones.
+        used = share * (elapsed + 1) / 100
+        print("busy", seconds >= int(busy.SECONDS), seconds <= elapsed, 0 < share <= 100, used > 0.9 * busy.SECONDS,
+              busy.holds(resident))
+        print("sorted", output("ps", "--ppid", str(os.getpid()), "-o", "pid=", "--sort=-cputime").split()[0] == str(busy.pid))
+
+
+def top_busy(family):
+    with Busy() as busy:
+        busy.go_on()
+        text = output("top", "-b", "-n2", "-d1", "-w", "200", "-p", f"{busy.pid},{family.sleeper.pid}")
+    second = text[text.rindex("top - "):]
+    shown = {int(line.split()[0]): line.split() for line in second.splitlines() if re.match(r" *\d+ root ", line)}
+    minutes, seconds = shown[busy.pid][10].split(":")
+    print("busy", 1 < float(shown[busy.pid][8]) <= 110, float(minutes) * 60 + float(seconds) > busy.SECONDS,
+          busy.holds(int(shown[busy.pid][5])), shown[family.sleeper.pid][8])
+    user, idle = (float(re.search(rf"([\d.]+) {kind},", second).group(1)) for kind in ("us", "id"))
+    print("cpu", user + float(re.search(r"([\d.]+) ni,", second).group(1)) > 1, idle < 99)
 
 
 def top(family):
@@ -114,6 +166,7 @@ def top(family):
             print("top", name, row[1:4], row[7], row[11])
     hidden = output("top", "-b", "-n1", "-H", "-p", str(os.getpid()))
     print("threads", len([line for line in hidden.splitlines() if " root " in line]))
+    top_busy(family)
 
 
 def pgrep(family):

@@ -180,7 +180,7 @@ class FdInfoInode final : public ProcInode {
     if (table == nullptr) return Errno::kNoEnt;
     ProcText out;
     TRY(describe_fd(*table, fd_, out));
-    return open_proc_text(path, flags, TRY(out.take()), subject(), nullptr);
+    return open_proc_text(path, flags, TRY(out.take()), subject());
   }
 
  private:

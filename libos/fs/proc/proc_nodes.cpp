@@ -17,46 +17,55 @@ constexpr uint64_t kFirstEntry = 1;
 constexpr uint64_t kInosPerProcess = uint64_t{1} << 24;
 constexpr size_t kMaxWrite = 4096;
 
+struct Text : RefCounted<Text> {
+  explicit Text(String a) : string(std::move(a)) {}
+  const String string;
+};
+
+// As a file of Linux's seq_file: the text is made where it is read from its beginning, so a program may keep the file
+// open and go back to look again.
 class TextFile final : public File {
  public:
-  TextFile(const Path& path, uint32_t flags, String text, Subject subject, ProcEntry::Writer write)
+  // `entry` null: the text does not change.
+  TextFile(const Path& path, uint32_t flags, Subject subject, const ProcEntry* entry,
+           RefPtr<Text> text)
       : File(flags),
         path_(path),
-        text_(std::move(text)),
         subject_(std::move(subject)),
-        write_(write) {}
+        entry_(entry),
+        memory_(memory_now()),
+        text_(LockRank::kPipe, std::move(text)) {}
 
   Result<size_t> read_at(uint64_t offset, DataSink& sink) override {
-    if (offset >= text_.size()) return size_t{0};
-    const std::span<const std::byte> rest =
-        text_bytes(text_.view()).subspan(static_cast<size_t>(offset));
-    const size_t count = std::min(rest.size(), sink.remaining());
-    TRY(sink.write(rest.first(count)));
-    return count;
+    TRY(look_again(offset));
+    return copy(offset, sink);
   }
   Result<size_t> read(DataSink& sink) override {
+    // Not with the position's lock: what the text is about has locks of its own.
+    TRY(look_again(position_.with([](const uint64_t& position) { return position; })));
     return position_.with([&](uint64_t& position) -> Result<size_t> {
-      const size_t count = TRY(read_at(position, sink));
+      const size_t count = TRY(copy(position, sink));
       position += count;
       return count;
     });
   }
   Result<size_t> write(DataSource& source) override {
-    if (write_ == nullptr) return Errno::kPerm;
+    if (entry_ == nullptr || entry_->write == nullptr) return Errno::kPerm;
     const size_t count = std::min(source.remaining(), kMaxWrite);
     String text;
     auto bytes = TRY(Vec<std::byte>::create(count));
     TRY(source.read(bytes.span()));
     for (const std::byte byte : bytes) TRY(text.append(std::to_integer<char>(byte)));
-    TRY(write_(subject_, text.view()));
+    TRY(entry_->write(subject_, text.view()));
     return count;
   }
   Result<size_t> write_at(uint64_t, DataSource& source) override { return write(source); }
   Result<uint64_t> seek(int64_t offset, Whence whence) override {
+    if (whence == Whence::kEnd) TRY(look_again(0));
     return position_.with([&](uint64_t& position) -> Result<uint64_t> {
       int64_t base = 0;
       if (whence == Whence::kCur) base = static_cast<int64_t>(position);
-      if (whence == Whence::kEnd) base = static_cast<int64_t>(text_.size());
+      if (whence == Whence::kEnd) base = static_cast<int64_t>(text()->string.size());
       if (whence == Whence::kData || whence == Whence::kHole) return Errno::kInval;
       const auto target = checked_add(base, offset);
       if (!target || *target < 0) return Errno::kInval;
@@ -64,15 +73,44 @@ class TextFile final : public File {
     });
   }
   Result<void> truncate(uint64_t) override { return {}; }
-  // Changes are not announced: pollers of /proc/mounts see it readable, as on Linux.
   Inode* inode() override { return &path_.inode(); }
   const Path* path() const override { return &path_; }
 
  private:
+  RefPtr<Text> text() const {
+    return text_.with([](const RefPtr<Text>& text) { return text; });
+  }
+  uint64_t memory_now() const {
+    if (subject_.process == nullptr) return 0;
+    const RefPtr<AddressSpace> memory = subject_.memory();
+    return memory != nullptr ? memory->id() : 0;
+  }
+  Result<void> look_again(uint64_t offset) {
+    if (offset != 0 && text() != nullptr) return {};
+    if (entry_ == nullptr) return {};
+    // What shows the inside of a process goes on about the program that it ran when the file was opened.
+    if (entry_->needs != ProcEntry::Needs::kNothing && memory_now() != memory_) return {};
+    ProcText out;
+    TRY(entry_->generate(subject_, out));
+    RefPtr<Text> fresh = TRY(make_ref<Text>(TRY(out.take())));
+    text_.with([&](RefPtr<Text>& text) { std::swap(text, fresh); });
+    return {};
+  }
+  Result<size_t> copy(uint64_t offset, DataSink& sink) {
+    const RefPtr<Text> now = text();
+    if (now == nullptr || offset >= now->string.size()) return size_t{0};
+    const std::span<const std::byte> rest =
+        text_bytes(now->string.view()).subspan(static_cast<size_t>(offset));
+    const size_t count = std::min(rest.size(), sink.remaining());
+    TRY(sink.write(rest.first(count)));
+    return count;
+  }
+
   const Path path_;
-  const String text_;
   const Subject subject_;
-  const ProcEntry::Writer write_;
+  const ProcEntry* const entry_;
+  const uint64_t memory_;
+  SpinLocked<RefPtr<Text>> text_;  // null until it is read
   MutexLocked<uint64_t> position_{LockRank::kFilePosition, 0u};
 };
 
@@ -85,10 +123,9 @@ class ProcFileInode final : public ProcInode {
         entry_(entry) {}
 
   Result<RefPtr<File>> open(const Path& path, uint32_t flags) override {
-    ProcText out;
     TRY(check_look(entry_.needs, subject()));
-    if ((flags & kOpenAccessMode) != kOpenWriteOnly) TRY(entry_.generate(subject(), out));
-    return open_proc_text(path, flags, TRY(out.take()), subject(), entry_.write);
+    return RefPtr<File>(
+        TRY(make_ref<TextFile>(path, flags & kOpenStatus, subject(), &entry_, RefPtr<Text>())));
   }
 
  private:
@@ -111,9 +148,11 @@ RefPtr<Process> process_of_directory(File& file) {
 }
 
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
-                                    const Subject& subject, ProcEntry::Writer write) {
+                                    const Subject& subject) {
+  RefPtr<Text> fixed = TRY(make_ref<Text>(std::move(text)));
   return RefPtr<File>(
-      TRY(make_ref<TextFile>(path, flags & kOpenStatus, std::move(text), subject, write)));
+      TRY(make_ref<TextFile>(path, flags & kOpenStatus, subject,
+                             static_cast<const ProcEntry*>(nullptr), std::move(fixed))));
 }
 
 Result<Stat> ProcInode::stat() {

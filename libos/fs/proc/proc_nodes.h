@@ -174,7 +174,7 @@ Result<RefPtr<Inode>> make_proc_table(RefPtr<FileSystem> file_system, const Subj
 
 // An open file with fixed text.
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,
-                                    const Subject& subject, ProcEntry::Writer write);
+                                    const Subject& subject);
 
 // The directories.
 std::span<const ProcEntry> system_entries();

@@ -2,6 +2,7 @@
 //
 // Formats are Linux's, as ps, top, free, the JVM and glibc parse them; figures that have no meaning
 // in an enclave are 0.
+#include <algorithm>
 #include <array>
 
 #include "libos/fs/proc/counters.h"
@@ -12,6 +13,8 @@
 #include "libos/mm/stats.h"
 #include "libos/process/process_table.h"
 #include "libos/process/uts.h"
+#include "libos/process/vcpu_times.h"
+#include "libos/sched/vcpu_account.h"
 
 namespace occlum {
 
@@ -22,9 +25,10 @@ constexpr uint64_t kPage = 4096;
 
 // --- time and load ---
 
-uint64_t idle_time() {
-  const uint64_t all = monotonic_now() * vcpu_count(), busy = total_cpu_times().whole;
-  return all > busy ? all - busy : 0;
+Result<VcpuTimes> sum_of_vcpus() {
+  VcpuTimes sum;
+  for (const VcpuTimes& times : TRY(told_vcpu_times())) sum.add(times);
+  return sum;
 }
 
 void add_seconds(ProcText& out, uint64_t nanoseconds) {
@@ -34,7 +38,7 @@ void add_seconds(ProcText& out, uint64_t nanoseconds) {
 Result<void> uptime_text(const Subject&, ProcText& out) {
   add_seconds(out, monotonic_now());
   out.text(" ");
-  add_seconds(out, idle_time());
+  add_seconds(out, TRY(sum_of_vcpus()).idle);
   out.text("\n");
   return {};
 }
@@ -50,17 +54,23 @@ Result<void> loadavg_text(const Subject&, ProcText& out) {
   return {};
 }
 
+// The host's interrupts are not seen, nor what waits for its disks.
+void add_times(ProcText& out, const VcpuTimes& times) {
+  out.add(" {} {} {} {} 0 0 0 0 0 0\n", times.user / kNanosecondsPerTick,
+          times.nice / kNanosecondsPerTick, times.system / kNanosecondsPerTick,
+          times.idle / kNanosecondsPerTick);
+}
+
 Result<void> stat_text(const Subject&, ProcText& out) {
-  const CpuTimes busy = total_cpu_times();
-  const uint64_t cpus = vcpu_count(), idle = idle_time() / kNanosecondsPerTick,
-                 system = busy.system / kNanosecondsPerTick;
-  const uint64_t user = (busy.whole - std::min(busy.system, busy.whole)) / kNanosecondsPerTick;
-  out.add("cpu  {} 0 {} {} 0 0 0 0 0 0\n", user, system, idle);
-  for (uint64_t cpu = 0; cpu < cpus; ++cpu) {
-    out.add("cpu{} {} 0 {} {} 0 0 0 0 0 0\n", cpu, user / cpus, system / cpus, idle / cpus);
-  }
-  out.add("intr 0\nctxt 0\nbtime {}\nprocesses {}\nprocs_running {}\nprocs_blocked 0\n",
-          (realtime_now() - monotonic_now()) / kSecond, processes_created(), runnable_threads());
+  const Vec<VcpuTimes> all = TRY(told_vcpu_times());
+  VcpuTimes sum;
+  for (const VcpuTimes& times : all) sum.add(times);
+  out.text("cpu ");
+  add_times(out, sum);
+  for (size_t vcpu = 0; vcpu < all.size(); ++vcpu) add_times(out.add("cpu{}", vcpu), all[vcpu]);
+  out.add("intr 0\nctxt {}\nbtime {}\nprocesses {}\n", context_switch_count(),
+          (realtime_now() - monotonic_now()) / kSecond, processes_created());
+  out.add("procs_running {}\nprocs_blocked 0\n", runnable_threads());
   out.text("softirq 0 0 0 0 0 0 0 0 0 0 0\n");
   return {};
 }
@@ -77,7 +87,8 @@ Result<void> interrupts_text(const Subject&, ProcText& out) {
 Result<void> meminfo_text(const Subject&, ProcText& out) {
   const MemoryTotals totals = memory_totals();
   const MemoryCounters& counters = memory_counters;
-  const uint64_t available = totals.free_bytes + totals.cached_bytes;
+  const uint64_t dropped = totals.cached_bytes - std::min(totals.shared_bytes, totals.cached_bytes);
+  const uint64_t available = totals.free_bytes + dropped;
   const uint64_t anonymous = counters.user_present_pages.load() * kPage;
   const uint64_t slab = counters.heap_bytes.load();
   auto line = [&](std::string_view name, uint64_t bytes) { out.kilobytes(name, bytes, 15, 9); };
@@ -90,9 +101,9 @@ Result<void> meminfo_text(const Subject&, ProcText& out) {
   line("Active:", anonymous);
   line("Inactive:", totals.cached_bytes);
   line("Active(anon):", anonymous);
-  line("Inactive(anon):", 0);
+  line("Inactive(anon):", totals.shared_bytes);
   line("Active(file):", 0);
-  line("Inactive(file):", totals.cached_bytes);
+  line("Inactive(file):", dropped);
   line("Unevictable:", 0);
   line("Mlocked:", 0);
   line("SwapTotal:", 0);
@@ -101,7 +112,7 @@ Result<void> meminfo_text(const Subject&, ProcText& out) {
   line("Writeback:", 0);
   line("AnonPages:", anonymous);
   line("Mapped:", 0);
-  line("Shmem:", 0);
+  line("Shmem:", totals.shared_bytes);
   line("KReclaimable:", 0);
   line("Slab:", slab);
   line("SReclaimable:", 0);
