@@ -204,10 +204,35 @@ def hangup(prefix: list[str], directory: str) -> str:
         shell.close()
 
 
+def htop(prefix: list[str], directory: str) -> str:
+    """htop shows a process, its state and its size, kills it and ends. What it draws besides is the machine's."""
+    shell = Shell(prefix, directory)
+    try:
+        steps = [(b"", PROMPT), (b"sleep 12345 &\r", PROMPT),
+                 (b"HTOPRC=/dev/null htop -d 2 -p $!\r", rb"Load average.*PID.*sleep 12345.*F10.*Quit"),
+                 (b"k", rb"Send signal:.*SIGTERM"), (b"\r", rb"."), (b"q", PROMPT), (b"jobs; wait $!; echo $?\r", PROMPT),
+                 (b"exit 6\r", rb"exit\r\n$")]
+        for typed, wanted in steps:
+            shell.step(typed, wanted)
+        drawn = re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\(B", b" ", shell.shown).decode("utf-8", "replace")
+        row = re.search(r"root +20 +0 +[\dM]+ +(\d+) +\d+ +(\w) +[\d.]+ +[\d.]+ +0:00.\d\d sleep 12345", " ".join(drawn.split()))
+        if row is None:
+            raise Failure(f"no row of the process in {drawn!r}")
+        tasks = re.search(r"Tasks: +(\d+)", " ".join(drawn.split()))
+        return f"{row.group(2)} {int(row.group(1)) > 100} {int(tasks.group(1)) >= 1} {'Terminated' in drawn} {'143' in drawn} {shell.end()}"
+    finally:
+        shell.close()
+
+
+def run_session(name: str, prefix: list[str], directory: str) -> str:
+    others = {"hangup": hangup, "htop": htop}
+    return others[name](prefix, directory) if name in others else session(name, prefix, directory)
+
+
 def on_host_terminal(name: str):
     """A test: the session on a terminal of the host's, natively and in the enclave."""
     def test(w, native_only: bool):
-        run = hangup if name == "hangup" else functools.partial(session, name)
+        run = functools.partial(run_session, name)
         native = run([], fresh(w, "native"))
         if not native_only:
             enclave = run([w.occlum, "do", "--quiet"], fresh(w, "enclave"))
@@ -222,18 +247,18 @@ def fresh(w, name: str) -> str:
 
 
 def tests() -> dict:
-    return {f"bash.{name}": on_host_terminal(name) for name in [*SESSIONS, "hangup"]}
+    return {f"bash.{name}": on_host_terminal(name) for name in [*SESSIONS, "hangup", "htop"]}
 
 
 def specs() -> list[Spec]:
     """The same on the enclave's own terminals."""
     script = str(pathlib.Path(__file__).resolve())
-    return [Spec(f"bash.{name}_inside", ["/usr/bin/python3", "-B", script, name], seconds=2 * SECONDS) for name in [*SESSIONS, "hangup"]]
+    return [Spec(f"bash.{name}_inside", ["/usr/bin/python3", "-B", script, name], seconds=2 * SECONDS) for name in [*SESSIONS, "hangup", "htop"]]
 
 
 def main() -> int:
     try:
-        print(hangup([], ".") if sys.argv[1] == "hangup" else session(sys.argv[1], [], "."))
+        print(run_session(sys.argv[1], [], "."))
     except Failure as failure:
         print(failure)
         return 1
