@@ -112,7 +112,8 @@ Result<void> keep_advice(Areas& areas, AddressRange range, int advice) {
       changes = true;
   }
   if (!changes) return {};
-  TRY(areas.set.split(range));
+  // madvise(2) has another error for want of the kernel's memory.
+  if (areas.set.split(range).is_error()) return Errno::kAgain;
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (it->value.is_visible()) it->value.advice = advice_after(it->value.advice, advice);
   }

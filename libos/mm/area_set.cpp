@@ -79,18 +79,19 @@ AreaSet::Iterator AreaSet::remove(Iterator it) {
   return map_.remove(it);
 }
 
-Result<void> AreaSet::split_at(uint64_t address) {
+Result<void> AreaSet::split_at(uint64_t address, Split when) {
   const Iterator it = map_.last_at_most(address);
   if (!it || it->key == address || address >= it->value.end) return {};
+  if (when == Split::kIfFewEnough && size() >= kMostAreas) return Errno::kNoMem;
   Node tail = TRY(prepare(address, tail_of(it->value, it->key, address)));
   it->value.end = address;
   map_.insert(std::move(tail));
   return {};
 }
 
-Result<void> AreaSet::split(AddressRange range) {
-  TRY(split_at(range.start));
-  return split_at(range.end);
+Result<void> AreaSet::split(AddressRange range, Split when) {
+  TRY(split_at(range.start, when));
+  return split_at(range.end, when);
 }
 
 void AreaSet::merge(uint64_t start, uint64_t end) {

@@ -103,14 +103,19 @@ class AreaSet {
   Iterator insert(Node node);
   Iterator remove(Iterator it);
 
+  // vm.max_map_count: with so many, areas are not split any more, and beyond it none are added. Reserves count, too.
+  static constexpr size_t kMostAreas = 65530;
+  bool is_full() const { return size() > kMostAreas; }
+
   // Splits areas at both ends of the range, so that each area lies inside or outside of it. On kNoMem an area may
-  // have been split, which changes nothing that anybody sees.
-  Result<void> split(AddressRange range);
+  // have been split, which changes nothing that anybody sees. kAnyway: the parts will be joined to others.
+  enum class Split : uint8_t { kIfFewEnough, kAnyway };
+  Result<void> split(AddressRange range, Split when = Split::kIfFewEnough);
   // Joins areas that touch and are alike, from the one before `start` to the one at `end`.
   void merge(uint64_t start, uint64_t end);
 
  private:
-  Result<void> split_at(uint64_t address);
+  Result<void> split_at(uint64_t address, Split when);
 
   Map map_;
   // Entries go only in a change, which excludes all lookups, and is forgotten then.

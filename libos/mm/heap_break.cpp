@@ -23,7 +23,7 @@ Result<void> grow(Areas& areas, uint64_t from, uint64_t to) {
       reserve->value.end < to) {
     return Errno::kNoMem;
   }
-  TRY(areas.set.split(range));
+  TRY(areas.set.split(range, AreaSet::Split::kAnyway));
   const AreaSet::Iterator heap = areas.set.first_after(from);
   AreaData& data = heap->value;
   data.kind = AreaData::Kind::kHeap;
@@ -45,7 +45,7 @@ Result<void> grow(Areas& areas, uint64_t from, uint64_t to) {
 // Only what is still heap becomes reserve again: the program may have unmapped or replaced parts.
 Result<void> shrink(Areas& areas, uint64_t from, uint64_t to) {
   const AddressRange range{to, from};
-  TRY(areas.set.split(range));
+  TRY(areas.set.split(range, AreaSet::Split::kAnyway));
   TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(to); it && it->key < from; ++it) {
     if (it->value.kind != AreaData::Kind::kHeap) continue;

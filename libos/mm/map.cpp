@@ -354,6 +354,7 @@ Result<uint64_t> AddressSpace::map(MapRequest request) {
       home = found.is_error() ? 0 : found.value();
     }
     const Result<uint64_t> done = state_->areas.change([&](Areas& areas) -> Result<uint64_t> {
+      if (areas.set.is_full()) return Errno::kNoMem;
       if (!data.shared) return map_private(areas, request, data);
       if (fixed) return map_shared_fixed(areas, request, data);
       return map_shared(areas, request, data, home);

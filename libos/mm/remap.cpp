@@ -112,7 +112,14 @@ Result<void> copy_pages(AddressRange from, uint64_t to, Prot prot) {
   return {};
 }
 
+// What moves may leave a part on either side, and is one more where it goes (Linux counts so).
+constexpr size_t kAreasOfMove = 3;
+bool has_room_to_move(const Areas& areas) {
+  return areas.set.size() + kAreasOfMove < AreaSet::kMostAreas;
+}
+
 Result<uint64_t> move_private(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  if (!has_room_to_move(areas)) return Errno::kNoMem;
   AddressRange to{move.fixed, move.fixed + move.new_length};
   if (move.is_fixed()) {
     TRY(area_ops::claim(areas, to));
@@ -195,6 +202,7 @@ bool grow_shared_in_place(Areas& areas, AreaSet::Iterator it, const Move& move) 
 // The same pages elsewhere, as an alias; and no longer here, unless old_size was 0 or the area is left, which shows them, too.
 // kXDev as in map.cpp.
 Result<uint64_t> move_shared(Areas& areas, AreaSet::Iterator it, const Move& move) {
+  if (!has_room_to_move(areas)) return Errno::kNoMem;
   if (!it->value.object()->allows_aliases()) return Errno::kXDev;
   AddressRange to{move.fixed, move.fixed + move.new_length};
   if (move.is_fixed()) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "libos/fs/file_table.h"
+#include "libos/fs/proc/proc.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/fs/vfs/stat.h"
 #include "libos/ipc/epoll.h"
@@ -134,10 +135,11 @@ Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
   if (operation != kDelete) wanted = TRY(event.read());
   RefPtr<File> epoll = TRY(io_file(self, epoll_fd));
   RefPtr<File> file = TRY(io_file(self, fd));
-  // Regular files and directories are always ready, so there is nothing to watch.
+  // Most regular files, and directories, are always ready: there is nothing to watch.
   if (Inode* inode = file->inode(); inode != nullptr &&
                                     (inode->is_regular() || inode->is_directory()) &&
-                                    MessageQueueFile::from(*file) == nullptr) {
+                                    MessageQueueFile::from(*file) == nullptr &&
+                                    !is_pollable_proc_file(*file)) {
     return Errno::kPerm;
   }
   if (epoll->kind() != FileKind::kEpoll || epoll.get() == file.get()) return Errno::kInval;

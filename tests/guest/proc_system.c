@@ -1,8 +1,11 @@
 // What /proc tells of the system, and sysinfo(2): times of each CPU, context switches, load, shared memory; and of a
 // process that writes a title over its arguments.
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -251,6 +254,63 @@ CASE(read_again) {
   text[200] = 0;
   CHECK_STR(text, first);
   close(mine), close(maps), close(stat);
+}
+
+// --- mounts ---
+
+static short polled(int fd, short events) {
+  struct pollfd one = {.fd = fd, .events = events};
+  REQUIRE(poll(&one, 1, 0) >= 0);
+  return one.revents;
+}
+
+static unsigned waited(int set) {
+  struct epoll_event event = {0};
+  int count = epoll_wait(set, &event, 1, 0);
+  REQUIRE(count >= 0);
+  return count == 1 ? event.events : 0;
+}
+
+CASE(mounts_tell_of_changes) {
+  char directory[] = "/tmp/mounts-XXXXXX";
+  REQUIRE(mkdtemp(directory) != NULL);
+  int mounts = open("/proc/self/mounts", O_RDONLY), info = open("/proc/self/mountinfo", O_RDONLY),
+      status = open("/proc/self/status", O_RDONLY), set = epoll_create1(0), ready[2];
+  struct epoll_event event = {.events = EPOLLPRI};
+  CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, info, &event), 0);
+  CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, status, &event) == -1 ? errno : 0, EPERM);
+  CHECK_EQ(polled(mounts, POLLIN | POLLPRI | POLLOUT), POLLIN);
+  CHECK_EQ(waited(set), 0);
+  // Another process waits, and sees the first change since it opened the file.
+  REQUIRE(pipe(ready) == 0);
+  pid_t child = fork();
+  if (child == 0) {
+    struct pollfd one = {.fd = open("/proc/self/mounts", O_RDONLY), .events = POLLPRI};
+    (void)!write(ready[1], "", 1);
+    _exit(poll(&one, 1, -1) == 1 && one.revents == (POLLPRI | POLLERR) ? 0 : 1);
+  }
+  char byte;
+  REQUIRE(read(ready[0], &byte, 1) == 1);
+  REQUIRE(mount("none", directory, "tmpfs", 0, NULL) == 0);
+  int result;
+  REQUIRE(waitpid(child, &result, 0) == child);
+  CHECK_EQ(result, 0);
+  // Each open file tells it once.
+  CHECK_EQ(polled(mounts, POLLIN | POLLPRI), POLLIN | POLLPRI | POLLERR);
+  CHECK_EQ(polled(mounts, POLLIN | POLLPRI), POLLIN);
+  CHECK_EQ(waited(set), EPOLLPRI | EPOLLERR);
+  CHECK_EQ(waited(set), 0);
+  REQUIRE(read_from_start(mounts) > 0);
+  CHECK(strstr(text, directory) != NULL);
+  CHECK_EQ(mount(NULL, directory, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+  CHECK_EQ(polled(mounts, POLLPRI), POLLPRI | POLLERR);
+  CHECK_EQ(waited(set), EPOLLPRI | EPOLLERR);
+  CHECK_EQ(umount(directory), 0);
+  CHECK_EQ(polled(mounts, POLLPRI), POLLPRI | POLLERR);
+  CHECK_EQ(waited(set), EPOLLPRI | EPOLLERR);
+  CHECK_EQ(waited(set), 0);
+  rmdir(directory);
+  close(mounts), close(info), close(status), close(set), close(ready[0]), close(ready[1]);
 }
 
 // --- titles ---

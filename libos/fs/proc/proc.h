@@ -15,4 +15,7 @@ void register_sysfs();
 // The process whose directory /proc/<pid> is open here, or null.
 RefPtr<Process> process_of_directory(File& file);
 
+// Whether it is a file of /proc whose pollers are told something.
+bool is_pollable_proc_file(File& file);
+
 }  // namespace occlum

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "libos/fs/proc/proc.h"
+#include "libos/fs/vfs/mount_events.h"
 #include "libos/fs/vfs/operations.h"
 #include "libos/lib/memory.h"
 #include "libos/process/credentials.h"
@@ -73,6 +74,15 @@ class TextFile final : public File {
     });
   }
   Result<void> truncate(uint64_t) override { return {}; }
+  // Always readable; and each change of the mounts is told once.
+  PollEvents poll(Poller* poller) override {
+    if (entry_ == nullptr || !entry_->tells_mounts) return File::poll(poller);
+    MountEvents& mounts = mount_events();
+    if (poller != nullptr && poller->watch(mounts.changed).is_error()) return 0;
+    const uint64_t count = mounts.count.load(std::memory_order_acquire);
+    const bool is_news = seen_mounts_.exchange(count, std::memory_order_relaxed) != count;
+    return kReadable | (is_news ? kPollErr | kPollPri : 0u);
+  }
   Inode* inode() override { return &path_.inode(); }
   const Path* path() const override { return &path_; }
 
@@ -110,6 +120,7 @@ class TextFile final : public File {
   const Subject subject_;
   const ProcEntry* const entry_;
   const uint64_t memory_;
+  std::atomic<uint64_t> seen_mounts_{mount_events().count.load(std::memory_order_relaxed)};
   SpinLocked<RefPtr<Text>> text_;  // null until it is read
   MutexLocked<uint64_t> position_{LockRank::kFilePosition, 0u};
 };
@@ -127,6 +138,7 @@ class ProcFileInode final : public ProcInode {
     return RefPtr<File>(
         TRY(make_ref<TextFile>(path, flags & kOpenStatus, subject(), &entry_, RefPtr<Text>())));
   }
+  bool is_pollable() const override { return entry_.tells_mounts; }
 
  private:
   const ProcEntry& entry_;  // in a constant table
@@ -136,15 +148,28 @@ class ProcFileInode final : public ProcInode {
 
 uint64_t process_ino(Pid pid) { return (static_cast<uint64_t>(pid) + 1) * kInosPerProcess; }
 
+namespace {
+// Null for a file of another file system. Every inode of this one is a ProcInode.
+ProcInode* proc_inode(File& file) {
+  Inode* inode = file.inode();
+  const bool is_ours =
+      inode != nullptr && inode->file_system().type_name() == ProcFileSystem::kTypeName;
+  return is_ours ? static_cast<ProcInode*>(inode) : nullptr;
+}
+}  // namespace
+
+bool is_pollable_proc_file(File& file) {
+  const ProcInode* node = proc_inode(file);
+  return node != nullptr && node->is_pollable();
+}
+
 RefPtr<Process> process_of_directory(File& file) {
-  const Inode* inode = file.inode();
-  if (inode == nullptr || inode->file_system().type_name() != ProcFileSystem::kTypeName) return {};
-  // Every inode of this file system is one of these.
-  const auto& node = static_cast<const ProcInode&>(*inode);
-  const RefPtr<Process>& process = node.subject().process;
-  const bool is_top = process != nullptr && node.ino() == process_ino(process->pid());
+  const ProcInode* node = proc_inode(file);
+  if (node == nullptr) return {};
+  const RefPtr<Process>& process = node->subject().process;
+  const bool is_top = process != nullptr && node->ino() == process_ino(process->pid());
   // The leader's directory below task/ has the same number.
-  return is_top && node.subject().thread == nullptr ? process : RefPtr<Process>();
+  return is_top && node->subject().thread == nullptr ? process : RefPtr<Process>();
 }
 
 Result<RefPtr<File>> open_proc_text(const Path& path, uint32_t flags, String text,

@@ -48,6 +48,7 @@ struct ProcEntry {
   LinkText link_text = nullptr;              // links
   LinkTarget link_target = nullptr;          // magic links
   Needs needs = Needs::kNothing;
+  bool tells_mounts = false;  // files: pollers are told when the tree of mounts changes
 };
 
 constexpr ProcEntry proc_file(std::string_view name, ProcEntry::Generator generate,
@@ -63,6 +64,11 @@ constexpr ProcEntry proc_traced_file(std::string_view name, ProcEntry::Generator
                                      uint32_t permissions = 0444) {
   ProcEntry entry = proc_file(name, generate, permissions);
   entry.needs = ProcEntry::Needs::kTrace;
+  return entry;
+}
+constexpr ProcEntry proc_mounts_file(std::string_view name, ProcEntry::Generator generate) {
+  ProcEntry entry = proc_file(name, generate);
+  entry.tells_mounts = true;
   return entry;
 }
 constexpr ProcEntry proc_directory(std::string_view name, std::span<const ProcEntry> children) {
@@ -107,6 +113,9 @@ class ProcInode : public Inode {
   Result<void> set_attributes(const AttributeChange& change) override;
   // Names come and go with processes.
   NameCaching name_caching() const override { return NameCaching::kNone; }
+
+  // Whether a poll of the file may wait for something: epoll takes no others.
+  virtual bool is_pollable() const { return false; }
 
   const Subject& subject() const { return subject_; }
   uint64_t ino() const { return ino_; }

@@ -9,6 +9,7 @@
 #include "libos/ipc/pipe.h"
 #include "libos/lib/random.h"
 #include "libos/lib/text.h"
+#include "libos/mm/area_set.h"
 #include "libos/process/process_table.h"
 #include "libos/process/thread_limit.h"
 #include "libos/process/uts.h"
@@ -249,7 +250,7 @@ constexpr std::array kVmEntries = {proc_file("admin_reserve_kbytes", constant<81
                                    proc_file("dirty_ratio", constant<20>),
                                    proc_file("dirty_writeback_centisecs", constant<500>),
                                    proc_file("legacy_va_layout", constant<0>),
-                                   proc_file("max_map_count", constant<65530>),
+                                   proc_file("max_map_count", constant<AreaSet::kMostAreas>),
                                    proc_file("min_free_kbytes", constant<0>),
                                    proc_file("mmap_min_addr", constant<65536>),
                                    proc_file("nr_hugepages", constant<0>),

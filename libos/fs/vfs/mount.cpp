@@ -6,16 +6,25 @@
 
 #include "libos/fs/vfs/anonymous.h"
 #include "libos/fs/vfs/dentry_cache.h"
+#include "libos/fs/vfs/file.h"
 #include "libos/fs/vfs/lookup.h"
+#include "libos/fs/vfs/mount_events.h"
 #include "libos/fs/vfs/notify.h"
 
 namespace occlum {
 
 namespace {
 [[clang::no_destroy]] constinit MountTable table;
+[[clang::no_destroy]] constinit MountEvents events;
 }  // namespace
 
 MountTable& mount_table() { return table; }
+MountEvents& mount_events() { return events; }
+
+void MountEvents::post() {
+  count.fetch_add(1, std::memory_order_release);
+  changed.wake_all(kReadable | kPollErr | kPollPri);
+}
 
 Mount::Mount(RefPtr<FileSystem> file_system, RefPtr<Dentry> root, uint32_t flags, String source,
              uint32_t id)
@@ -47,6 +56,7 @@ Result<RefPtr<Mount>> MountTable::attach(RefPtr<FileSystem> file_system, RefPtr<
     }
     return {};
   }));
+  mount_events().post();
   return mount;
 }
 
@@ -103,6 +113,7 @@ Result<void> MountTable::unmount(const Path& at, Unmount how) {
     });
     return {};
   }));
+  mount_events().post();
   // Those who still use a mount that was detached do so unwatched.
   if (is_last) notify_unmounted(removed->file_system());
   return {};
@@ -111,6 +122,7 @@ Result<void> MountTable::unmount(const Path& at, Unmount how) {
 Result<void> MountTable::remount(const Path& at, uint32_t flags) {
   if (at.dentry.get() != &at.mount->root()) return Errno::kInval;
   at.mount->flags_.store(flags & ~kMountRemount, std::memory_order_relaxed);
+  mount_events().post();
   return {};
 }
 
