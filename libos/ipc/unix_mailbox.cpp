@@ -38,12 +38,13 @@ Result<FilesInFlight> FilesInFlight::clone() const {
 
 Mailbox::~Mailbox() { (void)stop_reading(); }
 
-Mailbox::SendState Mailbox::send_state() const {
-  return state_.with([](const State& state) {
+Mailbox::SendState Mailbox::send_state(const Mailbox& sender) const {
+  return state_.with([&](const State& state) {
     return SendState{.refused = state.stopped,
                      .dead = state.dead,
                      .room = state.bytes < state.limit ? state.limit - state.bytes : 0,
-                     .has_packet_room = state.packets.size() < kMaxPackets};
+                     .has_packet_room = state.only_sender == &sender ||
+                                        state.packets.size() <= kMostWaiting};
   });
 }
 

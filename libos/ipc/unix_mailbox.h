@@ -65,7 +65,9 @@ class UnixName : public RefCounted<UnixName> {
 class Mailbox : public RefCounted<Mailbox> {
  public:
   static constexpr size_t kDefaultLimit = 212992;  // net.core.wmem_default
-  static constexpr size_t kMaxPackets = 256;       // of datagrams; a stream is limited by bytes
+  // net.unix.max_dgram_qlen: with more waiting datagrams the owner gets no others, but from the one that it is connected
+  // to. All else is limited by bytes.
+  static constexpr size_t kMostWaiting = 10;
   static constexpr size_t kPacketCost = 256;       // counted for each packet besides its data
 
   Mailbox() = default;
@@ -78,7 +80,7 @@ class Mailbox : public RefCounted<Mailbox> {
     size_t room = 0;       // bytes
     bool has_packet_room = false;
   };
-  SendState send_state() const;
+  SendState send_state(const Mailbox& sender) const;
   // Appends. False when the owner has stopped reading meanwhile (the packet is dropped).
   bool post(OwnPtr<Packet> packet);
   // The peer sends no more; `reset`: with a connection reset that the next read reports.

@@ -329,7 +329,7 @@ PollEvents UnixSocket::poll(Poller* poller) {
   if (!is_datagram() && phase == Phase::kUnconnected) return events | kPollHup | kWritable;
   if (phase == Phase::kListening) return events;
   if (other == nullptr) return events | kWritable;
-  const Mailbox::SendState sending = other->send_state();
+  const Mailbox::SendState sending = other->send_state(*inbox_);
   if (!is_datagram() && input_ended && (!may_send || sending.refused)) events |= kPollHup;
   const bool writable = is_datagram() ? sending.has_packet_room && sending.room != 0
                                       : sending.room >= std::min<size_t>(other->limit() / 4, 4096);

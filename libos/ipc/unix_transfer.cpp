@@ -32,7 +32,7 @@ Result<RefPtr<Mailbox>> UnixSocket::stream_destination(const OutgoingMessage& me
   });
   if (has_address(message)) return phase == Phase::kConnected ? Errno::kIsConn : Errno::kOpNotSupp;
   if (other == nullptr) return Errno::kNotConn;
-  if (!may_send() || other->send_state().refused) return Errno::kPipe;
+  if (!may_send() || other->send_state(*inbox_).refused) return Errno::kPipe;
   return other;
 }
 
@@ -94,7 +94,7 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
     auto failed = [&](Errno error) { return total != 0 ? Result<size_t>(total) : error; };
     Mailbox::SendState sending;
     auto has_room = [&] {
-      sending = other->send_state();
+      sending = other->send_state(*inbox_);
       return sending.refused || sending.room > Mailbox::kPacketCost;
     };
     if (!has_room()) {
@@ -127,10 +127,10 @@ Result<size_t> UnixSocket::send_packet(OutgoingMessage& message, FilesInFlight f
   const Nanoseconds deadline = send_deadline();
   bool refused = false, dead = false;
   auto has_room = [&] {
-    const Mailbox::SendState sending = other->send_state();
+    const Mailbox::SendState sending = other->send_state(*inbox_);
     refused = sending.refused;
     dead = sending.dead;
-    return refused || (sending.has_packet_room &&
+    return refused || ((sending.has_packet_room || !is_datagram()) &&
                        sending.room >= std::min(size + Mailbox::kPacketCost, other->limit()));
   };
   if (!has_room()) {
@@ -240,7 +240,7 @@ void UnixSocket::made_room() {
   if (other == nullptr || is_datagram()) return;
   other->writable.wake_all(kWritable);
   if (!other->misses_room.load(std::memory_order_relaxed)) return;
-  const Mailbox::SendState sending = inbox_->send_state();
+  const Mailbox::SendState sending = inbox_->send_state(*other);
   if (sending.room >= inbox_->limit() / 4 * 3 && other->misses_room.exchange(false))
     other->signals.post(IoReason::kOut);
 }

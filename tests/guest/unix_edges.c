@@ -437,4 +437,43 @@ CASE(accepted_is_named) {
   close(listener), close(client), close(accepted);
 }
 
+// A socket has so many datagrams waiting and one more, but of the one that it is connected to only the bytes count.
+CASE(datagrams_that_wait) {
+  const struct sockaddr_un name = {AF_UNIX, "\0datagrams-that-wait"};
+  const socklen_t size = offsetof(struct sockaddr_un, sun_path) + 20;
+  char text[32] = {0};
+  int file = open("/proc/sys/net/unix/max_dgram_qlen", O_RDONLY);
+  REQUIRE(file >= 0 && read(file, text, sizeof text - 1) > 0);
+  close(file);
+  int limit = atoi(text), receiver = socket(AF_UNIX, SOCK_DGRAM, 0), sent = 0;
+  CHECK_OK(bind(receiver, (const void*)&name, size));
+  // Each from a socket of its own, as what a sender has under way is limited, too.
+  for (;; sent++) {
+    int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    if (sendto(sender, "x", 1, 0, (const void*)&name, size) != 1) {
+      CHECK_EQ(errno, EAGAIN);
+      close(sender);
+      break;
+    }
+    close(sender);
+  }
+  CHECK_EQ(sent, limit + 1);
+  struct pollfd one = {.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0), .events = POLLOUT};
+  CHECK_OK(connect(one.fd, (const void*)&name, size));
+  CHECK_EQ(poll(&one, 1, 0), 0);
+  CHECK_ERRNO(send(one.fd, "x", 1, 0), EAGAIN);
+  CHECK_EQ(recv(receiver, text, sizeof text, 0), 1);
+  CHECK_EQ(poll(&one, 1, 0), 1);
+  CHECK_EQ(send(one.fd, "yy", 2, 0), 2);
+  CHECK_EQ(poll(&one, 1, 0), 0);
+  while (recv(receiver, text, sizeof text, MSG_DONTWAIT) == 1) sent--;
+  CHECK_EQ(sent, 1);
+  close(one.fd), close(receiver);
+  open_pair(SOCK_DGRAM);
+  for (sent = 0; send(pair[0], "x", 1, MSG_DONTWAIT) == 1; sent++) continue;
+  CHECK_EQ(errno, EAGAIN);
+  CHECK(sent > 200);
+  close_pair();
+}
+
 CHECK_MAIN

@@ -41,11 +41,11 @@ TEST(Mailbox, PacketsComeInOrderAndGo) {
     box->pop(*box->first());
     box->end_read();
     EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kEnd);
-    EXPECT_EQ(box->send_state().room, Mailbox::kDefaultLimit);
+    EXPECT_EQ(box->send_state(*box).room, Mailbox::kDefaultLimit);
     EXPECT_TRUE(box->post(packet(5, 3)));
     EXPECT_TRUE(box->stop_reading());
     EXPECT_FALSE(box->post(packet(5, 3)));
-    EXPECT_TRUE(box->send_state().refused);
+    EXPECT_TRUE(box->send_state(*box).refused);
   }
   EXPECT_EQ(testing::live_allocations(), before);
 }
@@ -87,7 +87,7 @@ TEST(Mailbox, SendersAndAReader) {
     senders.emplace_back([&, s] {
       for (int i = 0; i < kPackets; ++i) {
         MUST(wait_until(box->space, kNever, Interruptible::kNo,
-                        [&] { return box->send_state().has_packet_room; }));
+                        [&] { return box->send_state(*box).has_packet_room; }));
         ASSERT_TRUE(box->post(packet(static_cast<size_t>(i % 100 + 1), static_cast<uint8_t>(s))));
       }
     });

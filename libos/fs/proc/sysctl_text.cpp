@@ -7,6 +7,7 @@
 #include "libos/fs/vfs/file_limit.h"
 #include "libos/fs/vfs/leases.h"
 #include "libos/ipc/pipe.h"
+#include "libos/ipc/unix_mailbox.h"
 #include "libos/lib/random.h"
 #include "libos/lib/text.h"
 #include "libos/mm/area_set.h"
@@ -302,7 +303,7 @@ constexpr std::array kIpv4Entries = {proc_file("ip_local_port_range", range_text
                                      proc_file("tcp_keepalive_time", constant<7200>),
                                      proc_file("tcp_max_syn_backlog", constant<4096>)};
 
-constexpr std::array kUnixEntries = {proc_file("max_dgram_qlen", constant<512>)};
+constexpr std::array kUnixEntries = {proc_file("max_dgram_qlen", constant<Mailbox::kMostWaiting>)};
 
 constexpr std::array kSysNetEntries = {proc_directory("core", kCoreEntries),
                                        proc_directory("ipv4", kIpv4Entries),
