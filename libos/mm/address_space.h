@@ -58,10 +58,10 @@ struct MapRequest {
   uint64_t length = 0;  // bytes, rounded up to pages
   Prot prot = Prot::kNone;
   Placement placement = Placement::kAnywhere;
-  bool grows_down = false;   // a stack: below it stays a guard
+  bool grows_down = false;   // touched below, it grows: see stack_growth.h
   bool is_stack = false;     // MAP_STACK: faults bring few pages at a time
   bool is_stubs = false;     // AreaData::Kind::kStubs
-  uint64_t room_behind = 0;  // kAnywhere: so many free bytes follow, for now
+  uint64_t room_behind = 0;  // kAnywhere: free bytes that follow, for now; if it grows, below
   bool populate = false;
   bool not_reserved = false;  // MAP_NORESERVE
   bool keeps_size = false;    // VM_DONTEXPAND: mremap(2) neither enlarges nor empties it

@@ -201,6 +201,17 @@ Result<void> claim(Areas& areas, AddressRange range);
 // Undoes that: addresses in the range where no area is go back.
 void unclaim(Areas& areas, AddressRange range);
 
+// Areas that grow down (grow_down.cpp). Whether a touch of `page`, in no visible area, makes one grow, if limits allow it.
+bool may_grow_to(const Areas& areas, uint64_t page);
+// Addresses for such an area, with up to `room` bytes below it that are kept for it.
+Result<AddressRange> acquire_above_room(Areas& areas, uint64_t size, uint64_t room);
+// The same below an area that has its place, as far as the addresses are free.
+void keep_room_below(Areas& areas, uint64_t address, uint64_t room);
+// What is kept right below `address` goes back.
+void drop_room_below(Areas& areas, uint64_t address);
+// Whether the first area in the range is one that grows down, all of it.
+bool has_whole_grower(const Areas& areas, AddressRange range);
+
 // Puts a private area in place, on addresses that are ours and where no area is, and settles kept pages.
 Result<void> insert_private(Areas& areas, AddressRange range, AreaSet::Node node);
 // A shared area, on its object's home, where no area is.

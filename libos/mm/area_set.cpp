@@ -12,7 +12,7 @@ AreaData tail_of(const AreaData& data, uint64_t start, uint64_t address) {
   tail.prot = data.prot;
   tail.shared = data.shared;
   tail.may_write = data.may_write;
-  tail.grows_down = false;
+  tail.grows_down = data.grows_down;
   tail.is_stack = data.is_stack;
   tail.kind = data.kind;
   tail.is_alias = data.is_alias;
@@ -26,7 +26,7 @@ bool can_join(uint64_t start, const AreaData& a, uint64_t next, const AreaData& 
   if (a.may_write != b.may_write || a.is_stack != b.is_stack || a.is_alias != b.is_alias)
     return false;
   if (a.lock != b.lock || a.advice != b.advice) return false;
-  if (b.grows_down || a.source.get() != b.source.get()) return false;
+  if (a.grows_down != b.grows_down || a.source.get() != b.source.get()) return false;
   return a.object() == nullptr || a.offset + (next - start) == b.offset;
 }
 

@@ -47,6 +47,7 @@ struct AreaData {
     kOrdinary,
     kHeap,     // brk(2)'s
     kReserve,  // addresses kept for the heap: invisible, nothing is mapped
+    kRoom,     // the same below an area that grows down
     kStubs,  // the LibOS's own code for system calls (process/rewrite): no advice of the program's empties it
   };
 
@@ -71,7 +72,7 @@ struct AreaData {
   MemoryObject* object() const { return source ? source->object.get() : nullptr; }
   bool owns_addresses() const { return !shared || is_alias; }
   bool is_at_home_of(const MemoryObject& of) const { return !owns_addresses() && object() == &of; }
-  bool is_visible() const { return kind != Kind::kReserve; }
+  bool is_visible() const { return kind != Kind::kReserve && kind != Kind::kRoom; }
 };
 
 class AreaSet {

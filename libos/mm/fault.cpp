@@ -11,7 +11,6 @@
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/exchange.h"
 #include "libos/mm/kernel_memory_raw.h"
-#include "libos/mm/range_allocator.h"
 #include "libos/mm/shortage.h"
 #include "libos/mm/stats.h"
 
@@ -22,8 +21,6 @@ constexpr uint32_t kFirstCluster = 16;
 constexpr uint32_t kStackCluster = 4;
 constexpr uint32_t kLargestCluster = 256;
 constexpr uint32_t kGuardedCluster = 16;
-constexpr uint64_t kStackGrowth =
-    8 * 1024 * 1024;  // how far below a MAP_GROWSDOWN area a fault may be
 
 FaultResult result_of(Errno error) {
   return error == Errno::kNoMem ? FaultResult::kOutOfMemory : FaultResult::kBusError;
@@ -251,14 +248,9 @@ FaultResult AddressSpace::judge_fault(uint64_t address, Access access) {
 
 FaultResult AddressSpace::resolve_fault(uint64_t address, Access access) {
   const uint64_t page = align_down(address, kPageSize);
-  bool below_stack = false;
   const FaultResult result = state_->areas.hold([&](Areas& areas) {
     const AreaSet::Iterator area = areas.set.find(page);
-    if (!area) {
-      const auto above = areas.set.first_after(page);
-      below_stack = above && above->value.grows_down && above->key - page <= kStackGrowth;
-      return FaultResult::kNoMapping;
-    }
+    if (!area) return FaultResult::kNoMapping;
     if (!allows(area->value.prot, access)) return FaultResult::kNoPermission;
     return area->value.shared ? area_ops::fill_shared(areas, area, page)
                               : area_ops::fill_private(areas, area, page);
@@ -266,39 +258,12 @@ FaultResult AddressSpace::resolve_fault(uint64_t address, Access access) {
   if (result == FaultResult::kResolved || result == FaultResult::kStale) {
     memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
   } else if (result == FaultResult::kNoMapping) {
-    if (below_stack && grow_stack(page) == FaultResult::kResolved)
-      return resolve_fault(page, access);
+    const FaultResult grown = grow_stack(page);
+    if (grown == FaultResult::kResolved) return resolve_fault(address, access);
+    if (grown == FaultResult::kOutOfMemory) return grown;
     if (user_range().contains(page)) page_map::note_pending(page);
   }
   return result;
-}
-
-// Extends the MAP_GROWSDOWN area above `page` down to it, if nothing is in between.
-FaultResult AddressSpace::grow_stack(uint64_t page) {
-  return state_->areas.change([&](Areas& areas) {
-    const auto above = areas.set.first_after(page);
-    if (!above || above->key <= page || !above->value.grows_down || above->value.shared) {
-      return FaultResult::kNoMapping;
-    }
-    const AddressRange range{page, above->key};
-    AreaData data = above->value;
-    data.end = range.end;
-    data.offset = 0;
-    Result<AreaSet::Node> node = AreaSet::prepare(page, std::move(data));
-    // The page below stays free, so that the stack does not run into what comes next.
-    const uint64_t guard = page - kPageSize;
-    const auto below = areas.set.first_after(guard);
-    const bool is_guarded =
-        areas.group ? below && below->key >= range.end : is_range_free({guard, range.end});
-    if (node.is_error() || !is_guarded || area_ops::acquire_at(areas, range).is_error()) {
-      return FaultResult::kNoMapping;
-    }
-    above->value.grows_down = false;
-    if (area_ops::insert_private(areas, range, node.release_value()).is_error()) {
-      return FaultResult::kOutOfMemory;
-    }
-    return FaultResult::kResolved;
-  });
 }
 
 }  // namespace occlum

@@ -80,6 +80,8 @@ Result<AddressRange> place(Areas& areas, const MapRequest& request) {
     case Placement::kAnywhere:
       break;
   }
+  if (request.grows_down)
+    return area_ops::acquire_above_room(areas, request.length, request.room_behind);
   return area_ops::acquire(areas, request.length, request.room_behind);
 }
 
@@ -89,10 +91,16 @@ Result<uint64_t> map_private(Areas& areas, const MapRequest& request, AreaData d
   Result<AreaSet::Node> node = AreaSet::prepare(range.start, std::move(data));
   if (node.is_error()) {
     area_ops::unclaim(areas, range);
+    if (request.grows_down) area_ops::drop_room_below(areas, range.start);
     return node.error();
   }
   area_ops::drop_areas(areas, range, area_ops::Addresses::kKeep, page_map::Rights::kLeave);
-  TRY(area_ops::insert_private(areas, range, node.release_value()));
+  const Result<void> inserted = area_ops::insert_private(areas, range, node.release_value());
+  if (inserted.is_error()) {
+    if (request.grows_down) area_ops::drop_room_below(areas, range.start);
+    return inserted.error();
+  }
+  if (request.grows_down) area_ops::keep_room_below(areas, range.start, request.room_behind);
   return range.start;
 }
 
@@ -256,6 +264,8 @@ Result<void> settle_kept_pages(Areas& areas, AreaSet::ConstIterator area, Addres
   const uint64_t kept = page_map::kept_pages(range);
   if (kept == 0) return {};
   const AreaData& data = area->value;
+  // A stack's pages must fault when they are touched first, whatever the host does.
+  if (data.kind == AreaData::Kind::kRoom) return page_map::decommit_kept(range);
   if (data.prot == Prot::kNone) return page_map::close_kept(range);
   if (data.object() == nullptr && has(data.prot, Prot::kWrite) && kept <= kZeroedAtOnce) {
     TRY(part_absent(areas, range));

@@ -97,7 +97,12 @@ void drop_member_areas(Areas& areas) {
 Result<void> AddressSpace::unmap(uint64_t address, uint64_t length) {
   if (!is_aligned(address, kPageSize)) return Errno::kInval;
   const AddressRange range = TRY(area_ops::checked_range(address, length, Errno::kInval));
-  TRY(state_->areas.change([&](Areas& areas) { return area_ops::unmap(areas, range); }));
+  TRY(state_->areas.change([&](Areas& areas) -> Result<void> {
+    const bool takes_grower = area_ops::has_whole_grower(areas, range);
+    TRY(area_ops::unmap(areas, range));
+    if (takes_grower) area_ops::drop_room_below(areas, range.start);
+    return {};
+  }));
   trim_kept_pages();
   return {};
 }

@@ -41,7 +41,11 @@ Result<void> AddressSpace::access(
   for (uint64_t at = address; at < *end;) {
     const Step step = state_->areas.read([&](const Areas& areas) -> Step {
       const AreaSet::Map::Entry* area = areas.set.lookup(at);
-      if (area == nullptr || !allows(area->value.prot, access)) return {Step::Outcome::kNotOurs, 0};
+      if (area == nullptr) {
+        const bool grows = area_ops::may_grow_to(areas, align_down(at, kPageSize));
+        return {grows ? Step::Outcome::kFaulted : Step::Outcome::kNotOurs, at};
+      }
+      if (!allows(area->value.prot, access)) return {Step::Outcome::kNotOurs, 0};
       const size_t limit = std::min({*end - at, area->value.end - at, kLargestPart});
       const size_t ready = page_map::accessible_prefix(at, limit, right_for(access));
       uint64_t fault = at;

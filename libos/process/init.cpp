@@ -14,11 +14,13 @@
 #include "libos/ipc/fifo.h"
 #include "libos/lib/log.h"
 #include "libos/lib/text.h"
+#include "libos/mm/stack_growth.h"
 #include "libos/process/boot_config.h"
 #include "libos/process/exec.h"
 #include "libos/process/exit.h"
 #include "libos/process/first_process.h"
 #include "libos/process/memory_keeper.h"
+#include "libos/process/memory_limits.h"
 #include "libos/process/process_table.h"
 #include "libos/process/statistics.h"
 #include "libos/process/uts.h"
@@ -200,10 +202,11 @@ void start_first_process(const BootConfig& config, RefPtr<FsContext> fs) {
     log_warn("the terminal has no job control");
   set_main_process(thread->pid());
   thread->signal_stack.flags = 0;  // as Linux's first process has it, and whoever it starts
-  // From here on whoever opens files is a program's thread.
+  // From here on whoever opens files or touches a stack is a program's thread.
   set_file_limit_caller(
       {.descriptor_limit = [] { return current_thread().process().descriptor_limit(); },
        .is_privileged = [] { return current_thread().user().has(kCapSysAdmin); }});
+  set_growth_rule(may_grow_stack);
   start_task(std::move(thread));
 }
 

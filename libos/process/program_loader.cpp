@@ -6,6 +6,7 @@
 #include "libos/arch/arch.h"
 #include "libos/lib/bits.h"
 #include "libos/lib/random.h"
+#include "libos/mm/stack_growth.h"
 #include "libos/process/program_stack.h"
 #include "libos/process/rewrite/rewrite.h"
 #include "libos/process/rlimit.h"
@@ -16,8 +17,8 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kSmallestStack = 128 * 1024;
-constexpr uint64_t kUnlimitedStack = uint64_t{256} << 20;  // what an unlimited one reserves
+// The stack's area when the program starts: so much below its strings (setup_arg_pages() of Linux).
+constexpr uint64_t kFirstStack = 128 * 1024;
 
 Result<void> map_fixed(AddressSpace& memory, uint64_t start, uint64_t end, Prot prot,
                        MapSource source) {
@@ -101,13 +102,19 @@ void note_layout(AddressSpace::Layout& layout, const ElfImage& image, uint64_t b
   }
 }
 
-Result<uint64_t> map_stack(AddressSpace& memory, uint64_t limit, bool is_executable) {
+// The end of the stack. It grows later, to what its limit is by then.
+Result<uint64_t> map_stack(AddressSpace& memory, const Executable& executable) {
+  const std::string_view name = executable.file_name.view();
+  const uint64_t strings = executable.argv.bytes() + executable.env.bytes() + name.size();
+  const uint64_t content = program_stack_bytes(executable.argv, executable.env, name);
+  const uint64_t limit = executable.stack_limit;
+  const bool is_executable = executable.program.image.has_executable_stack;
   const uint64_t size =
-      limit == kRlimInfinity
-          ? kUnlimitedStack
-          : align_up(std::clamp(limit, kSmallestStack, kUnlimitedStack), kPageSize);
+      std::max(align_up(content, kPageSize),
+               std::min(align_up(strings, kPageSize) + kFirstStack, align_down(limit, kPageSize)));
   MapRequest request;
   request.length = size;
+  request.room_behind = stack_room(limit);
   request.prot = Prot::kRead | Prot::kWrite | (is_executable ? Prot::kExec : Prot::kNone);
   request.grows_down = true;
   request.source.name = TRY(String::create("[stack]"));
@@ -162,8 +169,7 @@ Result<LoadedProgram> load_program(AddressSpace& memory, const Executable& execu
     loaded.entry = executable.interpreter->image.entry + interpreter_bias;
   }
 
-  const uint64_t top =
-      TRY(map_stack(memory, executable.stack_limit, program.image.has_executable_stack));
+  const uint64_t top = TRY(map_stack(memory, executable));
   TRY(memory.create_heap());
   const uint64_t vdso = TRY(map_vdso(memory));
   const Vec<AuxEntry> aux =

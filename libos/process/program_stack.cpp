@@ -34,6 +34,13 @@ class WordWriter {
 
 }  // namespace
 
+uint64_t program_stack_bytes(const ArgumentList& argv, const ArgumentList& env,
+                             std::string_view file_name) {
+  constexpr uint64_t kRest = kPageSize;  // words of a number that does not change, and what aligns
+  const uint64_t strings = argv.bytes() + env.bytes() + file_name.size();
+  return strings + (argv.count() + env.count()) * sizeof(uint64_t) + kRest;
+}
+
 Result<ProgramStack> build_program_stack(uint64_t top, const ArgumentList& argv,
                                          const ArgumentList& env, std::string_view file_name,
                                          std::span<const AuxEntry> aux,

@@ -59,6 +59,10 @@ struct ProgramStack {
   uint64_t args_start = 0, args_end = 0, env_start = 0, env_end = 0;
 };
 
+// How many bytes that takes at most, the auxiliary vector included.
+uint64_t program_stack_bytes(const ArgumentList& argv, const ArgumentList& env,
+                             std::string_view file_name);
+
 // `aux` without AT_RANDOM, AT_EXECFN, AT_PLATFORM and AT_NULL, which point into the stack or end it. `top` is the end of
 // the stack, a multiple of 16. Errors: kNoMem.
 Result<ProgramStack> build_program_stack(uint64_t top, const ArgumentList& argv,

@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include "libos/lib/result.h"
-
 namespace occlum {
 
 constexpr uint32_t kMapShared = 0x01, kMapPrivate = 0x02, kMapSharedValidate = 0x03,
@@ -26,9 +24,5 @@ constexpr uint32_t kMremapMayMove = 1, kMremapFixed = 2, kMremapDontUnmap = 4;
 constexpr uint32_t kMsAsync = 1, kMsInvalidate = 2, kMsSync = 4;
 constexpr uint32_t kMclCurrent = 1, kMclFuture = 2, kMclOnFault = 4;
 constexpr uint32_t kMlockOnFault = 1;
-
-class Thread;
-// RLIMIT_MEMLOCK: kAgain when `more` bytes would be too much.
-Result<void> check_lock_limit(Thread& self, uint64_t more);
 
 }  // namespace occlum

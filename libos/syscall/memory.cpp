@@ -4,6 +4,8 @@
 #include "libos/fs/vfs/file.h"
 #include "libos/lib/bits.h"
 #include "libos/mm/address_space.h"
+#include "libos/mm/stack_growth.h"
+#include "libos/process/memory_limits.h"
 #include "libos/process/process.h"
 #include "libos/process/rewrite/rewrite.h"
 #include "libos/process/thread.h"
@@ -123,13 +125,6 @@ Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
 
 }  // namespace
 
-Result<void> check_lock_limit(Thread& self, uint64_t more) {
-  if (self.user().has(kCapIpcLock)) return {};
-  const uint64_t limit = align_down(self.process().limit(Resource::kMemLock).soft, kPageSize);
-  const uint64_t locked = self.memory().locked_bytes();
-  return more > limit || locked > limit - more ? Errno::kAgain : Result<void>();
-}
-
 Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot, int flag_word,
                       Fd fd, uint64_t offset) {
   const auto flags = static_cast<uint32_t>(flag_word);
@@ -170,6 +165,8 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   const bool is_file_copy = !request.source.shared && request.source.object;
   const bool is_text = is_file_copy && has(request.prot, Prot::kExec);
   if (is_file_copy) request.room_behind = kRoomForStubs;
+  if (request.grows_down)
+    request.room_behind = stack_room(self.process().limit(Resource::kStack).soft);
   if ((flags & kMap32Bit) != 0 && request.placement == Placement::kAnywhere) {
     return map_low(self.memory(), request);
   }

@@ -2,6 +2,7 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space.h"
+#include "libos/process/memory_limits.h"
 #include "libos/process/process.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/dispatch.h"
