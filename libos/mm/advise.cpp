@@ -4,6 +4,7 @@
 #include "libos/lib/bits.h"
 #include "libos/lib/vec.h"
 #include "libos/mm/address_space_state.h"
+#include "libos/mm/stats.h"
 
 namespace occlum {
 namespace {
@@ -17,10 +18,16 @@ constexpr int kNormal = 0, kRandom = 1, kSequential = 2, kDontNeed = 4, kFree = 
               kDontNeedLocked = 24;
 
 // What has no effect beyond AreaAdvice: NORMAL RANDOM SEQUENTIAL WILLNEED DONTFORK DOFORK MERGEABLE UNMERGEABLE
-// HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT. MADV_FREE may be ignored: the pages keep
-// their content until somebody needs the memory, and nobody does.
+// HUGEPAGE NOHUGEPAGE DONTDUMP DODUMP WIPEONFORK KEEPONFORK COLD PAGEOUT.
 constexpr bool is_hint(int advice) {
-  return (advice >= 0 && advice <= 3) || (advice >= 10 && advice <= 21) || advice == kFree;
+  return (advice >= 0 && advice <= 3) || (advice >= 10 && advice <= 21);
+}
+
+// MADV_FREE: the pages may go at any time until they are written to. Whether they were cannot be seen in an enclave, so
+// they go at once or never: at once while a quarter of the memory is used, since somebody may need it later.
+bool frees_now() {
+  const MemoryTotals totals = memory_totals();
+  return totals.used_bytes > totals.total_bytes / 4;
 }
 
 uint8_t advice_after(uint8_t before, int advice) {
@@ -93,14 +100,24 @@ Reach reach_of(const Areas& areas, AddressRange range, int advice) {
   return {range, has_hole ? Result<void>(Errno::kNoMem) : Result<void>()};
 }
 
-Result<void> drop(Areas& areas, AddressRange range) {
+Result<void> give_back_pages(Areas& areas, AddressRange part) {
+  areas.lost.remove(part);
+  page_map::release(part, page_map::Rights::kLeave);
+  return page_map::decommit_kept(part);
+}
+
+Result<void> drop(Areas& areas, AddressRange range, int advice) {
   if (range.size() == 0) return {};
   TRY(area_ops::part_present(areas, range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (!it->value.is_visible() || it->value.shared) continue;
     if (it->value.kind == AreaData::Kind::kStubs) continue;
     const AddressRange part{std::max(it->key, range.start), std::min(it->value.end, range.end)};
-    TRY(area_ops::drop_pages(areas, it, part));
+    if (advice == kFree) {
+      TRY(give_back_pages(areas, part));
+    } else {
+      TRY(area_ops::drop_pages(areas, it, part));
+    }
   }
   return {};
 }
@@ -161,17 +178,17 @@ Result<void> fill(AddressSpace& memory, AddressRange range, Access access) {
 namespace area_ops {
 
 Result<void> drop_pages(Areas& areas, AreaSet::ConstIterator it, AddressRange part) {
+  if (it->value.object() != nullptr || part.size() >= kGiveBack)
+    return give_back_pages(areas, part);
   areas.lost.remove(part);
-  if (it->value.object() == nullptr && part.size() < kGiveBack) return page_map::discard(part);
-  page_map::release(part, page_map::Rights::kLeave);
-  return page_map::decommit_kept(part);
+  return page_map::discard(part);
 }
 
 }  // namespace area_ops
 
 Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice) {
   if (!is_aligned(address, kPageSize)) return Errno::kInval;
-  const bool drops = advice == kDontNeed || advice == kDontNeedLocked;
+  const bool drops = advice == kDontNeed || advice == kDontNeedLocked || advice == kFree;
   const bool populates = advice == kPopulateRead || advice == kPopulateWrite;
   if (!drops && !populates && advice != kRemove && !is_hint(advice)) return Errno::kInval;
   if (length == 0) return {};
@@ -191,7 +208,8 @@ Result<void> AddressSpace::advise(uint64_t address, uint64_t length, int advice)
   }
   return state_->areas.change([&](Areas& areas) -> Result<void> {
     const Reach reach = reach_of(areas, range, advice);
-    TRY(drops ? drop(areas, reach.range) : keep_advice(areas, reach.range, advice));
+    if (advice == kFree && !frees_now()) return reach.result;
+    TRY(drops ? drop(areas, reach.range, advice) : keep_advice(areas, reach.range, advice));
     return reach.result;
   });
 }

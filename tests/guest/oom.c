@@ -201,6 +201,37 @@ static void files(void) {
 }
 CASE(memory_file) { twice(files); }
 
+// What one gave up by MADV_FREE is there for another, in small parts as in large ones.
+static void freed(void) {
+  int ready[2];
+  REQUIRE(pipe(ready) == 0);
+  for (int parts = 0; parts < 2; parts++) {
+    long much = total_memory() * 8 / 10, part = parts ? 64 << 10 : much & -4096L;
+    pid_t first = fork();
+    if (first == 0) {
+      char* at = pages(much);
+      touch(at, much);
+      for (long from = 0; from + part <= much; from += part) {
+        if (madvise(at + from, (size_t)part, MADV_FREE) != 0) _exit(2);
+      }
+      if (write(ready[1], "x", 1) != 1) _exit(3);
+      for (;;) pause();
+    }
+    char byte;
+    REQUIRE(read(ready[0], &byte, 1) == 1);
+    pid_t second = fork();
+    if (second == 0) {
+      touch(pages(total_memory() / 2), total_memory() / 2);
+      _exit(0);
+    }
+    CHECK_EQ(wait_status(second), 0);
+    CHECK_EQ(kill(first, SIGTERM), 0);
+    CHECK_EQ(wait_status(first), 1000 + SIGTERM);
+  }
+  close(ready[0]), close(ready[1]);
+}
+CASE(freed_memory_is_free) { twice(freed); }
+
 // What is asked for and never touched costs nothing; MAP_POPULATE brings what there is.
 CASE(reserved) {
   char* at = pages(64 * total_memory());
