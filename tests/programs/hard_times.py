@@ -21,7 +21,8 @@ NOT_FAILING = {"oom": "fills the memory itself", "failures": "makes allocations 
                "short_processes": "runs for a time that is set", "many_threads": "its ten thousand threads take too long",
                "killed": "kills at random for minutes", "preempt": "computes and makes no system calls",
                "vector_state": "computes and makes no system calls", "vdso": "computes and makes no system calls",
-               "schedule": "measures shares of time"}
+               "schedule": "measures shares of time",
+               "fork_family": "its members wait for one another, whoever could not be made"}
 # Only with --long, and no more rounds then: seconds for a run without failures.
 SLOW = {"cpu_times", "fork", "futex_pi", "process_spawn", "rlimits", "signal_context", "timer_kinds", "first_touch",
         "threads", "rewrite", "clocks", "syscall_torture"}
@@ -80,11 +81,24 @@ def out_of_memory(w):
         fail(f"a line for each process that is killed was expected: {run.stderr[:1000]!r}")
 
 
+def processor_times():
+    """Of all processors so far: idle or waiting for a disk, and all (proc_stat(5))."""
+    times = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n")[0].split()[1:9]]
+    return times[3] + times[4], sum(times)
+
+
 def short_processes(w):
+    """1,000 a second if the machine had time left for them; a tenth of that even if it had none."""
     seconds = 3600 if w.long else 120
+    idle, total = processor_times()
     run = w.do(guest(w, "short_processes"), seconds, seconds=seconds * 1.5 + 60)
+    idle, total = (now - before for now, before in zip(processor_times(), (idle, total)))
     all_cases(run, 1)
     print("      " + run.stderr.decode("utf-8", "replace").strip().replace("\n", "\n      "))
+    rate = int(re.search(rb"short_processes: (\d+) in", run.stderr)[1]) / seconds
+    least = 990 if idle > total / 10 else 100
+    if rate < least:
+        fail(f"{rate:.0f} a second, of a machine that was idle for {idle / total:.0%} of the time")
 
 
 def failing_programs():
