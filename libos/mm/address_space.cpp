@@ -104,16 +104,21 @@ bool AddressSpace::has_stubs(uint64_t address) const {
 uint64_t AddressSpace::id() const { return address_of(this); }
 
 uint64_t AddressSpace::mapped_bytes() const {
-  return state_->areas.peek([](const Areas& areas) { return areas.mapped_bytes; });
+  return state_->areas.peek([](const Areas& areas) -> uint64_t { return areas.mapped_bytes; });
 }
 
 uint64_t AddressSpace::committed_bytes() const {
+  return state_->areas.peek_long(
+      [](const Areas& areas) { return area_ops::count_present(areas) * kPageSize; });
+}
+
+uint64_t AddressSpace::peak_mapped_bytes() const {
+  return state_->areas.peek([](const Areas& areas) { return areas.mapped_bytes.peak(); });
+}
+
+uint64_t AddressSpace::peak_committed_bytes() const {
   return state_->areas.peek_long([](const Areas& areas) {
-    uint64_t pages = 0;
-    for (auto it = areas.set.begin(); it; ++it) {
-      if (it->value.is_visible()) pages += page_map::present_pages(area_ops::range_of(it));
-    }
-    return pages * kPageSize;
+    return std::max(areas.most_pages, area_ops::count_present(areas)) * kPageSize;
   });
 }
 

@@ -186,6 +186,10 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
   uint64_t mapped_bytes() const;
   uint64_t committed_bytes() const;
   uint64_t footprint() const;  // bytes: that, and what is held aside for it
+  // The most that these two have been. What was committed is looked at before some of it goes: an eighth of a megabyte or
+  // a 64th of what is mapped may be missing, and pages of a shared object that somebody else took away.
+  uint64_t peak_mapped_bytes() const;
+  uint64_t peak_committed_bytes() const;
 
   // Futex keys: (object, offset) for shared mappings, else (this, address).
   struct FutexKey {

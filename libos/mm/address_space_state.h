@@ -1,6 +1,7 @@
 // What is behind an AddressSpace, and the steps that its operations are made of. For mm/'s own files.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <optional>
 #include <type_traits>
@@ -32,6 +33,27 @@ constexpr bool allows(Prot prot, Access access) {
   return has(effective_prot(prot), right_for(access));
 }
 
+// A number and the most that it has been.
+class Watermark {
+ public:
+  Watermark() = default;
+  explicit Watermark(uint64_t value) : value_(value), peak_(value) {}
+  uint64_t peak() const { return peak_; }
+  operator uint64_t() const { return value_; }
+  Watermark& operator+=(uint64_t more) {
+    value_ += more;
+    peak_ = std::max(peak_, value_);
+    return *this;
+  }
+  Watermark& operator-=(uint64_t less) {
+    value_ -= less;
+    return *this;
+  }
+
+ private:
+  uint64_t value_ = 0, peak_ = 0;
+};
+
 // Reached only through AddressSpace::State::areas. User copies and owner checks read; faults hold; everything that
 // adds, removes or restricts areas changes. So while a copy goes on (which is a read), no page under it can be taken
 // away or given to another process.
@@ -39,8 +61,10 @@ struct Areas {
   AreaSet set;
   const void* space = nullptr;  // who we are, for the objects that we map
   uint64_t break_start = 0;
-  uint64_t break_now = 0;     // exact; the heap area ends at the page behind it
-  uint64_t mapped_bytes = 0;  // of visible areas
+  uint64_t break_now = 0;  // exact; the heap area ends at the page behind it
+  Watermark mapped_bytes;  // of visible areas
+  // The most pages that were present when we looked, and how many have gone since: area_ops::note_drop.
+  uint64_t most_pages = 0, pages_gone = 0;
   // Others may execute here while a page is filled: it must not be accessible before it is complete.
   bool has_threads = false;
   bool has_aliases = false;                // or had
@@ -168,6 +192,10 @@ enum class Addresses {
 };
 // Splits areas at the range's ends, so that drop_areas cannot fail. Errors: kNoMem.
 Result<void> prepare_drop(Areas& areas, AddressRange range);
+// How many pages of visible areas are present.
+uint64_t count_present(const Areas& areas);
+// Before pages of the range go: the peak is noted, once enough of them do.
+void note_drop(Areas& areas, AddressRange range);
 // Takes all areas in the range away, after prepare_drop.
 void drop_areas(Areas& areas, AddressRange range, Addresses addresses, page_map::Rights rights);
 // All of a member of a conflict group that ends; what others have as well stays in place.

@@ -113,6 +113,7 @@ Result<void> drop(Areas& areas, AddressRange range, int advice) {
     if (!it->value.is_visible() || it->value.shared) continue;
     if (it->value.kind == AreaData::Kind::kStubs) continue;
     const AddressRange part{std::max(it->key, range.start), std::min(it->value.end, range.end)};
+    area_ops::note_drop(areas, part);
     if (advice == kFree) {
       TRY(give_back_pages(areas, part));
     } else {

@@ -13,6 +13,7 @@
 #include "libos/mm/kernel_memory_raw.h"
 #include "libos/mm/shortage.h"
 #include "libos/mm/stats.h"
+#include "libos/sched/scheduler.h"
 
 namespace occlum {
 namespace {
@@ -246,17 +247,33 @@ FaultResult AddressSpace::judge_fault(uint64_t address, Access access) {
   return result;
 }
 
+namespace {
+
+// A major fault: the page has to be read from where the file is kept.
+bool needs_reading(AreaSet::ConstIterator area, uint64_t page) {
+  const MemoryObject* object = area->value.object();
+  if (object == nullptr || page_map::state_of(page).present()) return false;
+  const uint64_t index = (area->value.offset + (page - area->key)) / kPageSize;
+  return index < ceil_div(object->size(), kPageSize) && !object->is_resident(index) &&
+         !object->is_hole(index);
+}
+
+}  // namespace
+
 FaultResult AddressSpace::resolve_fault(uint64_t address, Access access) {
   const uint64_t page = align_down(address, kPageSize);
+  bool is_major = false;
   const FaultResult result = state_->areas.hold([&](Areas& areas) {
     const AreaSet::Iterator area = areas.set.find(page);
     if (!area) return FaultResult::kNoMapping;
     if (!allows(area->value.prot, access)) return FaultResult::kNoPermission;
+    is_major = needs_reading(area, page);
     return area->value.shared ? area_ops::fill_shared(areas, area, page)
                               : area_ops::fill_private(areas, area, page);
   });
   if (result == FaultResult::kResolved || result == FaultResult::kStale) {
     memory_counters.faults.fetch_add(1, std::memory_order_relaxed);
+    if (runs_task()) current_task().count_fault(is_major);
   } else if (result == FaultResult::kNoMapping) {
     const FaultResult grown = grow_stack(page);
     if (grown == FaultResult::kResolved) return resolve_fault(address, access);

@@ -85,7 +85,8 @@ Result<void> copy_areas(Areas& parent, Areas& child) {
   }
   child.break_start = parent.break_start;
   child.break_now = parent.break_now;
-  child.mapped_bytes = parent.mapped_bytes;
+  // Its peaks begin here.
+  child.mapped_bytes = Watermark(parent.mapped_bytes);
   child.has_aliases = parent.has_aliases;
   return {};
 }

@@ -47,6 +47,7 @@ Result<void> shrink(Areas& areas, uint64_t from, uint64_t to) {
   const AddressRange range{to, from};
   TRY(areas.set.split(range, AreaSet::Split::kAnyway));
   TRY(area_ops::part_present(areas, range));
+  area_ops::note_drop(areas, range);
   for (auto it = areas.set.first_after(to); it && it->key < from; ++it) {
     if (it->value.kind != AreaData::Kind::kHeap) continue;
     page_map::release(area_ops::range_of(it), page_map::Rights::kRevoke);

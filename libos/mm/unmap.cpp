@@ -1,4 +1,7 @@
 // munmap(2), and the end of an address space.
+#include <algorithm>
+#include <utility>
+
 #include "libos/lib/bits.h"
 #include "libos/mm/address_space_state.h"
 #include "libos/mm/range_allocator.h"
@@ -48,11 +51,35 @@ void drop_shared(Areas& areas, AreaSet::Iterator it, page_map::Rights rights) {
 
 namespace area_ops {
 
+uint64_t count_present(const Areas& areas) {
+  uint64_t pages = 0;
+  for (auto it = areas.set.begin(); it; ++it) {
+    if (it->value.is_visible()) pages += page_map::present_pages(range_of(it));
+  }
+  return pages;
+}
+
+// Counting all is done once for so many pages that go that it costs nothing beside their going.
+void note_drop(Areas& areas, AddressRange range) {
+  constexpr uint64_t kFewPages = 32, kMappedPerGone = 64;
+  auto it = std::as_const(areas.set).first_after(range.start);
+  for (; it && it->key < range.end; ++it) {
+    if (!it->value.is_visible()) continue;
+    areas.pages_gone += page_map::present_pages(
+        {std::max(it->key, range.start), std::min(it->value.end, range.end)});
+  }
+  const uint64_t enough = std::max(kFewPages, areas.mapped_bytes / kPageSize / kMappedPerGone);
+  if (areas.pages_gone < enough) return;
+  areas.pages_gone = 0;
+  areas.most_pages = std::max(areas.most_pages, count_present(areas));
+}
+
 Result<void> prepare_drop(Areas& areas, AddressRange range) {
   TRY(areas.set.split(range));
   for (auto it = areas.set.first_after(range.start); it && it->key < range.end; ++it) {
     if (it->value.shared) TRY(it->value.object()->prepare_mapping_changes());
   }
+  note_drop(areas, range);
   return {};
 }
 
@@ -89,7 +116,7 @@ void drop_member_areas(Areas& areas) {
     }
     it = areas.set.remove(it);
   }
-  areas.mapped_bytes = 0;
+  areas.mapped_bytes -= areas.mapped_bytes;
 }
 
 }  // namespace area_ops

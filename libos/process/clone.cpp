@@ -83,6 +83,7 @@ void copy_thread_state(Thread& self, Thread& child, const CloneRequest& request)
   child.no_new_privileges = self.no_new_privileges;
   child.timer_slack = self.timer_slack;
   child.set_scheduling(inherited_scheduling(self));
+  child.tells_waking = child.scheduling().is_realtime();
   child.personality = self.personality;
   child.set_affinity(self.affinity());
   child.makes_it_fail = self.makes_it_fail.load();

@@ -229,6 +229,7 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   if (const Result<void> unshared = unshare(self); unshared.is_error())
     return die(self, executable.path.view(), unshared.error());
   leave_futexes(self, Leaving::kProgram);
+  process.note_resident(self.memory());
   self.replace_memory(made.memory);
   if (!made.loaded) {
     const Result<LoadedProgram> loaded = load_program(*made.memory, executable, next, secure);

@@ -201,7 +201,7 @@ void end_process(Process& process) {
 void leave(Thread& self, int exit_code) {
   Process& process = self.process();
   leave_futexes(self, Leaving::kThread);
-  const uint64_t resident = self.memory().committed_bytes();
+  const uint64_t resident = self.memory().peak_committed_bytes();
   self.replace_files(nullptr);
   self.replace_fs(nullptr);
   self.replace_memory(nullptr);

@@ -22,7 +22,8 @@ Process::Process(Pid pid, RefPtr<SignalActions> actions, Kind kind)
       start_time_(monotonic_now()),
       is_kernel_(kind == Kind::kReaper),
       actions_(std::move(actions)),
-      cpu_limit_(*this, pid) {
+      cpu_limit_(*this, pid),
+      realtime_limit_(*this) {
   object_counts.processes.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -197,6 +198,7 @@ ResourceLimit Process::set_limit(Resource resource, ResourceLimit limit) {
   const ResourceLimit old = properties_.with(
       [&](Properties& properties) { return std::exchange(properties.limits[resource], limit); });
   if (resource == Resource::kCpu) cpu_limit_.apply(limit.soft);
+  if (resource == Resource::kRtTime) realtime_limit_.apply();
   if (resource == Resource::kFiles) descriptor_limit_ = limit.soft;
   return old;
 }
@@ -207,12 +209,14 @@ void Process::set_limits(const ResourceLimits& limits) {
   descriptor_limit_ = limits[Resource::kFiles].soft;
 }
 
-void Process::raise_cpu_limit(uint64_t seconds) {
+void Process::raise_limit(Resource resource, uint64_t more) {
   properties_.with([&](Properties& properties) {
-    uint64_t& soft = properties.limits[Resource::kCpu].soft;
-    if (soft != kRlimInfinity) soft += seconds;
+    uint64_t& soft = properties.limits[resource].soft;
+    if (soft != kRlimInfinity) soft += more;
   });
 }
+
+void Process::watch_realtime() { realtime_limit_.apply(); }
 
 ResourceUsage Process::Links::usage() {
   ResourceUsage sum = ended_threads;
@@ -224,9 +228,17 @@ ResourceUsage Process::Links::usage() {
 ResourceUsage Process::usage() {
   ResourceUsage usage = process_tree().with([&](ProcessTree& tree) { return links(tree).usage(); });
   if (const RefPtr<AddressSpace> memory = this->memory()) {
-    usage.max_resident = std::max(usage.max_resident, memory->committed_bytes());
+    usage.max_resident = std::max(usage.max_resident, memory->peak_committed_bytes());
   }
   return usage;
+}
+
+void Process::note_resident(const AddressSpace& memory) {
+  const uint64_t peak = memory.peak_committed_bytes();
+  process_tree().with([&](ProcessTree& tree) {
+    uint64_t& most = links(tree).ended_threads.max_resident;
+    most = std::max(most, peak);
+  });
 }
 
 ResourceUsage Process::children_usage() const {
@@ -266,6 +278,7 @@ Result<ProcessTimers*> Process::make_timers() {
 
 void Process::stop_timers() {
   cpu_limit_.cancel();
+  realtime_limit_.cancel();
   if (ProcessTimers* all = timers()) all->stop_all();
 }
 

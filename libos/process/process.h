@@ -95,12 +95,15 @@ class Process : public RefCounted<Process> {
   ResourceLimits limits() const;
   ResourceLimit set_limit(Resource resource, ResourceLimit limit);  // returns the old one
   void set_limits(const ResourceLimits& limits);
-  void raise_cpu_limit(uint64_t seconds);  // the soft one, when it was reached
-  ResourceUsage usage();                   // of all its threads, ended ones too
-  ResourceUsage children_usage() const;    // of the children that were waited for
-  IoTotals io_totals() const;              // of all its threads, ended ones too
-  uint64_t cpu_time() const;               // ns
-  uint64_t user_time();                    // of these
+  void raise_limit(Resource resource, uint64_t more);  // the soft one, when it was reached
+  void watch_realtime();                               // RLIMIT_RTTIME: it has real-time threads
+  ResourceUsage usage();                               // of all its threads, ended ones too
+  ResourceUsage children_usage() const;                // of the children that were waited for
+  IoTotals io_totals() const;                          // of all its threads, ended ones too
+  uint64_t cpu_time() const;                           // ns
+  uint64_t user_time();                                // of these
+  // Exec: the most that was resident there was so in this process, too.
+  void note_resident(const AddressSpace& memory);
   Nanoseconds start_time() const { return start_time_; }
 
   // --- signals: sending is in signals/send.h ---
@@ -196,6 +199,7 @@ class Process : public RefCounted<Process> {
   std::atomic<uint64_t> descriptor_limit_{0};  // the soft one of the limits, for each open(2)
   SpinLocked<OwnPtr<ProcessTimers>> timers_lock_{LockRank::kProcess};
   CpuLimitTimer cpu_limit_;
+  RealtimeLimitTimer realtime_limit_;
   WaitQueue signal_queue_, child_queue_, exit_queue_, vfork_queue_, stop_queue_;
   Links links_;
 };

@@ -208,6 +208,8 @@ void Thread::on_wait() {
 }
 void Thread::on_runnable() {
   if (memory_) memory_->note_runnable();
+  begin_time_awake();
+  if (tells_waking.load(std::memory_order_relaxed)) set_work(kAwake);
 }
 
 }  // namespace occlum

@@ -165,6 +165,8 @@ class Thread final : public Task {
     kTrap = 32,        // the tracer wants a stop
     kStep = 64,        // a single step is to be prepared, or to be looked at
     kTraced = 128,     // no work by itself: system calls and signals tell the tracer (ptrace/)
+                       // 256: kRseqWork (signals/restartable.h)
+    kAwake = 512,      // it has woken, and its process limits the time of real-time threads
   };
   uint32_t work() const { return work_.load(std::memory_order_acquire); }
   void set_work(uint32_t bits) { work_.fetch_or(bits, std::memory_order_acq_rel); }
@@ -217,8 +219,18 @@ class Thread final : public Task {
   void set_tid(Pid tid) { tid_.store(tid, std::memory_order_relaxed); }  // exec: becomes the leader
   Nanoseconds start_time() const { return start_time_; }
   uint64_t system_calls = 0;  // how many it made
-  ToldTimes told_times;       // under the process table's lock
-  Tracing tracing;            // ptrace(2)
+
+  // RLIMIT_RTTIME (RealtimeLimitTimer): ns that it ran since it slept, or became a real-time thread; and whether its next
+  // wake-up is to be told by kAwake.
+  uint64_t time_awake() const {
+    const uint64_t since = awake_since_.load(std::memory_order_relaxed), now = cpu_time();
+    return now > since ? now - since : 0;
+  }
+  void begin_time_awake() { awake_since_.store(cpu_time(), std::memory_order_relaxed); }
+  std::atomic<bool> tells_waking{false};
+
+  ToldTimes told_times;  // under the process table's lock
+  Tracing tracing;       // ptrace(2)
 
   // /proc/<pid>/io: bytes and calls of read(2), write(2) and their relatives. Only the thread itself counts.
   struct IoCounts {
@@ -253,6 +265,7 @@ class Thread final : public Task {
   std::optional<SignalSet> saved_mask_;
   std::atomic<uint32_t> work_{0};
   std::atomic<bool> only_fatal_{false};
+  std::atomic<uint64_t> awake_since_{0};  // its CPU time then
   mutable SpinLocked<PendingSignals> pending_{LockRank::kSignal};
 
   std::atomic<bool> ended_{false};

@@ -1,6 +1,7 @@
 #include "libos/process/timers.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
@@ -104,10 +105,60 @@ void CpuLimitTimer::fire(uint64_t times) {
   const ResourceLimit limit = process_.limit(Resource::kCpu);
   const uint64_t seconds = process_.cpu_time() / 1'000'000'000;
   const int signal = seconds >= limit.hard ? kSigKill : kSigXCpu;
-  process_.raise_cpu_limit(times);
+  process_.raise_limit(Resource::kCpu, times);
   process_tree().with([&](ProcessTree& tree) {
     (void)send_locked(tree, process_, nullptr, SignalInfo::from_kernel(signal));
   });
+}
+
+namespace {
+
+// The longest time that a real-time thread is awake for, ns; none: they all sleep, and tell when they wake. One that is only
+// now asked to tell may be waking, and counts once more.
+std::optional<uint64_t> longest_time_awake(ProcessTree& tree, Process& process) {
+  std::optional<uint64_t> longest;
+  for (Thread& thread : process.links(tree).threads) {
+    if (!thread.scheduling().is_realtime()) continue;
+    uint64_t awake = 0;
+    if (thread.is_runnable()) {
+      awake = thread.time_awake();
+    } else if (thread.tells_waking.exchange(true)) {
+      continue;
+    }
+    longest = std::max(longest.value_or(0), awake);
+  }
+  return longest;
+}
+
+}  // namespace
+
+void RealtimeLimitTimer::apply() {
+  if (process_.limit(Resource::kRtTime).soft == kRlimInfinity || process_.has_ended()) return;
+  arm(add_time(monotonic_now(), kShortestCpuWait));
+}
+
+void RealtimeLimitTimer::expired() {
+  constexpr uint64_t kNsPerUs = 1000, kUsPerSecond = 1'000'000;
+  const ResourceLimit limit = process_.limit(Resource::kRtTime);
+  if (limit.soft == kRlimInfinity) return;
+  uint64_t soft = limit.soft;
+  const std::optional<uint64_t> awake =
+      process_tree().with([&](ProcessTree& tree) -> std::optional<uint64_t> {
+        const std::optional<uint64_t> longest = longest_time_awake(tree, process_);
+        if (!longest) return std::nullopt;
+        const uint64_t used = *longest / kNsPerUs;
+        const bool is_over = limit.hard != kRlimInfinity && used >= limit.hard;
+        if (!is_over && used < soft) return used;
+        const int signal = is_over ? kSigKill : kSigXCpu;
+        (void)send_locked(tree, process_, nullptr, SignalInfo::from_kernel(signal));
+        soft += kUsPerSecond;
+        return is_over ? std::nullopt : std::optional(used);
+      });
+  if (!awake) return;
+  if (soft != limit.soft) process_.raise_limit(Resource::kRtTime, kUsPerSecond);
+  const uint64_t next = std::min(soft, limit.hard), left = next - std::min(*awake, next);
+  const uint64_t wait = left > kNever / kNsPerUs ? kNever : left * kNsPerUs;
+  arm(add_time(monotonic_now(), std::max(wait, kShortestCpuWait)));
 }
 
 // The set that the timer's signal goes to, under its lock; the thread may have ended.

@@ -83,6 +83,20 @@ class CpuLimitTimer final : public IntervalTimer {
   void fire(uint64_t times) override;
 };
 
+// RLIMIT_RTTIME: how long a real-time thread may run without sleeping. SIGXCPU at the soft limit and each second from then
+// on, SIGKILL at the hard one. Looks at the threads while one of them is awake; the first to wake starts it again.
+class RealtimeLimitTimer final : public Timer {
+ public:
+  explicit RealtimeLimitTimer(Process& process) : process_(process) {}
+  ~RealtimeLimitTimer() override { cancel(); }
+  // There may be such a limit, and such threads.
+  void apply();
+
+ private:
+  void expired() override;
+  Process& process_;
+};
+
 // timer_create(2)'s.
 class PosixTimer final : public RefCounted<PosixTimer>, public IntervalTimer {
  public:

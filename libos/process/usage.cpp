@@ -21,6 +21,8 @@ ResourceUsage thread_usage(const Thread& thread) {
   usage.system_time = thread.system_time();
   const uint64_t whole = thread.cpu_time();
   usage.user_time = whole > usage.system_time ? whole - usage.system_time : 0;
+  usage.minor_faults = thread.minor_faults();
+  usage.major_faults = thread.major_faults();
   usage.voluntary_switches = thread.voluntary_switches();
   usage.involuntary_switches = thread.involuntary_switches();
   return usage;

@@ -64,6 +64,13 @@ class Task : public RefCounted<Task> {
   void set_affinity(uint64_t mask);
   // How often it was given a vCPU: changes whenever it may have been away from one.
   uint32_t turns() const { return turns_; }
+  // getrusage(2): page faults of its own and of the LibOS in its memory on its behalf. Only the task itself counts.
+  void count_fault(bool is_major) {
+    std::atomic<uint64_t>& faults = is_major ? major_faults_ : minor_faults_;
+    faults.store(faults.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  }
+  uint64_t minor_faults() const { return minor_faults_.load(std::memory_order_relaxed); }
+  uint64_t major_faults() const { return major_faults_.load(std::memory_order_relaxed); }
   // getrusage(2): how often it left its vCPU to wait, and how often because others had to run.
   uint64_t voluntary_switches() const {
     return voluntary_switches_.load(std::memory_order_relaxed);
@@ -86,6 +93,7 @@ class Task : public RefCounted<Task> {
   uint64_t charged_until_ = 0;  // by this time its run is in run_'s account
   uint32_t turns_ = 0;
   std::atomic<uint64_t> voluntary_switches_{0}, involuntary_switches_{0};
+  std::atomic<uint64_t> minor_faults_{0}, major_faults_{0};
   std::atomic<uint32_t> vcpu_{0};  // where it ran last
   uint64_t last_seen_ns_ = 0;      // the clock when it left its last vCPU
 

@@ -144,7 +144,9 @@ Result<long> sys_getrusage(Thread& self, int who, UserOut<Rusage> usage) {
       TRY(usage.write(to_rusage(self.process().children_usage())));
       return 0;
     case kThread: {
-      TRY(usage.write(to_rusage(told_usage(self))));
+      ResourceUsage own = told_usage(self);
+      own.max_resident = self.process().usage().max_resident;
+      TRY(usage.write(to_rusage(own)));
       return 0;
     }
     default:

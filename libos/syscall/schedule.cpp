@@ -115,10 +115,12 @@ Result<void> apply(Thread& self, Thread& target, const Wanted& wanted) {
   TRY(check_privilege(self, target, wanted));
   // A nice value outlasts a time as a real-time thread.
   const int nice = is_realtime(wanted.policy) ? target.scheduling().nice : wanted.nice;
+  if (!target.scheduling().is_realtime()) target.begin_time_awake();
   target.set_scheduling(Scheduling{.policy = static_cast<SchedulingPolicy>(wanted.policy),
                                    .priority = static_cast<uint8_t>(wanted.priority),
                                    .nice = static_cast<int8_t>(nice),
                                    .resets_on_fork = wanted.resets_on_fork});
+  if (is_realtime(wanted.policy)) target.process().watch_realtime();
   return {};
 }
 

@@ -82,15 +82,14 @@ void add_memory(ProcText& out, const Subject& subject) {
   const RefPtr<AddressSpace> memory = subject.memory();
   if (memory == nullptr) return;
   const MemoryUse use = memory_use(*memory);
-  const uint64_t peak = std::max(use.resident, subject.process->usage().max_resident);
   auto line = [&](std::string_view name, uint64_t bytes) {
     out.text(name).text("\t").decimal(bytes / 1024, 8).text(" kB\n");
   };
-  line("VmPeak:", use.mapped);
+  line("VmPeak:", std::max(use.mapped, memory->peak_mapped_bytes()));
   line("VmSize:", use.mapped);
   line("VmLck:", memory->locked_bytes());
   line("VmPin:", 0);
-  line("VmHWM:", peak);
+  line("VmHWM:", std::max(use.resident, memory->peak_committed_bytes()));
   line("VmRSS:", use.resident);
   line("RssAnon:", use.anonymous);
   line("RssFile:", use.file);
@@ -167,7 +166,7 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   out.add("{} ({}) {} {} {} {} {} {} 4194304 ", number_of(subject), name_of(subject).view(),
           state_of(subject), process.parent_pid(), process.group_id(), process.session_id(),
           session != nullptr ? session->terminal_device() : 0, foreground_of(session));
-  out.add("{} {} {} {} ", usage.minor_faults, children.minor_faults, usage.major_faults,
+  out.add("{} {} {} {} ", times.minor_faults, children.minor_faults, times.major_faults,
           children.major_faults);
   out.add("{} {} {} {} ", times.user_time / kNanosecondsPerTick,
           times.system_time / kNanosecondsPerTick, children.user_time / kNanosecondsPerTick,

@@ -114,6 +114,11 @@ void on_return_to_user(UserRegisters& registers) {
       break;
     }
   }
+  if ((self.work() & Thread::kAwake) != 0) {
+    self.clear_work(Thread::kAwake);
+    self.tells_waking.store(false, std::memory_order_relaxed);
+    self.process().watch_realtime();
+  }
   settle_without_handler(self, registers);
   // May uncover a signal: we are called again then.
   if (const std::optional<SignalSet> mask = self.take_saved_mask()) self.set_signal_mask(*mask);
