@@ -145,6 +145,7 @@ Result<void> become_only_thread(Thread& self) {
   const std::optional<RefPtr<Thread>> old = process_tree().with([&](ProcessTree& tree) {
     std::optional<RefPtr<Thread>> taken = tree.threads.take(self.tid());
     self.set_tid(process.pid());
+    for (Process& child : process.links(tree).children) child.links(tree).creator = process.pid();
     ptrace::forget_leader(tree, process);
     tree.threads.insert(std::move(entry));
     return taken;

@@ -49,9 +49,7 @@ bool is_reaped_at_once(Process& parent, int exit_signal) {
 
 SignalInfo exit_info(ProcessTree& tree, Process& process, int signal) {
   const int status = process.links(tree).exit_status;
-  const int code = (status & 0x7f) == 0             ? kCldExited
-                   : (status & kCoreDumpedBit) != 0 ? kCldDumped
-                                                    : kCldKilled;
+  const int code = (status & 0x7f) == 0 ? kCldExited : kCldKilled;
   return child_info(tree, process, signal, code, code == kCldExited ? status >> 8 : status & 0x7f);
 }
 
@@ -91,12 +89,28 @@ void wake_orphaned_group(ProcessTree& tree, Pid group, const Process* leaving) {
   }
 }
 
-void send_death_signal(ProcessTree& tree, Process& child, Process& parent) {
+void send_death_signals(ProcessTree& tree, Process& child, Process& parent) {
   for (Thread& thread : child.links(tree).threads) {
     if (thread.parent_death_signal == 0) continue;
     (void)send_locked(tree, child, nullptr,
                       SignalInfo::from_user(thread.parent_death_signal, parent.pid(), 0));
-    return;
+  }
+}
+
+// The first thread of a process is the one that has strange children; 0: the reaper has none.
+Pid first_thread(ProcessTree& tree, Process& process) {
+  const Thread* first = process.links(tree).threads.first();
+  return first != nullptr ? first->tid() : 0;
+}
+
+// A thread ends and its process lives on: its children are another thread's. To them a parent has died (prctl(2)).
+void pass_on_children(ProcessTree& tree, Thread& leaving) {
+  Process& process = leaving.process();
+  for (Process& child : process.links(tree).children) {
+    Process::Links& links = child.links(tree);
+    if (links.creator != leaving.tid()) continue;
+    links.creator = first_thread(tree, process);
+    send_death_signals(tree, child, process);
   }
 }
 
@@ -105,10 +119,11 @@ void hand_over_children(ProcessTree& tree, Process& process, RefPtr<Process>& go
   Process* reaper = reaper_for(tree, process);
   auto& children = process.links(tree).children;
   while (Process* child = children.pop_front()) {
-    send_death_signal(tree, *child, process);
+    send_death_signals(tree, *child, process);
     Process::Links& links = child->links(tree);
     const bool was_kept = keeps_group(tree, process, *child);
     links.parent = ref_to(*reaper);
+    links.creator = first_thread(tree, *reaper);
     reaper->links(tree).children.push_back(*child);
     if (was_kept) wake_orphaned_group(tree, links.group, nullptr);
     if (!links.is_zombie) continue;
@@ -161,7 +176,11 @@ bool leave_table(Thread& self, int exit_code, uint64_t resident, RefPtr<Process>
       entry = std::move(*taken);
     ptrace::note_exit(tree, self, exit_code);
     const bool was_last = links.live_threads == 0;
-    if (was_last) become_zombie(tree, process, exit_code, gone);
+    if (was_last) {
+      become_zombie(tree, process, exit_code, gone);
+    } else {
+      pass_on_children(tree, self);
+    }
     return was_last;
   });
 }

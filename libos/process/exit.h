@@ -14,8 +14,8 @@ namespace occlum {
 // with what exit_group or a signal decided. The kernel stack is left for good: nothing on it may own anything.
 [[noreturn]] void exit_thread(Thread& self, int exit_code = 0);
 
-// All threads of the calling thread's process end with `wait_status` (code << 8, or a signal | core bit), this one at
-// its way back to the program.
+// All threads of the calling thread's process end with `wait_status` (code << 8, or a signal), this one at its way back to
+// the program.
 void exit_process(Thread& self, int wait_status);
 
 struct ProcessTree;
@@ -23,7 +23,6 @@ struct ProcessTree;
 // references in `gone`, which are dropped without the lock.
 void announce_end(ProcessTree& tree, Process& process, RefPtr<Process>& gone);
 
-constexpr int kCoreDumpedBit = 0x80;
 constexpr int exited_status(int code) { return (code & 0xff) << 8; }
 
 // wait4(2) and waitid(2).
@@ -38,6 +37,8 @@ struct WaitRequest {
   bool no_hang = false;    // WNOHANG
   enum class Clones { kOrdinary, kOnlyClones, kAll };
   Clones clones = Clones::kOrdinary;  // __WCLONE, __WALL
+  // __WNOTHREAD: only children and tracees of this one of the caller's threads. 0: of all of them.
+  Pid thread = 0;
 };
 
 struct WaitResult {

@@ -126,7 +126,7 @@ class Process : public RefCounted<Process> {
     IntrusiveList<Process, &Process::sibling_node_> children;
     IntrusiveList<Thread, &Thread::sibling_node_> threads;
     uint32_t live_threads = 0;
-    Pid creator = 0;  // the parent's thread that made it
+    Pid creator = 0;  // the parent's thread that made it, or took it over from one that has ended
     // ptrace(2): what its threads trace, and the ends of such that are not yet waited for.
     IntrusiveList<Thread, &Thread::tracee_node_> tracees;
     IntrusiveList<TraceeDeath, &TraceeDeath::node> tracee_deaths;

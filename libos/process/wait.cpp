@@ -18,6 +18,7 @@ struct Look {
 
 bool is_meant(const ProcessTree& tree, const Process& child, const WaitRequest& request) {
   const Process::Links& links = child.links(tree);
+  if (request.thread != 0 && links.creator != request.thread) return false;
   const bool is_clone = links.exit_signal != kSigChld;
   if (request.clones != WaitRequest::Clones::kAll &&
       is_clone != (request.clones == WaitRequest::Clones::kOnlyClones)) {
@@ -54,9 +55,7 @@ void report_exit(ProcessTree& tree, Process& parent, Process& child, const WaitR
   Process::Links& links = child.links(tree);
   const int status = links.exit_status;
   const int signal = status & 0x7f;
-  const int code = signal == 0                      ? kCldExited
-                   : (status & kCoreDumpedBit) != 0 ? kCldDumped
-                                                    : kCldKilled;
+  const int code = signal == 0 ? kCldExited : kCldKilled;
   report(tree, child, status, code, signal == 0 ? status >> 8 : signal, look);
   if (request.keep) return;
   parent.links(tree).waited_children.add(look.result.usage);

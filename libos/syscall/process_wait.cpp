@@ -19,6 +19,11 @@ WaitRequest::Clones clones_of(uint32_t options) {
                                  : WaitRequest::Clones::kOrdinary;
 }
 
+// Whose children: of this thread only, or of all threads of the process.
+Pid thread_of(Thread& self, uint32_t options) {
+  return (options & kNoThread) != 0 ? self.tid() : 0;
+}
+
 Rusage to_rusage(const ResourceUsage& usage) {
   Rusage result{};
   result.user_time = to_timeval(usage.user_time);
@@ -52,6 +57,7 @@ Result<long> sys_wait4(Thread& self, Pid pid, UserOut<int> status, Flags flags,
   request.continued = (options & kContinued) != 0;
   request.no_hang = (options & kNoHang) != 0;
   request.clones = clones_of(options);
+  request.thread = thread_of(self, options);
 
   const WaitResult result = TRY(wait_for_child(self, request));
   if (result.pid == 0) return 0;
@@ -114,6 +120,7 @@ Result<WaitResult> wait_by_id(Thread& self, int type, Pid id, uint32_t options) 
   request.keep = (options & kNoWait) != 0;
   request.no_hang = request.no_hang || (options & kNoHang) != 0;
   request.clones = clones_of(options);
+  request.thread = thread_of(self, options);
 
   const WaitResult result = TRY(wait_for_child(self, request));
   if (result.pid == 0 && is_nonblocking_fd && (options & kNoHang) == 0) return Errno::kAgain;

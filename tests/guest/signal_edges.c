@@ -76,17 +76,40 @@ CASE(default_of_every_signal) {
     printf("%d: %#x\n", number, status);
   }
 }
+// It says that a core file was written, and none is where the limit is 0.
+static int aborted(int* code) {
+  int status = -1;
+  siginfo_t info;
+  pid_t pid = start("--raise", "6");
+  CHECK_EQ(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), 0);
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+  *code = info.si_code;
+  return WCOREDUMP(status) != 0;
+}
+static int core_files(void) {
+  int found = 0;
+  DIR* here = opendir(".");
+  REQUIRE(here != NULL);
+  for (struct dirent* entry; (entry = readdir(here));) found += entry->d_name[0] != '.';
+  closedir(here);
+  return found;
+}
 CASE(core_dumped_bit) {
   check_enter_scratch();
   struct rlimit old, some;
+  int code;
   CHECK_OK(getrlimit(RLIMIT_CORE, &old));
   some = old;
+  some.rlim_cur = 0;
+  CHECK_OK(setrlimit(RLIMIT_CORE, &some));
+  CHECK_EQ(aborted(&code), 0);
+  CHECK_EQ(code, CLD_KILLED);
   some.rlim_cur = old.rlim_max;
   CHECK_OK(setrlimit(RLIMIT_CORE, &some));
-  int status = -1;
-  waitpid(start("--raise", "6"), &status, 0);
-  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-  if (some.rlim_max != 0) CHECK(WCOREDUMP(status));
+  const int dumped = aborted(&code);
+  CHECK_EQ(dumped, core_files());
+  CHECK_EQ(code, dumped ? CLD_DUMPED : CLD_KILLED);
   CHECK_OK(setrlimit(RLIMIT_CORE, &old));
 }
 

@@ -116,6 +116,7 @@ void note_exit(ProcessTree& tree, Thread& self, int code) {
   Process::Links& links = process.links(tree);
   Process& tracer = tracing.tracer->process();
   OwnPtr<TraceeDeath> death = std::move(tracing.death);
+  death->tracer = tracing.tracer->tid();
   unlink(tree, self);
   // Who is the parent as well waits for the process in the ordinary way.
   if (self.is_leader() && links.parent == &tracer) return;

@@ -24,6 +24,7 @@ struct TraceeDeath {
   ListNode node;
   RefPtr<Process> process;
   Pid tid = 0;
+  Pid tracer = 0;  // the thread
   uint32_t uid = 0;
   int status = 0;          // wait status, unless it is the leader's: then the process has it
   bool is_leader = false;  // it can be waited for when the whole process has ended

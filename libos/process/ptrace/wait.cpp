@@ -59,14 +59,12 @@ void look_at_death(ProcessTree& tree, Process& tracer, TraceeDeath& death,
   Process& process = *death.process;
   const int status = death.is_leader ? process.links(tree).exit_status : death.status;
   const int signal = status & 0x7f;
-  WaitResult result{.pid = death.tid,
-                    .status = status,
-                    .info = child_info(tree, process, kSigChld,
-                                       signal == 0                      ? kCldExited
-                                       : (status & kCoreDumpedBit) != 0 ? kCldDumped
-                                                                        : kCldKilled,
-                                       signal == 0 ? status >> 8 : signal),
-                    .usage = {}};
+  WaitResult result{
+      .pid = death.tid,
+      .status = status,
+      .info = child_info(tree, process, kSigChld, signal == 0 ? kCldExited : kCldKilled,
+                         signal == 0 ? status >> 8 : signal),
+      .usage = {}};
   result.info.child.pid = death.tid;
   result.info.child.uid = death.uid;
   look.found = result;
@@ -86,12 +84,14 @@ TraceeLook look_for_tracee(ProcessTree& tree, Process& tracer, const WaitRequest
   TraceeLook look;
   Process::Links& links = tracer.links(tree);
   for (Thread& tracee : links.tracees) {
+    if (request.thread != 0 && tracee.tracing.tracer->tid() != request.thread) continue;
     if (!is_meant(tree, tracee.process(), tracee.tid(), request)) continue;
     look.has_tracees = true;
     look_at_stop(tree, tracee, request, look);
     if (look.found) return look;
   }
   for (TraceeDeath& death : links.tracee_deaths) {
+    if (request.thread != 0 && death.tracer != request.thread) continue;
     if (!is_meant(tree, *death.process, death.tid, request)) continue;
     look.has_tracees = true;
     if (!request.exited || !is_reportable(tree, death)) continue;

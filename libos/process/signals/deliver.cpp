@@ -68,14 +68,8 @@ void act_by_default(Thread& self, int signal, uint32_t continues) {
     case DefaultAction::kStop:
       return begin_stop(self, signal, continues);
     case DefaultAction::kTerminate:
+    case DefaultAction::kCoreDump:  // No core file is written, and the status does not say so.
       return exit_process(self, signal);
-    case DefaultAction::kCoreDump: {
-      // No core file is written; the status says that there would be one where the program asked for it.
-      constexpr int kCoreDumped = 0x80;
-      const Process& process = self.process();
-      const bool dumps = process.limit(Resource::kCore).soft != 0 && process.dumpable();
-      return exit_process(self, signal | (dumps ? kCoreDumped : 0));
-    }
   }
 }
 
