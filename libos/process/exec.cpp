@@ -10,6 +10,7 @@
 #include "libos/ipc/futex.h"
 #include "libos/lib/log.h"
 #include "libos/process/exit.h"
+#include "libos/process/personality.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/ptrace.h"
@@ -240,6 +241,8 @@ Result<void> execute(Thread& self, Path path, std::string_view file_name, Argume
   reset_thread(self);
   process.set_dumpable(!is_secure(next) && !makes_undumpable(self.user(), next));
   if (secure) self.parent_death_signal = 0;
+  // A 64-bit program starts without the one in any case.
+  self.personality &= ~(secure ? kClearedOnSetId : kReadImpliesExec);
   self.set_name(base_name(executable.file_name.view()));
   process.set_program(
       Process::Program{.path = std::move(executable.path), .file = std::move(program_file)});

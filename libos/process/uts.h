@@ -10,6 +10,8 @@ namespace occlum {
 
 constexpr std::string_view kSystemName = "Linux", kKernelRelease = "6.1.0-occlum",
                            kKernelVersion = "#1 SMP Occlum", kMachine = "x86_64";
+// What personality(2) makes of these: UNAME26 is for programs that take 3.0 and later for older than 2.6 (6.1 is 2.6.61).
+constexpr std::string_view kOldKernelRelease = "2.6.61-occlum", kMachine32 = "i686";
 constexpr size_t kLongestHostName = 64;
 
 Result<String> host_name();

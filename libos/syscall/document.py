@@ -42,7 +42,9 @@ NOTES = {
     "settimeofday": "EPERM",
     "adjtimex": "read only",
     "ptrace": "no seccomp requests (EIO), no GS; steps by decoding, REP is one step; debug registers by stepping",
-    "getrusage": "user and system time are told apart by samples of short calls (libos/arch/system_time.h)",
+    "getrusage": "user and system time are told apart by samples of short calls (libos/arch/system_time.h); "
+                 "a page fault brings up to 256 pages; ru_inblock and ru_oublock are 0",
+    "personality": "UNAME26, READ_IMPLIES_EXEC and PER_LINUX32's machine have an effect; addresses are never random",
     "inotify_add_watch": "regular files and directories; not what the host does to hostfs",
 }
 

@@ -55,14 +55,14 @@ Result<void> set_priority(Thread& self, Thread& target, uint16_t priority) {
   return target.set_io_priority(priority);
 }
 
-bool is_known(int which) { return which >= kFirstWhich && which <= kFirstWhich + kPriorityUser; }
+bool is_known_which(int which) { return which >= kFirstWhich && which <= kFirstWhich + kPriorityUser; }
 
 }  // namespace
 
 // Of one thread what was set; of several the highest that is in effect. User 0 is root here, not the caller's, whatever the
 // manual says.
 Result<long> sys_ioprio_get(Thread& self, int which, int who) {
-  if (!is_known(which)) return Errno::kInval;
+  if (!is_known_which(which)) return Errno::kInval;
   which -= kFirstWhich;
   if (which == kPriorityProcess && who == kReaperPid) return 0;
   if (which == kPriorityProcess) return TRY(thread_named(self, who))->io_priority();
@@ -74,7 +74,7 @@ Result<long> sys_ioprio_get(Thread& self, int which, int who) {
 
 Result<long> sys_ioprio_set(Thread& self, int which, int who, int priority) {
   TRY(check_priority(self, priority));
-  if (!is_known(which)) return Errno::kInval;
+  if (!is_known_which(which)) return Errno::kInval;
   Result<void> outcome{};
   TRY(each_named(self, which - kFirstWhich, who, [&](Thread& thread) {
     if (outcome.is_error()) return;  // the first refusal ends it

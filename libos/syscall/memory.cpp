@@ -6,6 +6,7 @@
 #include "libos/mm/address_space.h"
 #include "libos/mm/stack_growth.h"
 #include "libos/process/memory_limits.h"
+#include "libos/process/personality.h"
 #include "libos/process/process.h"
 #include "libos/process/rewrite/rewrite.h"
 #include "libos/process/thread.h"
@@ -23,6 +24,13 @@ Prot prot_of(int prot) { return static_cast<Prot>(prot & 7); }
 // Private writable memory that is no stack: what RLIMIT_DATA limits (since Linux 4.7, as getrlimit(2) says).
 bool is_data(const Area& area) {
   return !area.shared && has(area.prot, Prot::kWrite) && !area.grows_down;
+}
+
+// READ_IMPLIES_EXEC: what can be read can be executed.
+Prot wanted_prot(Thread& self, int prot) {
+  const Prot wanted = prot_of(prot);
+  const bool implies = (self.personality & kReadImpliesExec) != 0 && has(wanted, Prot::kRead);
+  return implies ? wanted | Prot::kExec : wanted;
 }
 
 // How much of [start, end) is mapped, and how much of that is data.
@@ -106,6 +114,16 @@ Result<MapSource> source_of(Thread& self, uint32_t flags, int prot, Fd fd, uint6
   return source;
 }
 
+// A file where nothing may be executed is only read.
+Result<Prot> mapping_prot(Thread& self, uint32_t flags, int prot, Fd fd) {
+  const Prot wanted = wanted_prot(self, prot);
+  if (wanted == prot_of(prot) || (flags & kMapAnonymous) != 0) return wanted;
+  const RefPtr<File> file = TRY(io_file(self, fd));
+  const Path* path = file->path();
+  const bool may = path == nullptr || (path->mount->flags() & kMountNoExec) == 0;
+  return may ? wanted : prot_of(prot);
+}
+
 // MAP_32BIT: the second gigabyte, as Linux has it.
 Result<long> map_low(AddressSpace& memory, const MapRequest& wanted) {
   constexpr uint64_t kStart = uint64_t{1} << 30, kEnd = uint64_t{2} << 30,
@@ -146,6 +164,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   MapRequest request;
   request.lock = TRY(lock_of(self, flags, *size));
   request.source = TRY(source_of(self, flags, prot, fd, offset, length));
+  request.prot = TRY(mapping_prot(self, flags, prot, fd));
   const bool adds_data =
       !request.source.shared && has(prot_of(prot), Prot::kWrite) && (flags & kMapGrowsDown) == 0;
   const bool replaces = placement_of(flags, address) == Placement::kFixed;
@@ -155,7 +174,6 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
                           .replaced_length = replaces ? *size : 0}));
   request.address = address.value();
   request.length = *size;
-  request.prot = prot_of(prot);
   request.placement = placement_of(flags, address);
   request.grows_down = (flags & kMapGrowsDown) != 0;
   request.is_stack = (flags & kMapStack) != 0;
@@ -163,7 +181,7 @@ Result<long> sys_mmap(Thread& self, UserAddress address, size_t length, int prot
   request.populate = ((flags & kMapPopulate) != 0 && (flags & kMapNonBlock) == 0) ||
                      request.lock == PageLock::kLocked;
   const bool is_file_copy = !request.source.shared && request.source.object;
-  const bool is_text = is_file_copy && has(request.prot, Prot::kExec);
+  const bool is_text = is_file_copy && has(prot_of(prot), Prot::kExec);
   if (is_file_copy) request.room_behind = kRoomForStubs;
   if (request.grows_down)
     request.room_behind = stack_room(self.process().limit(Resource::kStack).soft);
@@ -206,7 +224,7 @@ Result<long> sys_mprotect(Thread& self, UserAddress address, size_t length, int 
     }
     TRY(check_limits(self, {.more_data = more_data}));
   }
-  return done(self.memory().protect(start, length, prot_of(prot)));
+  return done(self.memory().protect(start, length, wanted_prot(self, prot)));
 }
 
 namespace {

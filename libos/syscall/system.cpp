@@ -6,6 +6,7 @@
 #include "libos/lib/memory.h"
 #include "libos/lib/random.h"
 #include "libos/mm/stats.h"
+#include "libos/process/personality.h"
 #include "libos/process/process.h"
 #include "libos/process/process_table.h"
 #include "libos/process/uts.h"
@@ -24,14 +25,15 @@ UtsName::Field field_of(std::string_view text) {
 }  // namespace
 
 // uname(2).
-Result<long> sys_uname(Thread&, UserOut<UtsName> name) {
+Result<long> sys_uname(Thread& self, UserOut<UtsName> name) {
   const String host = TRY(host_name());
   const String domain = TRY(domain_name());
+  const bool is_old = (self.personality & kUname26) != 0;
   TRY(name.write(UtsName{.sysname = field_of(kSystemName),
                          .nodename = field_of(host.view()),
-                         .release = field_of(kKernelRelease),
+                         .release = field_of(is_old ? kOldKernelRelease : kKernelRelease),
                          .version = field_of(kKernelVersion),
-                         .machine = field_of(kMachine),
+                         .machine = field_of(is_linux32(self.personality) ? kMachine32 : kMachine),
                          .domainname = field_of(domain.view())}));
   return 0;
 }
@@ -110,7 +112,7 @@ Result<long> sys_syslog(Thread& self, int type, UserAddress, int) {
   return 0;
 }
 
-// personality(2): only PER_LINUX with flags that change nothing here (ADDR_NO_RANDOMIZE for gdb).
+// personality(2): any; process/personality.h says which have an effect.
 Result<long> sys_personality(Thread& self, uint32_t persona) {
   const uint32_t old = self.personality;
   if (persona != UINT32_MAX) self.personality = persona;
