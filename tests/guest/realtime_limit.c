@@ -85,15 +85,15 @@ CASE(handler) { CHECK_EQ(in_child(handled), 0); }
 static void killed(void) {
   signal(SIGXCPU, SIG_IGN);
   become_realtime(SCHED_FIFO);
-  limit(100 * MS, 300 * MS);
+  limit(100 * MS, 400 * MS);
   spin_ms(10000);
 }
 CASE(hard_limit) { CHECK_EQ(in_child(killed), SIGKILL); }
 
 static void sleeping(void) {
   become_realtime(SCHED_FIFO);
-  limit(200 * MS, 300 * MS);
-  for (int i = 0; i < 5; i++) {
+  limit(500 * MS, 600 * MS);
+  for (int i = 0; i < 7; i++) {
     spin_ms(100);
     check_sleep_ms(1);
   }
@@ -102,8 +102,8 @@ CASE(sleep_starts_anew) { CHECK_EQ(in_child(sleeping), 0); }
 
 // Nor does a time before it became one count.
 static void ordinary(void) {
-  limit(150 * MS, 200 * MS);
-  spin_ms(300);
+  limit(500 * MS, 600 * MS);
+  spin_ms(700);
   become_realtime(SCHED_FIFO);
   spin_ms(50);
 }
