@@ -270,10 +270,14 @@ void enclave_trap(Context& c, std::uint64_t trap, int signal, siginfo_t* info) {
     return deliver(c, signal, info);
   }
   constexpr std::uint8_t kInt3 = 0xcc;
+  constexpr std::uint8_t kLongInt3[] = {0xcd, 3};
   const Address rip = c.rip();
+  // Another thread may have taken the int3 away already: then it was a short one, as debuggers write.
   const bool one_byte =
       readable_code(enclave, rip - 1, 1, *c.thread) && bytes_are(rip - 1, &kInt3, 1);
-  c.set_rip(rip - (one_byte ? 1 : 2));
+  const bool two_bytes = !one_byte && readable_code(enclave, rip - 2, 2, *c.thread) &&
+                         bytes_are(rip - 2, kLongInt3, sizeof kLongInt3);
+  c.set_rip(rip - (two_bytes ? 2 : 1));
   aex(c, exception(sgx::vector::kBp));
   deliver(c, signal, info);
 }
