@@ -343,6 +343,63 @@ CASE(for_one_thread_alone) {
   CHECK_EQ(end_of(pid), 8 << 8);
 }
 
+// Threads in the same text, each with watchpoints.
+enum { THREADS = 3, ROUNDS = 100 };
+static volatile long sums[THREADS];
+__attribute__((noinline)) static void add_up(volatile long* sum) {
+  for (int i = 1; i <= ROUNDS; i++) *sum += i;
+}
+static void* add_in_thread(void* sum) {
+  add_up(sum);
+  return NULL;
+}
+static int add_in_all(void) {
+  pthread_t threads[THREADS];
+  for (int i = 0; i < THREADS; i++)
+    pthread_create(&threads[i], NULL, add_in_thread, (void*)&sums[i]);
+  int good = 0;
+  for (int i = 0; i < THREADS; i++) {
+    pthread_join(threads[i], NULL);
+    good += sums[i] == ROUNDS * (ROUNDS + 1) / 2;
+  }
+  return good;
+}
+
+CASE(threads_in_the_same_text) {
+  pid_t pid = tracee(add_in_all, PTRACE_O_TRACECLONE), threads[THREADS];
+  int hits[THREADS] = {}, started = 0, status = 0;
+  go(pid, 0);
+  while (1) {
+    const pid_t found = waitpid(-1, &status, __WALL);
+    REQUIRE(found > 0);
+    if (!WIFSTOPPED(status)) {
+      if (found == pid) break;
+      continue;
+    }
+    int thread = 0;
+    while (thread < started && threads[thread] != found) thread++;
+    const int what = status >> 8;
+    if (thread < started) {
+      CHECK_EQ(what, SIGTRAP);
+      CHECK((get_debug(found, STATUS) & ((1 << THREADS) - 1)) != 0);
+      hits[thread]++;
+    } else if (found != pid) {
+      CHECK_EQ(what, SIGSTOP);
+      REQUIRE(started < THREADS);
+      unsigned long control = 0;
+      for (int i = 0; i < THREADS; i++) {
+        CHECK_OK(set_debug(found, i, (unsigned long)&sums[i]));
+        control |= enabled(i, WRITE, LENGTH_8);
+      }
+      CHECK_OK(set_debug(found, CONTROL, control));
+      threads[started++] = found;
+    }
+    go(found, 0);
+  }
+  CHECK_EQ(status, THREADS << 8);
+  for (int i = 0; i < THREADS; i++) CHECK_EQ(hits[i], ROUNDS);
+}
+
 static int execute_again(void) {
   execl("/proc/self/exe", "ptrace_debug", "nothing", NULL);
   return 1;

@@ -8,9 +8,9 @@
 // gone. It is never there while the thread is stopped, and so no debugger sees it.
 #include "libos/arch/arch.h"
 #include "libos/mm/user.h"
-#include "libos/process/process_table.h"
 #include "libos/process/ptrace/instruction.h"
 #include "libos/process/ptrace/ptrace.h"
+#include "libos/process/ptrace/step_traps.h"
 #include "libos/process/ptrace/stop.h"
 #include "libos/process/ptrace/watch.h"
 #include "libos/process/signals/send.h"
@@ -18,7 +18,6 @@
 namespace occlum::ptrace {
 namespace {
 
-constexpr std::byte kInt3{0xcc};
 // In `start` after a system call, which ends a step wherever it leads.
 constexpr uint64_t kWasCall = UINT64_MAX;
 
@@ -59,11 +58,10 @@ void end_call_step(Thread& self, UserRegisters& registers) {
 std::optional<Instruction> instruction_at(Thread& self, uint64_t rip) {
   std::array<std::byte, kLongestInstruction> code = {};
   size_t size = code.size();
-  if (copy_from_user(self.memory(), code, UserAddress(rip)).is_error()) {
+  if (read_text(self.memory(), code, rip).is_error()) {
     size = kPageSize - rip % kPageSize;
     if (size >= code.size()) return std::nullopt;
-    if (copy_from_user(self.memory(), std::span(code).first(size), UserAddress(rip)).is_error())
-      return std::nullopt;
+    if (read_text(self.memory(), std::span(code).first(size), rip).is_error()) return std::nullopt;
   }
   return decode_instruction(std::span(code).first(size));
 }
@@ -138,37 +136,19 @@ Result<bool> branch(Thread& self, const Instruction& instruction, UserRegisters&
   return true;
 }
 
-void place_trap(Thread& self, uint64_t at) {
-  Tracing::Step& step = self.tracing.step;
-  if (copy_from_user(self.memory(), bytes_of(step.saved), UserAddress(at)).is_error()) return;
-  if (self.memory().poke(at, bytes_of(kInt3)).is_error()) return;
-  step.trap_at.store(at, std::memory_order_release);
-}
-
-void remove_trap(Thread& self) {
-  Tracing::Step& step = self.tracing.step;
-  const uint64_t at = step.trap_at.load(std::memory_order_relaxed);
-  if (at == 0) return;
-  std::byte now{};
-  const bool is_ours =
-      !copy_from_user(self.memory(), bytes_of(now), UserAddress(at)).is_error() && now == kInt3;
-  if (is_ours) (void)self.memory().poke(at, bytes_of(step.saved));
-  step.trap_at.store(0, std::memory_order_release);
-}
-
 }  // namespace
 
 void begin_step(Thread& self, UserRegisters& registers) {
   self.clear_work(Thread::kStep);
   if (!is_traced(self)) return;
+  Tracing::Step& step = self.tracing.step;
+  step.passes = (registers.rflags & kResumeFlag) != 0;
   DebugState& debug = debug_of(self);
-  debug.passes = (registers.rflags & kResumeFlag) != 0;
   debug.accesses = {};
-  if (const uint64_t hits = breakpoints_at(debug, registers.rip); hits != 0 && !debug.passes) {
+  if (const uint64_t hits = breakpoints_at(debug, registers.rip); hits != 0 && !step.passes) {
     registers.rflags |= kResumeFlag;
     return report(self, registers, hits, false);
   }
-  Tracing::Step& step = self.tracing.step;
   step.start = registers.rip;
   step.is_armed = true;
   const std::optional<Instruction> instruction = instruction_at(self, registers.rip);
@@ -184,7 +164,8 @@ void begin_step(Thread& self, UserRegisters& registers) {
     registers = after;
     end_step(self, registers, watchpoints_hit(debug, self.memory(), registers), has_branched);
   } else if (instruction->flow == Instruction::Flow::kNext) {
-    place_trap(self, registers.rip + instruction->size);
+    const uint64_t behind = registers.rip + instruction->size;
+    if (place_trap(self.memory(), behind)) step.trap_at = behind;
   }
 }
 
@@ -192,13 +173,13 @@ void settle_step(Thread& self, UserRegisters& registers) {
   Tracing::Step& step = self.tracing.step;
   if (!step.is_armed) return;
   step.is_armed = false;
-  remove_trap(self);
+  if (const uint64_t at = std::exchange(step.trap_at, 0); at != 0) remove_trap(self.memory(), at);
   self.clear_work(Thread::kStep);
   if (!is_traced(self)) return;
   DebugState& debug = debug_of(self);
   if (registers.rip == step.start) {
     self.set_work(Thread::kStep);  // not yet executed
-    if (debug.passes) registers.rflags |= kResumeFlag;
+    if (step.passes) registers.rflags |= kResumeFlag;
   } else if (step.start == kWasCall) {
     end_call_step(self, registers);
   } else {
@@ -215,21 +196,14 @@ void end_step_with_call(Thread& self) {
 }
 
 bool take_step_trap(Thread& self, const UserRegisters& registers) {
-  const uint64_t at = registers.rip;
-  if (self.tracing.step.is_armed && self.tracing.step.trap_at.load() == at) {
+  const Tracing::Step& step = self.tracing.step;
+  if (step.is_armed && step.trap_at == registers.rip) {
     self.set_work(Thread::kStep);
     return true;
   }
-  const bool is_others = process_tree().with([&](ProcessTree& tree) {
-    for (const Thread& thread : self.process().links(tree).threads) {
-      const Tracing::Step& step = thread.tracing.step;
-      if (&thread != &self && step.trap_at.load(std::memory_order_acquire) == at)
-        return step.saved != kInt3;
-    }
-    return false;
-  });
-  if (is_others) yield_task();
-  return is_others;
+  if (!is_step_trap(self.memory(), registers.rip)) return false;
+  yield_task();
+  return true;
 }
 
 }  // namespace occlum::ptrace

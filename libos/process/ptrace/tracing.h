@@ -62,8 +62,8 @@ struct Tracing {
     bool is_armed = false;
     Report report = Report::kNone;
     uint64_t start = 0;
-    std::atomic<uint64_t> trap_at{0};  // where our int3 is, 0: none
-    std::byte saved{};                 // what was there
+    uint64_t trap_at = 0;  // where its int3 is (step_traps.h), 0: none
+    bool passes = false;   // RF was set
   };
   Step step;
 };

@@ -32,7 +32,6 @@ struct DebugState {
   // --- of the instruction that is being stepped over ---
   MemoryAccesses accesses = {};
   std::array<uint64_t, kWatchSlots> before = {};  // what was there, if its accesses are not known
-  bool passes = false;                            // RF was set
 };
 
 namespace ptrace {

@@ -1,0 +1,26 @@
+// The int3s behind instructions that are stepped over (step.cpp). Text is shared: several threads may need one at the same
+// place, which is there until the last of them is done.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "libos/lib/result.h"
+
+namespace occlum {
+
+class AddressSpace;
+
+namespace ptrace {
+
+// False: none can be there, or no memory is left.
+bool place_trap(AddressSpace& memory, uint64_t at);
+void remove_trap(AddressSpace& memory, uint64_t at);
+// The program's text as it is without them. Errors: kFault.
+Result<void> read_text(AddressSpace& memory, std::span<std::byte> to, uint64_t from);
+// Of an int3 that was executed: no program or debugger wrote it.
+bool is_step_trap(const AddressSpace& memory, uint64_t at);
+
+}  // namespace ptrace
+}  // namespace occlum
