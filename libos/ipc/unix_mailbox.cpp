@@ -40,11 +40,11 @@ Mailbox::~Mailbox() { (void)stop_reading(); }
 
 Mailbox::SendState Mailbox::send_state(const Mailbox& sender) const {
   return state_.with([&](const State& state) {
-    return SendState{.refused = state.stopped,
-                     .dead = state.dead,
-                     .room = state.bytes < state.limit ? state.limit - state.bytes : 0,
-                     .has_packet_room = state.only_sender == &sender ||
-                                        state.packets.size() <= kMostWaiting};
+    return SendState{
+        .refused = state.stopped,
+        .dead = state.dead,
+        .room = state.bytes < state.limit ? state.limit - state.bytes : 0,
+        .has_packet_room = state.only_sender == &sender || state.packets.size() <= kMostWaiting};
   });
 }
 

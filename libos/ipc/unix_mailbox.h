@@ -68,7 +68,7 @@ class Mailbox : public RefCounted<Mailbox> {
   // net.unix.max_dgram_qlen: with more waiting datagrams the owner gets no others, but from the one that it is connected
   // to. All else is limited by bytes.
   static constexpr size_t kMostWaiting = 10;
-  static constexpr size_t kPacketCost = 256;       // counted for each packet besides its data
+  static constexpr size_t kPacketCost = 256;  // counted for each packet besides its data
 
   Mailbox() = default;
   ~Mailbox();

@@ -63,6 +63,7 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   uint64_t size() const;             // bytes
   uint64_t resident_bytes() const;   // memory held
   uint64_t allocated_bytes() const;  // that and what is reserved, for st_blocks and statfs
+  bool has_source() const;           // false: its pages are nowhere else
 
   // Grows with zeroes, or shrinks: pages beyond are dropped and the tail of the last page zeroed. Mappings beyond the
   // end fault with SIGBUS from now on. Errors: kNoMem, kFBig.
@@ -116,6 +117,9 @@ class MemoryObject : public RefCounted<MemoryObject>, Counted<MemoryObject> {
   uint64_t home_if_any() const;                            // 0: none
   bool owns_home(uint64_t offset, uint64_t length) const;  // whether that part of the home is ours
   bool is_mapped_home() const;
+  // Calls back for each page of the part that is there: how many mappings it is in (/proc/<pid>/smaps).
+  void count_mappings(uint64_t first, uint64_t count,
+                      FunctionRef<void(size_t mappings)> page) const;
 
   // Who maps which pages with which rights; the page table's rights are the union. `space` is an identity only.
   // prepare_mapping_changes makes the next add, change or removal not fail for lack of memory.

@@ -80,4 +80,22 @@ uint64_t MemoryObject::allocated_bytes() const {
       [](const State& state) { return (state.pages.size() + state.reserved_only) * kPageSize; });
 }
 
+// --- what it is told to be ---
+
+bool MemoryObject::has_source() const {
+  return state_.with([](const State& state) { return state.source != nullptr; });
+}
+
+void MemoryObject::count_mappings(uint64_t first, uint64_t count,
+                                  FunctionRef<void(size_t mappings)> page) const {
+  state_.with([&](const State& state) {
+    for (auto it = state.pages.lower_bound(first); it && it->key - first < count; ++it) {
+      size_t mappings = 0;
+      for (const Mapping& mapping : state.mappings)
+        mappings += mapping.first <= it->key && it->key < mapping.last ? 1 : 0;
+      page(mappings);
+    }
+  });
+}
+
 }  // namespace occlum

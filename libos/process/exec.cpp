@@ -262,6 +262,7 @@ Result<void> start_program(Thread& thread, Executable executable) {
   thread.set_name(base_name(executable.file_name.view()));
   thread.process().set_program(Process::Program{.path = std::move(executable.path),
                                                 .file = std::move(executable.program.file)});
+  thread.process().set_has_executed();
   set_start_registers(thread, loaded);
   return {};
 }

@@ -136,10 +136,9 @@ Result<long> sys_epoll_ctl(Thread& self, Fd epoll_fd, int operation, Fd fd,
   RefPtr<File> epoll = TRY(io_file(self, epoll_fd));
   RefPtr<File> file = TRY(io_file(self, fd));
   // Most regular files, and directories, are always ready: there is nothing to watch.
-  if (Inode* inode = file->inode(); inode != nullptr &&
-                                    (inode->is_regular() || inode->is_directory()) &&
-                                    MessageQueueFile::from(*file) == nullptr &&
-                                    !is_pollable_proc_file(*file)) {
+  if (Inode* inode = file->inode();
+      inode != nullptr && (inode->is_regular() || inode->is_directory()) &&
+      MessageQueueFile::from(*file) == nullptr && !is_pollable_proc_file(*file)) {
     return Errno::kPerm;
   }
   if (epoll->kind() != FileKind::kEpoll || epoll.get() == file.get()) return Errno::kInval;

@@ -58,10 +58,12 @@ static int last_allowed_cpu(void) {
   return last;
 }
 
+// Mostly by itself: a look at this clock is a system call.
 static void spin(long milliseconds) {
   struct timespec now, start;
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &start);
   do {
+    for (volatile int i = 0; i < 100000; i++) continue;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 <
            milliseconds);
@@ -97,7 +99,7 @@ CASE(cpu_times) {
   measure(cpu, 0, grown);
   CHECK(grown[kUser] + grown[kNice] + grown[kSystem] >= 36);
   measure(cpu, 5, grown);
-  CHECK(grown[kNice] >= 5);
+  CHECK(grown[kNice] >= 20);
   CHECK(grown[kNice] + grown[kSystem] >= 36);
   // The first line is the sum of the others.
   long all[kTimes], sum[kTimes] = {0}, times[kTimes];
@@ -160,28 +162,99 @@ static long shared_ram(void) {
   return (long)(info.sharedram * info.mem_unit / 1024);
 }
 
-CASE(shared_memory) {
-  enum {
-    kSize = 32 << 20,
-    kMost = 40 << 10,
-    kLeast = 28 << 10
-  };  // bytes; kB, as others change it as well
-  long before = meminfo("\nShmem:"), ram_before = shared_ram();
-  int fd = memfd_create("shared", 0);
+// What of /proc/meminfo and sysinfo(2) is not as it must be when there is so much more shared memory; 0: nothing.
+static int wrong_about_shared_memory(void) {
+  enum { kSize = 32 << 20, kMost = 40 << 10, kLeast = 28 << 10 };  // bytes; kB
+  long before = meminfo("\nShmem:"), ram_before = shared_ram(), mapped = meminfo("\nMapped:"),
+       anonymous = meminfo("\nAnonPages:");
+  int fd = memfd_create("shared", 0), wrong = 0;
   REQUIRE(ftruncate(fd, kSize) == 0);
   char* pages = mmap(NULL, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   REQUIRE(pages != MAP_FAILED);
   memset(pages, 1, kSize);
   long grown = meminfo("\nShmem:") - before, ram_grown = shared_ram() - ram_before;
-  CHECK(grown >= kLeast && grown < kMost);
-  CHECK(ram_grown >= kLeast && ram_grown < kMost);
-  CHECK(meminfo("\nShmem:") <= meminfo("\nCached:"));
-  CHECK(meminfo("\nMemAvailable:") <= meminfo("MemTotal:"));
+  if (grown < kLeast || grown >= kMost) wrong |= 1;
+  if (ram_grown < kLeast || ram_grown >= kMost) wrong |= 2;
+  if (meminfo("\nShmem:") > meminfo("\nCached:")) wrong |= 4;
+  if (meminfo("\nMemAvailable:") > meminfo("MemTotal:")) wrong |= 8;
+  grown = meminfo("\nMapped:") - mapped;
+  if (grown < kLeast || grown >= kMost) wrong |= 16;
+  if (meminfo("\nAnonPages:") - anonymous >= kLeast) wrong |= 32;
   // What is left of it without its descriptor, and then nothing.
   close(fd);
-  CHECK(meminfo("\nShmem:") - before >= kLeast);
+  if (meminfo("\nShmem:") - before < kLeast) wrong |= 64;
   munmap(pages, kSize);
-  CHECK(meminfo("\nShmem:") - before < (4 << 10));
+  if (meminfo("\nShmem:") - before >= kMost - kLeast) wrong |= 128;
+  return wrong;
+}
+
+// Other programs change the figures, too: one time without them is enough.
+CASE(shared_memory) {
+  int wrong = -1;
+  for (int attempt = 0; attempt < 200 && wrong != 0; attempt++) wrong = wrong_about_shared_memory();
+  CHECK_EQ(wrong, 0);
+}
+
+// The figure in kB of the mapping at that address in /proc/self/smaps.
+static long mapped_figure(const void* address, const char* name) {
+  FILE* file = fopen("/proc/self/smaps", "r");
+  char line[512];
+  int is_there = 0;
+  long figure = -1;
+  REQUIRE(file != NULL);
+  while (figure < 0 && fgets(line, sizeof line, file)) {
+    unsigned long start, end;
+    if (sscanf(line, "%lx-%lx ", &start, &end) == 2) is_there = start == (unsigned long)address;
+    if (is_there && strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
+      figure = atol(line + strlen(name) + 1);
+  }
+  fclose(file);
+  return figure;
+}
+
+static void check_shares(const void* address, int processes) {
+  enum { kAll = 256 };  // kB
+  int is_shared = processes > 1;
+  CHECK_EQ(mapped_figure(address, "Rss"), kAll);
+  CHECK_EQ(mapped_figure(address, "Pss"), kAll / processes);
+  CHECK_EQ(mapped_figure(address, "Shared_Dirty"), is_shared ? kAll : 0);
+  CHECK_EQ(mapped_figure(address, "Private_Dirty"), is_shared ? 0 : kAll);
+  CHECK_EQ(mapped_figure(address, "Shared_Clean"), 0);
+  CHECK_EQ(mapped_figure(address, "Private_Clean"), 0);
+  CHECK_EQ(mapped_figure(address, "Anonymous"), 0);
+}
+
+// Shared pages are divided among those who map them.
+CASE(proportional_share) {
+  enum { kSize = 256 << 10, kChildren = 2 };
+  char* pages = mmap(NULL, kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(pages != MAP_FAILED);
+  memset(pages, 1, kSize);
+  check_shares(pages, 1);
+  int ready[2], go_on[2];
+  pid_t children[kChildren];
+  char byte;
+  REQUIRE(pipe(ready) == 0 && pipe(go_on) == 0);
+  for (int i = 0; i < kChildren; i++) {
+    children[i] = fork();
+    if (children[i] == 0) {
+      memset(pages, 2, kSize);
+      (void)!write(ready[1], "", 1);
+      _exit(read(go_on[0], &byte, 1) == 1 ? 0 : 1);
+    }
+    REQUIRE(read(ready[0], &byte, 1) == 1);
+    check_shares(pages, i + 2);
+  }
+  REQUIRE(write(go_on[1], "..", kChildren) == kChildren);
+  for (int i = 0; i < kChildren; i++) REQUIRE(waitpid(children[i], NULL, 0) == children[i]);
+  check_shares(pages, 1);
+  CHECK_EQ(mprotect(pages, kSize, PROT_READ), 0);
+  CHECK_EQ(mapped_figure(pages, "Pss"), kSize >> 10);
+  munmap(pages, kSize);
+  // What is in memory only is not a file's.
+  REQUIRE(slurp("/proc/self/smaps_rollup") > 0);
+  CHECK(strstr(text, "\nPss_Anon:") && strstr(text, "\nPss_File:") && strstr(text, "\nPss_Shmem:"));
+  close(ready[0]), close(ready[1]), close(go_on[0]), close(go_on[1]);
 }
 
 CASE(load) {
@@ -311,6 +384,39 @@ CASE(mounts_tell_of_changes) {
   CHECK_EQ(waited(set), 0);
   rmdir(directory);
   close(mounts), close(info), close(status), close(set), close(ready[0]), close(ready[1]);
+}
+
+// --- flags ---
+
+// PF_EXITING and PF_FORKNOEXEC of a stat file.
+static long read_flags(const char* path) {
+  REQUIRE(slurp(path) > 0);
+  const char* at = strrchr(text, ')') + 2;
+  for (int field = 3; field < 9; field++) at = strchr(at, ' ') + 1;
+  return strtol(at, NULL, 10) & 0x44;
+}
+
+static void* thread_flags(__attribute__((unused)) void* argument) {
+  return (void*)read_flags("/proc/thread-self/stat");
+}
+
+CASE(flags) {
+  CHECK_EQ(read_flags("/proc/self/stat"), 0);
+  CHECK_EQ(read_flags("/proc/thread-self/stat"), 0);
+  pthread_t thread;
+  void* result;
+  REQUIRE(pthread_create(&thread, NULL, thread_flags, NULL) == 0);
+  pthread_join(thread, &result);
+  CHECK_EQ((long)result, 0x40);
+  pid_t child = fork();
+  if (child == 0) _exit((int)read_flags("/proc/self/stat"));
+  siginfo_t info;
+  REQUIRE(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0);
+  CHECK_EQ(info.si_status, 0x40);
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/stat", child);
+  CHECK_EQ(read_flags(path), 0x44);
+  REQUIRE(waitpid(child, NULL, 0) == child);
 }
 
 // --- titles ---

@@ -207,8 +207,7 @@ def lsof(family):
     file.write("words")
     file.flush()
     reader, writer = os.pipe()
-    # lsof asks in a process of its own unless -O says not to.
-    text = output("lsof", "-O", "-w", "-n", "-P", "-F", "ftn", "-p", str(os.getpid()))
+    text = output("lsof", "-w", "-n", "-P", "-F", "ftn", "-p", str(os.getpid()))
     found = {}
     for part in re.split(r"^f", text, flags=re.M)[1:]:
         fields = {line[0]: line[1:] for line in ("f" + part).splitlines() if line}
@@ -219,9 +218,9 @@ def lsof(family):
     shown = lambda s: (found[str(s.fileno())]["t"], found[str(s.fileno())]["n"].replace(str(port), "PORT").replace(str(client.getsockname()[1]), "CLIENT"))
     print("sockets", shown(listener), shown(client), shown(server))
     print("unix", found[str(unix.fileno())]["t"], found[str(unix.fileno())]["n"].replace(str(os.getpid()), "PID"))
-    by_port = output("lsof", "-O", "-w", "-n", "-P", "-t", f"-iTCP:{port}", "-sTCP:LISTEN")
+    by_port = output("lsof", "-w", "-n", "-P", "-t", f"-iTCP:{port}", "-sTCP:LISTEN")
     print("by port", by_port.strip() == str(os.getpid()))
-    print("memory", "libc.so" in output("lsof", "-O", "-w", "-p", str(family.sleeper.pid)))
+    print("memory", "libc.so" in output("lsof", "-w", "-p", str(family.sleeper.pid)))
 
 
 def system(family):

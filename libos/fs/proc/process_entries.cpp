@@ -251,7 +251,7 @@ Result<String> root_link(const Subject& subject) { return shown(TRY(root_target(
       proc_traced_file("io", io_text, 0400), proc_file("limits", limits_text),                    \
       proc_file("loginuid", loginuid_text, 0644), proc_traced_file("maps", maps_text),            \
       ProcEntry{.name = "mem", .permissions = 0600, .make = make_memory_inode},                   \
-      proc_mounts_file("mountinfo", mountinfo_text), proc_mounts_file("mounts", mounts_text),                   \
+      proc_mounts_file("mountinfo", mountinfo_text), proc_mounts_file("mounts", mounts_text),     \
       proc_directory("net", make_proc_table<network_entries>),                                    \
       proc_directory("ns", kNamespaceEntries),                                                    \
       proc_file("oom_adj", oom_adj_text, 0644, set_oom_adj),                                      \

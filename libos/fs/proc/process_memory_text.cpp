@@ -37,19 +37,45 @@ uint64_t resident(AddressSpace& memory, const Area& area) {
   return pages * kPageSize;
 }
 
+// bytes
 struct Sums {
-  uint64_t size = 0, resident = 0, anonymous = 0, shared = 0, dirty = 0, locked = 0;
+  uint64_t size = 0, resident = 0, proportional = 0, dirty_proportional = 0;
+  uint64_t shared_clean = 0, shared_dirty = 0, private_clean = 0, private_dirty = 0;
+  uint64_t anonymous = 0, locked = 0;
+  uint64_t file_proportional = 0, memory_proportional = 0;  // of shared mappings, by what is mapped
+
+  void add(const Sums& other) {
+    size += other.size;
+    resident += other.resident;
+    proportional += other.proportional;
+    dirty_proportional += other.dirty_proportional;
+    shared_clean += other.shared_clean;
+    shared_dirty += other.shared_dirty;
+    private_clean += other.private_clean;
+    private_dirty += other.private_dirty;
+    anonymous += other.anonymous;
+    locked += other.locked;
+    file_proportional += other.file_proportional;
+    memory_proportional += other.memory_proportional;
+  }
 };
 
-void add_sums(ProcText& out, const Sums& sums) {
+enum class Listing : uint8_t { kArea, kAll };
+
+void add_sums(ProcText& out, const Sums& sums, Listing listing) {
   auto line = [&](std::string_view name, uint64_t bytes) { out.kilobytes(name, bytes, 16, 8); };
   line("Rss:", sums.resident);
-  line("Pss:", sums.resident);
-  line("Pss_Dirty:", sums.dirty);
-  line("Shared_Clean:", sums.shared - (sums.dirty - sums.anonymous));
-  line("Shared_Dirty:", sums.dirty - sums.anonymous);
-  line("Private_Clean:", sums.resident - sums.anonymous - sums.shared);
-  line("Private_Dirty:", sums.anonymous);
+  line("Pss:", sums.proportional);
+  line("Pss_Dirty:", sums.dirty_proportional);
+  if (listing == Listing::kAll) {
+    line("Pss_Anon:", sums.proportional - sums.file_proportional - sums.memory_proportional);
+    line("Pss_File:", sums.file_proportional);
+    line("Pss_Shmem:", sums.memory_proportional);
+  }
+  line("Shared_Clean:", sums.shared_clean);
+  line("Shared_Dirty:", sums.shared_dirty);
+  line("Private_Clean:", sums.private_clean);
+  line("Private_Dirty:", sums.private_dirty);
   line("Referenced:", sums.resident);
   line("Anonymous:", sums.anonymous);
   line("KSM:", 0);
@@ -64,17 +90,44 @@ void add_sums(ProcText& out, const Sums& sums) {
   line("Locked:", sums.locked);
 }
 
-Sums sums_of(AddressSpace& memory, const Area& area) {
+// A page that several mappings show is divided among them, whether each has touched it or not. That it is written to is
+// not known: it may have been where it can be.
+Sums shared_sums_of(const Area& area) {
+  // A part of a page is not lost: Linux adds them up in the same fractions of a byte.
+  constexpr unsigned kFraction = 12;
   Sums sums;
-  sums.size = area.end - area.start;
-  sums.resident = resident(memory, area);
-  if (area.lock != PageLock::kNone) sums.locked = sums.resident;
-  if (area.shared) {
-    sums.shared = sums.resident;
-    if (has(area.prot, Prot::kWrite)) sums.dirty = sums.resident;
-  } else if (area.object == nullptr || has(area.prot, Prot::kWrite)) {
-    sums.anonymous = sums.dirty = sums.resident;
+  uint64_t proportional = 0, shared = 0;
+  area.object->count_mappings(
+      area.offset / kPageSize, (area.end - area.start) / kPageSize, [&](size_t mappings) {
+        sums.resident += kPageSize;
+        proportional += (kPageSize << kFraction) / std::max<size_t>(mappings, 1);
+        if (mappings > 1) shared += kPageSize;
+      });
+  sums.proportional = proportional >> kFraction;
+  const bool is_written = has(area.prot, Prot::kWrite);
+  (is_written ? sums.shared_dirty : sums.shared_clean) = shared;
+  (is_written ? sums.private_dirty : sums.private_clean) = sums.resident - shared;
+  if (is_written) sums.dirty_proportional = sums.proportional;
+  (area.object->has_source() ? sums.file_proportional : sums.memory_proportional) =
+      sums.proportional;
+  return sums;
+}
+
+Sums private_sums_of(AddressSpace& memory, const Area& area) {
+  Sums sums;
+  sums.resident = sums.proportional = resident(memory, area);
+  if (area.object == nullptr || has(area.prot, Prot::kWrite)) {
+    sums.anonymous = sums.private_dirty = sums.dirty_proportional = sums.resident;
+  } else {
+    sums.private_clean = sums.file_proportional = sums.resident;
   }
+  return sums;
+}
+
+Sums sums_of(AddressSpace& memory, const Area& area) {
+  Sums sums = area.shared ? shared_sums_of(area) : private_sums_of(memory, area);
+  sums.size = area.end - area.start;
+  if (area.lock != PageLock::kNone) sums.locked = sums.proportional;
   return sums;
 }
 
@@ -106,7 +159,7 @@ Result<void> smaps_text(const Subject& subject, ProcText& out) {
     const Sums sums = sums_of(*memory, area);
     out.kilobytes("Size:", sums.size, 16, 8)
         .text("KernelPageSize:        4 kB\nMMUPageSize:           4 kB\n");
-    add_sums(out, sums);
+    add_sums(out, sums, Listing::kArea);
     out.text("THPeligible:           0\n");
     add_flags(out, area);
   }
@@ -119,12 +172,7 @@ Result<void> smaps_rollup_text(const Subject& subject, ProcText& out) {
   Sums all;
   uint64_t start = UINT64_MAX, end = 0;
   for (const Area& area : TRY(memory->areas())) {
-    const Sums sums = sums_of(*memory, area);
-    all.resident += sums.resident;
-    all.anonymous += sums.anonymous;
-    all.shared += sums.shared;
-    all.dirty += sums.dirty;
-    all.locked += sums.locked;
+    all.add(sums_of(*memory, area));
     start = std::min(start, area.start);
     end = std::max(end, area.end);
   }
@@ -135,7 +183,7 @@ Result<void> smaps_rollup_text(const Subject& subject, ProcText& out) {
       .text(" ---p 00000000 00:00 0")
       .pad_line_to(kNameColumn)
       .text("[rollup]\n");
-  add_sums(out, all);
+  add_sums(out, all, Listing::kAll);
   return {};
 }
 
@@ -172,8 +220,7 @@ MemoryUse memory_use(AddressSpace& memory) {
       use.library += size;
     }
     if (area.object == nullptr) continue;
-    const bool is_file = area.inode != 0;
-    if (area.shared && !is_file) {
+    if (area.shared && !area.object->has_source()) {
       use.shared_memory += resident(memory, area);
     } else if (area.shared || !has(area.prot, Prot::kWrite)) {
       use.file += resident(memory, area);

@@ -51,6 +51,15 @@ char state_of(const Subject& subject) {
   return subject.thread->is_runnable() ? 'R' : 'S';
 }
 
+// PF_* of Linux, as far as it is known here. A thread is a fork of its leader, too.
+uint64_t flags_of(const Subject& subject) {
+  constexpr uint64_t kExiting = 0x4, kForkedNotExecuted = 0x40, kRandomized = 0x400000;
+  const bool is_leader = !subject.thread || subject.thread->is_leader();
+  const bool has_executed = is_leader && subject.process->has_executed();
+  const bool has_ended = subject.process->state() == ProcessState::kZombie;
+  return kRandomized | (has_executed ? 0 : kForkedNotExecuted) | (has_ended ? kExiting : 0);
+}
+
 std::string_view state_name(char state) {
   switch (state) {
     case 'R':
@@ -163,9 +172,10 @@ Result<void> process_stat_text(const Subject& subject, ProcText& out) {
   const Signals signals = signals_of(subject);
   const Nanoseconds start = subject.thread ? subject.thread->start_time() : process.start_time();
   const Priority priority = priority_of(subject);
-  out.add("{} ({}) {} {} {} {} {} {} 4194304 ", number_of(subject), name_of(subject).view(),
+  out.add("{} ({}) {} {} {} {} {} {} {} ", number_of(subject), name_of(subject).view(),
           state_of(subject), process.parent_pid(), process.group_id(), process.session_id(),
-          session != nullptr ? session->terminal_device() : 0, foreground_of(session));
+          session != nullptr ? session->terminal_device() : 0, foreground_of(session),
+          flags_of(subject));
   out.add("{} {} {} {} ", times.minor_faults, children.minor_faults, times.major_faults,
           children.major_faults);
   out.add("{} {} {} {} ", times.user_time / kNanosecondsPerTick,

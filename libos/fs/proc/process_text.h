@@ -12,6 +12,8 @@ struct MemoryUse {
   uint64_t data = 0, stack = 0, code = 0, library = 0;
 };
 MemoryUse memory_use(AddressSpace& memory);
+// Pages of files and of shared memory that are in some mapping (mapped_pages.cpp).
+Result<uint64_t> mapped_object_bytes();
 
 // stat, statm, status: what ps and top read.
 Result<void> process_stat_text(const Subject& subject, ProcText& out);

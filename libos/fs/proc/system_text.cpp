@@ -89,7 +89,10 @@ Result<void> meminfo_text(const Subject&, ProcText& out) {
   const MemoryCounters& counters = memory_counters;
   const uint64_t dropped = totals.cached_bytes - std::min(totals.shared_bytes, totals.cached_bytes);
   const uint64_t available = totals.free_bytes + dropped;
-  const uint64_t anonymous = counters.user_present_pages.load() * kPage;
+  // What programs have present is theirs, or an object's that they map.
+  const uint64_t mapped = TRY(mapped_object_bytes());
+  const uint64_t present = counters.user_present_pages.load() * kPage;
+  const uint64_t anonymous = present - std::min(mapped, present);
   const uint64_t slab = counters.heap_bytes.load();
   auto line = [&](std::string_view name, uint64_t bytes) { out.kilobytes(name, bytes, 15, 9); };
   line("MemTotal:", totals.total_bytes);
@@ -111,7 +114,7 @@ Result<void> meminfo_text(const Subject&, ProcText& out) {
   line("Dirty:", 0);
   line("Writeback:", 0);
   line("AnonPages:", anonymous);
-  line("Mapped:", 0);
+  line("Mapped:", mapped);
   line("Shmem:", totals.shared_bytes);
   line("KReclaimable:", 0);
   line("Slab:", slab);
