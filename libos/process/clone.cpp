@@ -123,7 +123,8 @@ Result<void> link(Thread& self, RefPtr<Thread> child, const CloneRequest& reques
   if (!is_thread) process_entry = TRY(decltype(ProcessTree::processes)::prepare(tid, process));
   return process_tree().with([&](ProcessTree& tree) -> Result<void> {
     if (self.must_die()) return Errno::kIntr;
-    if (tree.threads.contains(tid) || tree.processes.contains(tid)) return Errno::kAgain;
+    if (tree.threads.contains(tid) || tree.processes.contains(tid))
+      return request.tid ? Errno::kExist : Errno::kAgain;
     tree.threads.insert(std::move(thread_entry));
     if (!is_thread) {
       tree.processes.insert(std::move(process_entry));
@@ -141,7 +142,25 @@ void wait_for_vfork(Thread& self, Process& child) {
                    [&] { return child.vfork_done.load(); });
 }
 
+// alloc_pid of kernel/pid.c.
+Result<Pid> choose_tid(Thread& self, const CloneRequest& request) {
+  if (!request.tid) {
+    return process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); });
+  }
+  const Pid wanted = *request.tid;
+  if (wanted < 1 || wanted >= pid_limit()) return Errno::kInval;
+  if (!self.user().has(kCapCheckpointRestore) && !self.user().has(kCapSysAdmin))
+    return Errno::kPerm;
+  return process_tree().with([&](ProcessTree& tree) { return tree.take_pid(wanted); });
+}
+
 }  // namespace
+
+Result<void> check_namespace_flags(uint64_t flags) {
+  if ((flags & (kCloneNamespaces | kCloneNewTime)) == 0) return {};
+  if ((flags & kCloneNewUser) != 0) return Errno::kInval;
+  return current_thread().user().has(kCapSysAdmin) ? Errno::kInval : Errno::kPerm;
+}
 
 Result<void> check_clone_flags(uint64_t flags) {
   const auto all = [&](uint64_t bits) { return (flags & bits) == bits; };
@@ -153,11 +172,8 @@ Result<void> check_clone_flags(uint64_t flags) {
   if (all(kCloneClearSigHand | kCloneSigHand)) return Errno::kInval;
   if ((flags & kClonePidFd) != 0 && (flags & (kCloneDetached | kCloneThread)) != 0)
     return Errno::kInval;
-  // Undo values of semaphores do not go along into another namespace; who may not make one is told that.
-  if (all(kCloneNewIpc | kCloneSysVSem) && current_thread().user().has(kCapSysAdmin))
-    return Errno::kInval;
-  if ((flags & (kCloneNamespaces | kCloneIntoCgroup)) != 0) return Errno::kPerm;
-  return {};
+  if ((flags & kCloneIntoCgroup) != 0) return Errno::kPerm;
+  return check_namespace_flags(flags);
 }
 
 Result<Pid> clone_thread(Thread& self, const CloneRequest& request) {
@@ -166,7 +182,7 @@ Result<Pid> clone_thread(Thread& self, const CloneRequest& request) {
   TRY(check_thread_limit());
 
   const bool is_thread = has_flag(request, kCloneThread);
-  const Pid tid = TRY(process_tree().with([](ProcessTree& tree) { return tree.allocate_pid(); }));
+  const Pid tid = TRY(choose_tid(self, request));
   RefPtr<Process> process =
       is_thread ? ref_to(self.process()) : TRY(make_process(self, tid, request));
   RefPtr<Thread> child = TRY(Thread::create(process, tid, TRY(make_resources(self, request))));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "libos/lib/result.h"
 #include "libos/process/pid.h"
@@ -30,13 +31,18 @@ struct CloneRequest {
   uint64_t stack_pointer = 0;  // 0: goes on where the caller's is
   uint64_t tls = 0;
   uint64_t parent_tid = 0, child_tid = 0, pidfd = 0;  // addresses
+  std::optional<Pid> tid;                             // the child's (clone3's set_tid); else any
 };
 
-// kInval for combinations that Linux refuses, kPerm for namespaces.
+// There are no namespaces, as on a Linux that is made without them: kInval, but kPerm for who may not ask. `flags` are
+// clone(2)'s and CLONE_NEWTIME.
+Result<void> check_namespace_flags(uint64_t flags);
+
+// kInval for combinations that Linux refuses, check_namespace_flags'.
 Result<void> check_clone_flags(uint64_t flags);
 
 // Returns the child's number; with CLONE_VFORK after the child has executed a program or ended. Errors: check_clone_flags',
-// kAgain, kNoMem, kNoSys (fork: comes with residency).
+// kAgain, kNoMem; with a number to take kInval, kPerm, kExist.
 Result<Pid> clone_thread(Thread& self, const CloneRequest& request);
 
 }  // namespace occlum

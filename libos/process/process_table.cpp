@@ -43,6 +43,12 @@ Result<Pid> ProcessTree::allocate_pid() {
   return Errno::kAgain;
 }
 
+Result<Pid> ProcessTree::take_pid(Pid wanted) {
+  if (is_used(wanted)) return Errno::kExist;
+  created.fetch_add(1, std::memory_order_relaxed);
+  return wanted;
+}
+
 Pid pid_limit() { return the_pid_limit.load(std::memory_order_relaxed); }
 
 Result<void> set_pid_limit(int64_t limit) {

@@ -28,6 +28,8 @@ struct ProcessTree {
   bool is_used(Pid pid) const;  // as pid, tid, group or session
   // A number that nobody uses. kAgain when there is none.
   Result<Pid> allocate_pid();
+  // Just this one. kExist: somebody uses it.
+  Result<Pid> take_pid(Pid wanted);
 
   // setpgid(2): no member (but `leaving`) has a parent in another group of the same session.
   bool is_orphaned(Pid group, const Process* leaving) const;

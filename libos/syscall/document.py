@@ -31,9 +31,9 @@ TYPES = {
 
 # Where an implemented call does less than Linux's; the number's line says it.
 NOTES = {
-    "clone": "namespaces are EPERM",
-    "clone3": "namespaces, cgroups and set_tid are EPERM",
-    "unshare": "namespaces are EPERM",
+    "clone": "namespaces are EINVAL",
+    "clone3": "namespaces are EINVAL, cgroups EPERM",
+    "unshare": "namespaces are EINVAL",
     "arch_prctl": "ARCH_SET_GS is EINVAL: GS belongs to the LibOS",
     "sched_setscheduler": "SCHED_DEADLINE is EBUSY",
     "sched_setattr": "SCHED_DEADLINE is EBUSY, utilization clamps EOPNOTSUPP",

@@ -36,7 +36,6 @@ Result<long> sys_vfork(Thread& self) {
 // clone3(2).
 Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
   constexpr size_t kFirstSize = 64;      // CLONE_ARGS_SIZE_VER0
-  constexpr size_t kMostPidLevels = 32;  // MAX_PID_NS_LEVEL
   if (size > 4096) return Errno::kTooBig;
   if (size < kFirstSize) return Errno::kInval;
   CloneArguments given{};
@@ -46,24 +45,29 @@ Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
     // What we do not know must be zero.
     if (TRY(UserIn<uint8_t>(arguments + at).read()) != 0) return Errno::kTooBig;
   }
-  if ((given.set_tid != 0) != (given.set_tid_size != 0) || given.set_tid_size > kMostPidLevels)
+  constexpr uint64_t kMostLevels = 32;  // MAX_PID_NS_LEVEL; there is one
+  if (given.set_tid_size > kMostLevels || (given.set_tid == 0) != (given.set_tid_size == 0))
     return Errno::kInval;
   if ((given.flags & (kCloneDetached | (kCloneSignalMask & ~kCloneNewTime))) != 0)
     return Errno::kInval;
-  if ((given.flags & kCloneNewTime) != 0) return Errno::kPerm;
   if ((given.flags >> 34) != 0) return Errno::kInval;
   if (given.exit_signal > kSigMax) return Errno::kInval;
   if ((given.flags & (kCloneThread | kCloneParent)) != 0 && given.exit_signal != 0)
     return Errno::kInval;
   if ((given.stack == 0) != (given.stack_size == 0)) return Errno::kInval;
-  if (given.set_tid_size != 0) return Errno::kPerm;
+  std::optional<Pid> tid;
+  if (given.set_tid_size != 0) {
+    tid = TRY(UserIn<Pid>(UserAddress(given.set_tid)).read());
+    if (given.set_tid_size > 1) tid = 0;  // kInval, when its turn comes
+  }
   return TRY(clone_thread(self, CloneRequest{.flags = given.flags,
                                              .exit_signal = static_cast<int>(given.exit_signal),
                                              .stack_pointer = given.stack + given.stack_size,
                                              .tls = given.tls,
                                              .parent_tid = given.parent_tid,
                                              .child_tid = given.child_tid,
-                                             .pidfd = given.pidfd}));
+                                             .pidfd = given.pidfd,
+                                             .tid = tid}));
 }
 
 Result<long> sys_exit(Thread& self, int status) { exit_thread(self, status); }

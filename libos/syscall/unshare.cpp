@@ -38,7 +38,7 @@ Result<long> sys_unshare(Thread& self, uint64_t flags) {
   if ((flags & kCloneSigHand) != 0 && self.process().actions().reference_count() > 1)
     return Errno::kInval;
   if ((flags & kCloneVm) != 0 && TRY(is_memory_shared(self))) return Errno::kInval;
-  if ((flags & (kCloneNamespaces | kCloneNewTime)) != 0) return Errno::kPerm;
+  TRY(check_namespace_flags(flags));
 
   RefPtr<FsContext> fs;
   RefPtr<FileTable> files;

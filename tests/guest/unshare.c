@@ -1,6 +1,7 @@
 // unshare(2): a thread stops to share descriptors, directories, semaphore undo values; the rest is refused.
 #include <fcntl.h>
 #include <linux/kcmp.h>
+#include <linux/sched.h>
 #include <sched.h>
 #include <sys/sem.h>
 #include <sys/wait.h>
@@ -91,6 +92,77 @@ CASE(handlers_of_two_processes) {
   static char stack[65536] __attribute__((aligned(16)));
   pid_t child = clone(share_handlers, stack + sizeof stack, CLONE_VM | CLONE_SIGHAND | SIGCHLD, 0);
   int status = -1;
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 0);
+}
+
+// Who may make a namespace gets one, or is told that the kernel knows none.
+CASE(namespaces) {
+  static const unsigned long flags[] = {CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET,    CLONE_NEWPID,
+                                        CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUSER, 0x80 /* CLONE_NEWTIME */};
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+      check_failures = 0;
+      if (syscall(SYS_unshare, flags[i]) != 0) {
+        CHECK_EQ(errno, EINVAL);
+        struct clone_args arguments = {.flags = flags[i], .exit_signal = SIGCHLD};
+        CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+      }
+      fflush(stdout);
+      _exit(check_failures != 0);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(status, 0);
+  }
+}
+
+// clone3(2) with a number: for CAP_CHECKPOINT_RESTORE, and one that nobody has.
+CASE(chosen_number) {
+  pid_t number = 0;
+  for (pid_t at = 20000; number == 0; at++)
+    if (syscall(SYS_kill, at, 0) != 0 && getsid(at) < 0 && getpgid(at) < 0) number = at;
+  pid_t list[2] = {number, number};
+  struct clone_args arguments = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)list, .set_tid_size = 1};
+  fflush(stdout);
+  pid_t child = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
+  if (child == 0) _exit(syscall(SYS_getpid) == number ? 7 : 8);
+  CHECK_EQ(child, number);
+  // Until it is reaped somebody has it.
+  int status = -1;
+  siginfo_t info;
+  CHECK_OK(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT));
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EEXIST);
+  CHECK_EQ(waitpid(child, &status, 0), child);
+  CHECK_EQ(status, 7 << 8);
+  CHECK_ERRNO(kill(number, 0), ESRCH);
+  list[0] = getpid();
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EEXIST);
+  list[0] = 0;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+  list[0] = -1;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+  list[0] = 1 << 22;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+  arguments.set_tid_size = 33;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+  arguments.set_tid_size = 0;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+  arguments.set_tid_size = 1, arguments.set_tid = 0;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EINVAL);
+  arguments.set_tid = 1;
+  CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EFAULT);
+  arguments.set_tid = (uintptr_t)list, list[0] = number;
+  child = fork();
+  if (child == 0) {
+    check_failures = 0;
+    if (setresuid(1, 1, 1) != 0) _exit(2);
+    CHECK_ERRNO(syscall(SYS_clone3, &arguments, sizeof arguments), EPERM);
+    fflush(stdout);
+    _exit(check_failures != 0);
+  }
   CHECK_EQ(waitpid(child, &status, 0), child);
   CHECK_EQ(status, 0);
 }

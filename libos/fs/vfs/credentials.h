@@ -16,9 +16,9 @@ namespace occlum {
 enum class Capability : uint8_t {};
 constexpr Capability kCapChown{0}, kCapDacOverride{1}, kCapDacReadSearch{2}, kCapFowner{3},
     kCapFsetid{4}, kCapKill{5}, kCapSetGid{6}, kCapSetUid{7}, kCapSetPcap{8}, kCapLinuxImmutable{9},
-    kCapNetAdmin{12}, kCapIpcLock{14}, kCapIpcOwner{15}, kCapSysChroot{18}, kCapSysPtrace{19},
-    kCapSysAdmin{21}, kCapSysNice{23}, kCapSysResource{24}, kCapSysTime{25}, kCapSysTtyConfig{26},
-    kCapMknod{27}, kCapMacOverride{32};
+    kCapNetAdmin{12}, kCapNetRaw{13}, kCapIpcLock{14}, kCapIpcOwner{15}, kCapSysChroot{18},
+    kCapSysPtrace{19}, kCapSysAdmin{21}, kCapSysNice{23}, kCapSysResource{24}, kCapSysTime{25},
+    kCapSysTtyConfig{26}, kCapMknod{27}, kCapMacOverride{32}, kCapCheckpointRestore{40};
 constexpr uint64_t kAllCapabilities =
     (uint64_t{1} << 41) - 1;  // CAP_CHOWN .. CAP_CHECKPOINT_RESTORE
 constexpr uint64_t capability_bit(Capability capability) {
