@@ -77,11 +77,15 @@ Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> 
   return result;
 }
 
+Result<void> add_unix_control(IncomingMessage& message, int type,
+                              std::span<const std::byte> payload) {
+  if (!TRY(append_record(message, type, payload))) message.result_flags |= kMsgControlTruncated;
+  return {};
+}
+
 Result<void> build_unix_control(Thread& self, IncomingMessage& message,
                                 const UserIdentity* identity, const FilesInFlight& files) {
-  if (identity != nullptr && !TRY(append_record(message, kCredentials, object_bytes(*identity)))) {
-    message.result_flags |= kMsgControlTruncated;
-  }
+  if (identity != nullptr) TRY(add_unix_control(message, kCredentials, object_bytes(*identity)));
   if (files.is_empty()) return {};
   const size_t start = align_up(message.control.size(), 8) + sizeof(ControlHeader);
   const size_t room =

@@ -18,6 +18,10 @@ struct UnixControl {
 // Errors: kInval, kBadFd, kPerm, kTooManyRefs.
 Result<UnixControl> parse_unix_control(Thread& self, std::span<const std::byte> control);
 
+// Adds a record for a receiver; what does not fit of it is cut off, and kMsgControlTruncated set.
+Result<void> add_unix_control(IncomingMessage& message, int type,
+                              std::span<const std::byte> payload);
+
 // Builds the records for a receiver: installs the files as new descriptors. What does not fit is
 // dropped and kMsgControlTruncated set, as on Linux.
 Result<void> build_unix_control(Thread& self, IncomingMessage& message,

@@ -34,6 +34,18 @@ Result<FilesInFlight> FilesInFlight::clone() const {
   return copy;
 }
 
+// --- packets ---
+
+void Packet::set_sender(RefPtr<Mailbox> from, size_t bytes) {
+  sender = std::move(from);
+  cost = bytes;
+  sender->count_sent(bytes);
+}
+
+Packet::~Packet() {
+  if (sender != nullptr) sender->count_read(cost);
+}
+
 // --- senders ---
 
 Mailbox::~Mailbox() { (void)stop_reading(); }
@@ -43,15 +55,26 @@ Mailbox::SendState Mailbox::send_state(const Mailbox& sender) const {
     return SendState{
         .refused = state.stopped,
         .dead = state.dead,
-        .room = state.bytes < state.limit ? state.limit - state.bytes : 0,
-        .has_packet_room = state.only_sender == &sender || state.packets.size() <= kMostWaiting};
+        .has_packet_room = state.only_sender == &sender || state.packets.size() <= kMaxPackets};
   });
+}
+
+void Mailbox::set_send_limit(int bytes) {
+  send_limit_ = bytes;
+  writable.wake_all(kWritable);
+}
+
+void Mailbox::count_read(size_t bytes) {
+  unread_bytes_ -= bytes;
+  if (!is_writable()) return;
+  writable.wake_all(kWritable);
+  if (misses_room.load(std::memory_order_relaxed) && misses_room.exchange(false))
+    signals.post(IoReason::kOut);
 }
 
 bool Mailbox::post(OwnPtr<Packet> packet) {
   const bool taken = state_.with([&](State& state) {
     if (state.stopped) return false;
-    state.bytes += packet->data.size() + kPacketCost;
     state.data_bytes += packet->data.size();
     state.packets.push_back(*packet.leak());
     return true;
@@ -66,7 +89,7 @@ bool Mailbox::post(OwnPtr<Packet> packet) {
 void Mailbox::end_of_data(Ending ending, IoReason reason) {
   state_.with([&](State& state) {
     state.ended = true;
-    if (ending == Ending::kReset) state.reset = true;
+    if (ending == Ending::kReset) state.error = Errno::kConnReset;
   });
   readable.wake_all(kReadable | kPollRdHup | kPollHup);
   writable.wake_all(kPollOut | kPollWrNorm | kPollHup);
@@ -76,7 +99,7 @@ void Mailbox::end_of_data(Ending ending, IoReason reason) {
 void Mailbox::lost_peer(const Mailbox& peer) {
   const bool told = state_.with([&](State& state) {
     if (state.dead || state.only_sender != &peer) return false;
-    state.reset = true;
+    state.error = Errno::kConnReset;
     return true;
   });
   if (!told) return;
@@ -94,20 +117,28 @@ void Mailbox::for_each_file(FunctionRef<void(File&)> visit) const {
 
 // --- the owner ---
 
-Mailbox::Look Mailbox::begin_read(First first) {
+Packet* Mailbox::State::packet_at(size_t& skip) {
+  Packet* packet = packets.first();
+  while (packet != nullptr && skip >= packet->left() &&
+         (packet->left() != 0 || skip != 0 || packet->was_peeked)) {
+    skip -= packet->left();
+    packet = packets.next(*packet);
+  }
+  return packet;
+}
+
+Mailbox::Look Mailbox::begin_read(First first, std::optional<size_t> skip) {
   return state_.with([&](State& state) {
     if (state.reading) {
       state.contended = true;
       return Look::kBusy;
     }
-    if (!state.packets.is_empty() && !(state.reset && first == First::kError)) {
+    const bool has_packet = skip ? state.packet_at(*skip) != nullptr : !state.packets.is_empty();
+    if (has_packet && !(state.error && first == First::kError)) {
       state.reading = true;
       return Look::kPacket;
     }
-    if (state.reset) {
-      state.reset = false;
-      return Look::kReset;
-    }
+    if (state.error) return Look::kError;
     return state.ended || state.stopped ? Look::kEnd : Look::kNothing;
   });
 }
@@ -135,10 +166,13 @@ Packet* Mailbox::next(Packet& packet) {
   return state_.with([&](State& state) { return state.packets.next(packet); });
 }
 
+Packet* Mailbox::packet_at(size_t& skip) {
+  return state_.with([&](State& state) { return state.packet_at(skip); });
+}
+
 void Mailbox::consumed(Packet& packet, size_t bytes) {
   state_.with([&](State& state) {
     packet.consumed += bytes;
-    state.bytes -= bytes;
     state.data_bytes -= bytes;
   });
   if (packet.left() == 0) pop(packet);
@@ -146,7 +180,6 @@ void Mailbox::consumed(Packet& packet, size_t bytes) {
 
 void Mailbox::pop(Packet& packet) {
   state_.with([&](State& state) {
-    state.bytes -= packet.left() + kPacketCost;
     state.data_bytes -= packet.left();
     state.packets.remove(packet);
   });
@@ -180,10 +213,7 @@ bool Mailbox::drop_queued() {
     Packet* packet = state_.with([](State& state) -> Packet* {
       if (state.reading) return nullptr;
       Packet* one = state.packets.pop_front();
-      if (one != nullptr) {
-        state.bytes -= one->left() + kPacketCost;
-        state.data_bytes -= one->left();
-      }
+      if (one != nullptr) state.data_bytes -= one->left();
       return one;
     });
     if (packet == nullptr) return dropped;
@@ -205,11 +235,15 @@ bool Mailbox::has_stopped() const {
 }
 
 bool Mailbox::has_error() const {
-  return state_.with([](const State& state) { return state.reset; });
+  return state_.with([](const State& state) { return state.error.has_value(); });
 }
 
-bool Mailbox::take_error() {
-  return state_.with([](State& state) { return std::exchange(state.reset, false); });
+std::optional<Errno> Mailbox::take_error() {
+  return state_.with([](State& state) { return std::exchange(state.error, std::nullopt); });
+}
+
+void Mailbox::set_error(Errno error) {
+  state_.with([&](State& state) { state.error = error; });
 }
 
 size_t Mailbox::queued_bytes() const {
@@ -221,14 +255,6 @@ size_t Mailbox::first_size() const {
     const Packet* packet = state.packets.first();
     return packet != nullptr ? packet->left() : 0;
   });
-}
-
-void Mailbox::set_limit(size_t bytes) {
-  state_.with([&](State& state) { state.limit = bytes; });
-}
-
-size_t Mailbox::limit() const {
-  return state_.with([](const State& state) { return state.limit; });
 }
 
 void Mailbox::set_name(RefPtr<UnixName> name) {

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "libos/fs/vfs/file.h"
 #include "libos/fs/vfs/io_signals.h"
@@ -46,12 +47,21 @@ class FilesInFlight {
 };
 
 struct Packet {
+  Packet() = default;
+  Packet(const Packet&) = delete;
+  ~Packet();
+  // Counts as sent by `from` and unread until it is destroyed.
+  void set_sender(RefPtr<class Mailbox> from, size_t bytes);
+
   ListNode node;
   Vec<std::byte> data;
   size_t consumed = 0;
   RefPtr<class Mailbox> sender;  // whose name, when it is read, is the sender's
+  size_t cost = 0;               // to the sender
   UserIdentity identity;
   FilesInFlight files;
+  Nanoseconds time = 0;     // when it was sent, if the receiver wanted to know that
+  bool was_peeked = false;  // SO_PEEK_OFF passes by an empty one that was
   size_t left() const { return data.size() - consumed; }
 };
 
@@ -64,11 +74,10 @@ class UnixName : public RefCounted<UnixName> {
 
 class Mailbox : public RefCounted<Mailbox> {
  public:
-  static constexpr size_t kDefaultLimit = 212992;  // net.core.wmem_default
-  // net.unix.max_dgram_qlen: with more waiting datagrams the owner gets no others, but from the one that it is connected
-  // to. All else is limited by bytes.
-  static constexpr size_t kMostWaiting = 10;
-  static constexpr size_t kPacketCost = 256;  // counted for each packet besides its data
+  static constexpr int kDefaultLimit = 212992;   // net.core.wmem_default
+  static constexpr int kLargestLimit = 4 << 20;  // net.core.wmem_max, and rmem_max
+  // net.unix.max_dgram_qlen: from those that the owner is not connected to.
+  static constexpr size_t kMaxPackets = 512;
 
   Mailbox() = default;
   ~Mailbox();
@@ -77,7 +86,6 @@ class Mailbox : public RefCounted<Mailbox> {
   struct SendState {
     bool refused = false;  // the owner reads no more: kPipe
     bool dead = false;     // ... because it has gone: kConnRefused for datagrams
-    size_t room = 0;       // bytes
     bool has_packet_room = false;
   };
   SendState send_state(const Mailbox& sender) const;
@@ -94,14 +102,17 @@ class Mailbox : public RefCounted<Mailbox> {
   // --- the owner ---
   // Takes the reading right when there is a packet. Of packets and an error, a stream's reader sees
   // the packets first.
-  enum class Look { kPacket, kEnd, kReset, kNothing, kBusy };
+  // With `skip` only what is behind that many bytes counts (SO_PEEK_OFF).
+  enum class Look { kPacket, kEnd, kError, kNothing, kBusy };
   enum class First { kPackets, kError };
-  Look begin_read(First first);
+  Look begin_read(First first, std::optional<size_t> skip = std::nullopt);
   // `waited`: a wake-up was used, which others that wait may need as well.
   void end_read(bool waited = true);
   // With the right: packets from the front.
   Packet* first();
   Packet* next(Packet& packet);
+  // The one with byte `skip`, which becomes that byte's place in it; null: there is not so much.
+  Packet* packet_at(size_t& skip);
   // Marks bytes of the first packets as read: whole ones go.
   void consumed(Packet& packet, size_t bytes);
   void pop(Packet& packet);
@@ -117,13 +128,22 @@ class Mailbox : public RefCounted<Mailbox> {
   bool has_packet() const;
   bool is_ended() const;     // the peer sends no more
   bool has_stopped() const;  // the owner reads no more
-  bool has_error() const;    // a reset that no read has reported
-  bool take_error();         // SO_ERROR
+  // An error that no call has reported yet: a reset, or what recvmmsg(2) kept.
+  bool has_error() const;
+  std::optional<Errno> take_error();
+  void set_error(Errno error);
   size_t queued_bytes() const;
   size_t first_size() const;
 
-  void set_limit(size_t bytes);
-  size_t limit() const;
+  // What the owner has sent and nobody has read, by Linux's count with overhead, and its limit (SO_SNDBUF). One more
+  // packet is sent while there is less; a sender that waits is woken when there is much room.
+  int send_limit() const { return send_limit_.load(std::memory_order_relaxed); }
+  void set_send_limit(int bytes);
+  size_t unread_bytes() const { return unread_bytes_.load(std::memory_order_relaxed); }
+  bool has_send_room() const { return unread_bytes_ < static_cast<size_t>(send_limit_); }
+  bool is_writable() const { return unread_bytes_ * 4 < static_cast<size_t>(send_limit_); }
+  void count_sent(size_t bytes) { unread_bytes_ += bytes; }
+  void count_read(size_t bytes);
 
   // The owner's address.
   void set_name(RefPtr<UnixName> name);
@@ -133,8 +153,9 @@ class Mailbox : public RefCounted<Mailbox> {
   bool accepts_from(const Mailbox& sender) const;
 
   std::atomic<bool> passes_credentials{false};  // SO_PASSCRED
+  std::atomic<bool> wants_times{false};         // SO_TIMESTAMP and the like
 
-  // The owner waits here to read, and to send to its peer (which wakes `space` when it has read).
+  // The owner waits here to read, and to send when what it sent has been read.
   WaitQueue readable;
   WaitQueue writable;
   // Senders of datagrams, of whom there may be many, wait here for room in this mailbox.
@@ -148,18 +169,19 @@ class Mailbox : public RefCounted<Mailbox> {
  private:
   struct State {
     IntrusiveList<Packet, &Packet::node> packets;
-    size_t bytes = 0;  // with kPacketCost each
     size_t data_bytes = 0;
-    size_t limit = kDefaultLimit;
     bool reading = false;
     bool contended = false;
     bool ended = false;
-    bool reset = false;
+    std::optional<Errno> error;
     bool stopped = false;
     bool dead = false;  // and stopped
     RefPtr<UnixName> name;
     const Mailbox* only_sender = nullptr;
+    Packet* packet_at(size_t& skip);
   };
+  std::atomic<int> send_limit_{kDefaultLimit};
+  std::atomic<size_t> unread_bytes_{0};
   SpinLocked<State> state_{LockRank::kSocket};
 };
 

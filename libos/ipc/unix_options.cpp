@@ -15,36 +15,82 @@ struct Linger {  // struct linger
 }  // namespace
 
 bool UnixSocket::flag_option(int name) const {
-  return (flag_options_.load(std::memory_order_relaxed) & 1u << name) != 0;
+  return (flag_options_.load(std::memory_order_relaxed) & uint64_t{1} << name) != 0;
 }
 
 void UnixSocket::set_flag_option(int name, bool on) {
+  const uint64_t bit = uint64_t{1} << name;
   if (on) {
-    flag_options_.fetch_or(1u << name, std::memory_order_relaxed);
+    flag_options_.fetch_or(bit, std::memory_order_relaxed);
   } else {
-    flag_options_.fetch_and(~(1u << name), std::memory_order_relaxed);
+    flag_options_.fetch_and(~bit, std::memory_order_relaxed);
   }
+}
+
+// Linux doubles what is asked for, within limits: net.core.wmem_max and rmem_max, unless it is forced. Unix sockets
+// keep the size for receiving and do nothing with it.
+Result<void> UnixSocket::set_buffer_size(int name, int number) {
+  constexpr int kSmallestToSend = 4608, kSmallestToReceive = 2304;
+  const bool is_forced = name == kSoSndBufForce || name == kSoRcvBufForce;
+  const bool is_to_send = name == kSoSndBuf || name == kSoSndBufForce;
+  if (is_forced && !current_thread().user().has(kCapNetAdmin)) return Errno::kPerm;
+  if (number < 0) number = is_forced ? 0 : Mailbox::kLargestLimit;
+  const int half = std::min(number, is_forced ? INT32_MAX / 2 : Mailbox::kLargestLimit);
+  const int size = std::max(half * 2, is_to_send ? kSmallestToSend : kSmallestToReceive);
+  if (is_to_send) {
+    inbox_->set_send_limit(size);
+  } else {
+    receive_buffer_.store(size, std::memory_order_relaxed);
+  }
+  return {};
+}
+
+Result<size_t> UnixSocket::peer_groups(std::span<std::byte> value) const {
+  const RefPtr<SharedCredentials> credentials =
+      state_.with([](const State& state) { return state.peer_identity.credentials; });
+  if (credentials == nullptr) return Errno::kNoData;
+  const auto groups = std::as_bytes(credentials->value.files.groups.span());
+  if (groups.size() <= value.size()) copy_bytes(value, groups);
+  return groups.size();
+}
+
+// Numbers that are never given twice.
+uint64_t UnixSocket::cookie() {
+  static constinit std::atomic<uint64_t> last{0};
+  if (const uint64_t known = cookie_.load()) return known;
+  const uint64_t fresh = last.fetch_add(1) + 1;
+  uint64_t before = 0;
+  return cookie_.compare_exchange_strong(before, fresh) ? fresh : before;
 }
 
 Result<void> UnixSocket::set_option(int level, int name, std::span<const std::byte> value) {
   if (auto base = set_base_option(level, name, value)) return *base;
   if (level != kSolSocket) return Errno::kOpNotSupp;
   const int number = TRY(get_option_int(value));
-  constexpr int kSmallestBuffer = 4608, kLargestBuffer = 4 << 20;
   switch (name) {
     case kSoPassCred:
       inbox_->passes_credentials.store(number != 0, std::memory_order_relaxed);
       return {};
-    // Linux counts what a sender has in flight; here the receiver's mailbox is what has the limit.
     case kSoSndBuf:
     case kSoSndBufForce:
-      if (const RefPtr<Mailbox> other = peer(); other != nullptr && !is_datagram()) {
-        other->set_limit(
-            static_cast<size_t>(std::clamp(number, kSmallestBuffer / 2, kLargestBuffer)) * 2);
-      }
-      return {};
     case kSoRcvBuf:
     case kSoRcvBufForce:
+      return set_buffer_size(name, number);
+    case kSoPeekOff:
+      peek_offset_.store(number, std::memory_order_relaxed);
+      return {};
+    // The last one counts, and each ends all. A stream's bytes have no time.
+    case kSoTimestamp:
+    case kSoTimestampNs:
+    case kSoTimestampNew:
+    case kSoTimestampNsNew:
+      time_option_.store(number != 0 ? name : 0, std::memory_order_relaxed);
+      inbox_->wants_times.store(number != 0 && !is_stream(), std::memory_order_relaxed);
+      return {};
+    case kSoMark:
+      if (!current_thread().user().has(kCapNetAdmin) && !current_thread().user().has(kCapNetRaw))
+        return Errno::kPerm;
+      mark_.store(number, std::memory_order_relaxed);
       return {};
     case kSoReusePort:
       return number != 0 ? Result<void>(Errno::kOpNotSupp) : Result<void>();
@@ -56,6 +102,10 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
     case kSoBroadcast:
     case kSoDontRoute:
     case kSoOobInline:
+    case kSoNoCheck:
+    case kSoPassSec:  // nobody labels here
+    case kSoRxQueueOverflow:
+    case kSoSelectErrorQueue:
       set_flag_option(name, number != 0);
       return {};
     case kSoPriority:
@@ -80,10 +130,11 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
 Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> value) {
   if (auto base = get_base_option(level, name, value)) return *base;
   if (level != kSolSocket) return Errno::kOpNotSupp;
-  const RefPtr<Mailbox> other = peer();
   switch (name) {
-    case kSoError:
-      return put_option_int(value, inbox_->take_error() ? static_cast<int>(Errno::kConnReset) : 0);
+    case kSoError: {
+      const auto error = inbox_->take_error();
+      return put_option_int(value, error ? static_cast<int>(*error) : 0);
+    }
     case kSoAcceptConn: {
       const bool listening =
           state_.with([](const State& state) { return state.phase == Phase::kListening; });
@@ -94,16 +145,35 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
                             inbox_->passes_credentials.load(std::memory_order_relaxed) ? 1 : 0);
     case kSoPeerCred: {
       const UserIdentity identity =
-          state_.with([](const State& state) { return state.peer_identity; });
+          state_.with([](const State& state) { return state.peer_identity.user; });
       const size_t size = std::min(value.size(), sizeof(identity));
       copy_bytes(value, object_bytes(identity).first(size));
       return size;
     }
     case kSoSndBuf:
-      return put_option_int(value,
-                            static_cast<int>(other ? other->limit() : Mailbox::kDefaultLimit));
+      return put_option_int(value, inbox_->send_limit());
     case kSoRcvBuf:
-      return put_option_int(value, static_cast<int>(Mailbox::kDefaultLimit));
+      return put_option_int(value, receive_buffer_.load(std::memory_order_relaxed));
+    case kSoPeerGroups:
+      return peer_groups(value);
+    case kSoCookie: {
+      const uint64_t number = cookie();
+      if (value.size() < sizeof(number)) return Errno::kInval;
+      copy_bytes(value, object_bytes(number));
+      return sizeof(number);
+    }
+    case kSoPeekOff:
+      return put_option_int(value, peek_offset_.load(std::memory_order_relaxed));
+    case kSoTimestamp:
+    case kSoTimestampNs:
+    case kSoTimestampNew:
+    case kSoTimestampNsNew: {
+      const int option = time_option_.load(std::memory_order_relaxed);
+      const bool is_seen = name == kSoTimestampNew && option == kSoTimestampNsNew;  // as on Linux
+      return put_option_int(value, option == name || is_seen ? 1 : 0);
+    }
+    case kSoMark:
+      return put_option_int(value, mark_.load(std::memory_order_relaxed));
     case kSoReuseAddr:
     case kSoReusePort:
     case kSoKeepAlive:
@@ -111,6 +181,10 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
     case kSoOobInline:
     case kSoDebug:
     case kSoDontRoute:
+    case kSoNoCheck:
+    case kSoPassSec:
+    case kSoRxQueueOverflow:
+    case kSoSelectErrorQueue:
       return put_option_int(value, flag_option(name) ? 1 : 0);
     case kSoPriority:
       return put_option_int(value, priority_.load(std::memory_order_relaxed));

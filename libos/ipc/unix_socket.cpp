@@ -5,6 +5,7 @@
 #include "libos/fs/vfs/operations.h"
 #include "libos/ipc/unix_collector.h"
 #include "libos/ipc/unix_control.h"
+#include "libos/net/host_ioctl.h"
 #include "libos/process/process.h"
 #include "libos/process/signals/send.h"
 #include "libos/process/thread.h"
@@ -15,13 +16,15 @@ namespace {
 
 constexpr size_t kMaxBacklog = 4096;  // net.core.somaxconn
 
-// Of SO_PEERCRED: the effective ids (unix(7)).
-UserIdentity identity_of(Thread& self) {
-  const UserCredentials& user = self.user();
-  return {.pid = self.pid(), .uid = user.euid, .gid = user.egid};
-}
-
 }  // namespace
+
+// Of SO_PEERCRED: the effective ids (unix(7)).
+UnixSocket::PeerIdentity UnixSocket::identity_of(Thread& self) {
+  RefPtr<SharedCredentials> credentials = self.share_credentials();
+  const UserCredentials& user = credentials->value;
+  const UserIdentity identity = {.pid = self.pid(), .uid = user.euid, .gid = user.egid};
+  return {identity, std::move(credentials)};
+}
 
 // --- making and ending ---
 
@@ -46,7 +49,7 @@ Result<UnixSocket::Pair> UnixSocket::create_pair(int type, int protocol, uint32_
 // Connects both ends to each other; neither is known to anybody else yet, or it is the connecting
 // thread's own.
 void UnixSocket::join(UnixSocket& a, UnixSocket& b) {
-  const UserIdentity identity = identity_of(current_thread());
+  const PeerIdentity identity = identity_of(current_thread());
   a.state_.with([&](State& state) {
     state.phase = Phase::kConnected;
     state.peer = b.inbox_;
@@ -112,11 +115,11 @@ Result<void> UnixSocket::listen(int backlog) {
   if (inbox_->name() == nullptr) return Errno::kInval;
   const size_t limit =
       backlog < 0 ? kMaxBacklog : std::min(static_cast<size_t>(backlog), kMaxBacklog);
-  const UserIdentity identity = identity_of(current_thread());
+  PeerIdentity identity = identity_of(current_thread());
   const bool listening = state_.with([&](State& state) {
     if (state.phase == Phase::kConnected) return false;
     state.phase = Phase::kListening;
-    state.peer_identity = identity;  // his own, which those who connect get
+    std::swap(state.peer_identity, identity);  // his own, which those who connect get
     state.backlog_limit = limit;
     return true;
   });
@@ -171,7 +174,7 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
     auto inbox = TRY(make_ref<Mailbox>());
     inbox->set_name(listener->inbox_->name());
     auto server_end = TRY(make_ref<UnixSocket>(type(), 0u, std::move(inbox)));
-    const UserIdentity listeners =
+    PeerIdentity listeners =
         listener->state_.with([](const State& state) { return state.peer_identity; });
     server_end->inbox_->passes_credentials.store(listener->inbox_->passes_credentials.load());
     server_end->state_.with([&](State& state) {
@@ -185,7 +188,7 @@ Result<void> UnixSocket::connect_stream(Thread& self, const SocketAddress& addre
       state_.with([&](State& state) {
         state.phase = Phase::kConnected;
         state.peer = server_inbox;
-        state.peer_identity = listeners;
+        std::swap(state.peer_identity, listeners);
       });
       inbox_->writable.wake_all(kWritable);
       return {};
@@ -298,10 +301,9 @@ Result<long> UnixSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
       return Errno::kInval;
     bytes = is_datagram() ? inbox_->first_size() : inbox_->queued_bytes();
   } else if (request == kTiocOutQueue) {
-    const RefPtr<Mailbox> other = peer();
-    bytes = other != nullptr ? other->queued_bytes() : 0;
+    bytes = inbox_->unread_bytes();
   } else {
-    return Errno::kNotTty;
+    return interface_ioctl(request, UserAddress(argument));
   }
   TRY(UserOut<int>(UserAddress(argument)).write(static_cast<int>(bytes)));
   return 0L;
@@ -326,14 +328,13 @@ PollEvents UnixSocket::poll(Poller* poller) {
     return state.phase;
   });
   if (inbox_->has_stopped() && !may_send) events |= kPollHup;
-  if (!is_datagram() && phase == Phase::kUnconnected) return events | kPollHup | kWritable;
+  const PollEvents writable = inbox_->is_writable() ? kWritable : 0;
+  if (!is_datagram() && phase == Phase::kUnconnected) return events | kPollHup | writable;
   if (phase == Phase::kListening) return events;
-  if (other == nullptr) return events | kWritable;
+  if (other == nullptr) return events | writable;
   const Mailbox::SendState sending = other->send_state(*inbox_);
   if (!is_datagram() && input_ended && (!may_send || sending.refused)) events |= kPollHup;
-  const bool writable = is_datagram() ? sending.has_packet_room && sending.room != 0
-                                      : sending.room >= std::min<size_t>(other->limit() / 4, 4096);
-  if (writable || sending.refused) events |= kWritable;
+  if (!is_datagram() || sending.has_packet_room) events |= writable;
   return events;
 }
 

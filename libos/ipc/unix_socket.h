@@ -8,6 +8,7 @@
 #include "libos/ipc/unix_mailbox.h"
 #include "libos/ipc/unix_names.h"
 #include "libos/net/socket.h"
+#include "libos/process/credentials.h"
 
 namespace occlum {
 
@@ -32,6 +33,7 @@ class UnixSocket : public Socket {
   Result<size_t> send(OutgoingMessage& message) override;
   Result<size_t> receive(IncomingMessage& message) override;
   Result<void> take_error() override;
+  void set_error(Errno error) override { inbox_->set_error(error); }
   Result<void> set_option(int level, int name, std::span<const std::byte> value) override;
   Result<size_t> get_option(int level, int name, std::span<std::byte> value) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
@@ -44,6 +46,11 @@ class UnixSocket : public Socket {
 
  private:
   enum class Phase { kUnconnected, kListening, kConnected };
+  struct PeerIdentity {
+    UserIdentity user;                      // SO_PEERCRED
+    RefPtr<SharedCredentials> credentials;  // SO_PEERGROUPS; null: it has never had a peer
+  };
+  static PeerIdentity identity_of(Thread& self);
   struct State {
     Phase phase = Phase::kUnconnected;
     RefPtr<Mailbox> peer;             // where it sends to
@@ -51,7 +58,7 @@ class UnixSocket : public Socket {
     Vec<RefPtr<UnixSocket>> backlog;  // oldest first
     size_t backlog_limit = 0;
     bool closed = false;
-    UserIdentity peer_identity;  // SO_PEERCRED, as of when they met
+    PeerIdentity peer_identity;  // as of when they met
   };
 
   bool is_datagram() const { return type() == kDatagram; }
@@ -93,7 +100,11 @@ class UnixSocket : public Socket {
   Result<size_t> take_packet(IncomingMessage& message);
   static void note_sender(const Packet& packet, IncomingMessage& message);
   Result<void> describe_packet(Packet& packet, IncomingMessage& message);
-  void made_room();
+  Result<void> wait_for_room(uint32_t flags, Nanoseconds deadline, const Mailbox* other);
+  Result<void> tell_time(Packet& packet, IncomingMessage& message);
+  // SO_PEEK_OFF: where the next peek begins; what is behind the bytes that a peek or a read took.
+  std::optional<size_t> peek_offset(uint32_t message_flags) const;
+  void move_peek_offset(size_t taken, uint32_t message_flags);
 
   const RefPtr<Mailbox> inbox_;
   UnixBinding binding_;
@@ -102,9 +113,16 @@ class UnixSocket : public Socket {
   // Options that are kept and have no meaning here: SO_KEEPALIVE and the like, a bit for each name.
   bool flag_option(int name) const;
   void set_flag_option(int name, bool on);
-  std::atomic<uint32_t> flag_options_{0};
-  std::atomic<int> linger_seconds_{0}, priority_{0};
+  Result<void> set_buffer_size(int name, int number);
+  Result<size_t> peer_groups(std::span<std::byte> value) const;
+  uint64_t cookie();
+  std::atomic<uint64_t> flag_options_{0};
+  std::atomic<int> linger_seconds_{0}, priority_{0}, mark_{0};
   std::atomic<int> receive_least_{1};  // SO_RCVLOWAT
+  std::atomic<int> receive_buffer_{Mailbox::kDefaultLimit};
+  std::atomic<int> time_option_{0};   // SO_TIMESTAMP or another of these, the one that was set
+  std::atomic<int> peek_offset_{-1};  // SO_PEEK_OFF
+  std::atomic<uint64_t> cookie_{0};   // SO_COOKIE, when it has been asked for
 };
 
 }  // namespace occlum

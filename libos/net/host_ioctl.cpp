@@ -7,11 +7,13 @@
 #include "libos/host/calls.h"
 #include "libos/lib/memory.h"
 #include "libos/net/host_numbers.h"
+#include "libos/net/socket.h"
 
 namespace occlum {
 
 namespace {
 
+constexpr uint64_t kHostCloseOnExec = 02000000;
 constexpr uint32_t kAtMark = 0x8905, kOutQueueNotSent = 0x894b;
 constexpr uint32_t kInterfaceName = 0x8910, kInterfaceList = 0x8912;
 // SIOCGIF* that take and give one struct ifreq of plain data.
@@ -73,6 +75,22 @@ Result<long> list_interfaces(int fd, UserAddress argument) {
   return 0L;
 }
 
+Result<long> ask_interface(int fd, uint32_t request, UserAddress argument) {
+  if (request == kInterfaceList) return list_interfaces(fd, argument);
+  InterfaceRequest record = TRY(UserIn<InterfaceRequest>(argument).read());
+  host::SharedBuffer shared;
+  const uint64_t at = TRY(shared.put(record));
+  TRY(call(fd, request, at));
+  TRY(shared.get(at, record));
+  TRY(UserOut<InterfaceRequest>(argument).write(record));
+  return 0L;
+}
+
+bool is_about_interfaces(uint32_t request) {
+  return request == kInterfaceList ||
+         std::ranges::find(kInterfaceQuestions, request) != kInterfaceQuestions.end();
+}
+
 }  // namespace
 
 Result<long> host_socket_ioctl(int fd, uint32_t request, UserAddress argument) {
@@ -86,20 +104,19 @@ Result<long> host_socket_ioctl(int fd, uint32_t request, UserAddress argument) {
       TRY(UserOut<int>(argument).write(std::max(value, 0)));
       return 0L;
     }
-    case kInterfaceList:
-      return list_interfaces(fd, argument);
     default:
-      break;
+      return is_about_interfaces(request) ? ask_interface(fd, request, argument)
+                                          : Result<long>(Errno::kNotTty);
   }
-  if (std::ranges::find(kInterfaceQuestions, request) == kInterfaceQuestions.end())
-    return Errno::kNotTty;
-  InterfaceRequest record = TRY(UserIn<InterfaceRequest>(argument).read());
-  host::SharedBuffer shared;
-  const uint64_t at = TRY(shared.put(record));
-  TRY(call(fd, request, at));
-  TRY(shared.get(at, record));
-  TRY(UserOut<InterfaceRequest>(argument).write(record));
-  return 0L;
+}
+
+// A unix socket of the host is asked: those of other families answer more than Linux does here.
+Result<long> interface_ioctl(uint32_t request, UserAddress argument) {
+  if (!is_about_interfaces(request)) return Errno::kNotTty;
+  const long number = TRY(host::check(
+      host::system_call(kHostSocket, kAfUnix, kDatagram | kHostCloseOnExec, 0), INT32_MAX));
+  const HostFd socket(static_cast<int>(number));
+  return ask_interface(socket.number(), request, argument);
 }
 
 }  // namespace occlum

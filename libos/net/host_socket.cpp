@@ -230,6 +230,7 @@ Result<size_t> HostSocket::try_send(std::span<const std::byte> data,
 }
 
 Result<size_t> HostSocket::send(OutgoingMessage& message) {
+  TRY(take_error());
   TRY(check_user_control(message.control));
   if (message.control.size() > kMaxControl) return Errno::kNoBufs;
   if (!is_stream() && message.data.remaining() > kMaxDatagram) return Errno::kMsgSize;
@@ -311,6 +312,11 @@ Result<size_t> HostSocket::try_receive(std::span<std::byte> buffer, IncomingMess
   return static_cast<size_t>(count);
 }
 
+Result<void> HostSocket::take_error() {
+  if (const int error = error_.exchange(0)) return static_cast<Errno>(error);
+  return {};
+}
+
 Result<size_t> HostSocket::receive(IncomingMessage& message) {
   const Nanoseconds deadline = receive_deadline();
   const size_t wanted = message.data.remaining();
@@ -322,7 +328,14 @@ Result<size_t> HostSocket::receive(IncomingMessage& message) {
   size_t total = 0;
   for (;;) {
     const std::span<std::byte> room = buffer.span().first(std::min(chunk, wanted - total));
-    auto attempt = [&] { return try_receive(room, message); };
+    const bool takes_error = (message.flags & kMsgErrorQueue) == 0;
+    auto attempt = [&]() -> Result<size_t> {
+      if (takes_error && !is_stream()) TRY(take_error());
+      const Result<size_t> result = try_receive(room, message);
+      // A stream's data come first.
+      if (takes_error && result.is_error() && result.error() == Errno::kAgain) TRY(take_error());
+      return result;
+    };
     // Nothing waits for errors.
     const bool at_once = must_not_block(message.flags) || (message.flags & kMsgErrorQueue) != 0;
     const Result<size_t> count = at_once ? attempt() : blocking(deadline, Errno::kAgain, attempt);
@@ -347,6 +360,9 @@ Result<void> HostSocket::set_option(int level, int name, std::span<const std::by
 
 Result<size_t> HostSocket::get_option(int level, int name, std::span<std::byte> value) {
   if (auto base = get_base_option(level, name, value)) return *base;
+  if (level == kSolSocket && name == kSoError) {
+    if (const int error = error_.exchange(0)) return put_option_int(value, error);
+  }
   return get_host_option(fd_.number(), domain(), level, name, value);
 }
 
@@ -358,7 +374,8 @@ PollEvents HostSocket::poll(Poller* poller) {
   if (poller != nullptr) (void)poller->watch(watch_->queue());
   const bool has_local =
       local_.with([](const LocalMessages& messages) { return !messages.is_empty(); });
-  return watch_->current_events() | (has_local ? kPollIn | kPollRdNorm : 0);
+  const PollEvents error = error_.load() != 0 ? kPollErr : 0;
+  return watch_->current_events() | error | (has_local ? kPollIn | kPollRdNorm : 0);
 }
 
 }  // namespace occlum

@@ -41,6 +41,8 @@ class HostSocket : public Socket {
   Result<SocketAddress> peer_address() override;
   Result<size_t> send(OutgoingMessage& message) override;
   Result<size_t> receive(IncomingMessage& message) override;
+  Result<void> take_error() override;
+  void set_error(Errno error) override { error_.store(static_cast<int>(error)); }
   Result<void> set_option(int level, int name, std::span<const std::byte> value) override;
   Result<size_t> get_option(int level, int name, std::span<std::byte> value) override;
   Result<long> ioctl(Thread& self, uint32_t request, uint64_t argument) override;
@@ -72,6 +74,7 @@ class HostSocket : public Socket {
   HostFd fd_;
   OwnPtr<HostWatch> watch_;
   SocketSignals signals_{*this};
+  std::atomic<int> error_{0};  // what was kept for the next call; what the host keeps is the host's
   SpinLocked<LocalMessages> local_{LockRank::kSocket};
 };
 

@@ -90,9 +90,12 @@ class Socket : public File, Counted<Socket> {
   // Fails with the error that is pending and forgets it, for who asks before all data (recvmmsg(2)). What is pending at
   // the host, receive() tells.
   virtual Result<void> take_error() { return {}; }
+  // It is pending again, or now.
+  virtual void set_error(Errno error) = 0;
   // The options of socket(7) that are the same everywhere are answered here first (base_option).
   virtual Result<void> set_option(int level, int name, std::span<const std::byte> value) = 0;
-  // Fills `value` from the front; returns the size of the answer.
+  // Fills `value` from the front; returns the size of the answer. When that is more than `value` has, nothing is filled:
+  // kRange for the program, which learns the size.
   virtual Result<size_t> get_option(int level, int name, std::span<std::byte> value) = 0;
 
   Result<size_t> read(DataSink& sink) override;
@@ -128,10 +131,13 @@ class Socket : public File, Counted<Socket> {
 constexpr int kSolSocket = 1;
 constexpr int kSoDebug = 1, kSoReuseAddr = 2, kSoType = 3, kSoError = 4, kSoDontRoute = 5,
               kSoBroadcast = 6, kSoSndBuf = 7, kSoRcvBuf = 8, kSoKeepAlive = 9, kSoOobInline = 10,
-              kSoPriority = 12, kSoLinger = 13, kSoReusePort = 15, kSoPassCred = 16,
-              kSoPeerCred = 17, kSoRcvLowat = 18, kSoSndLowat = 19, kSoRcvTimeout = 20,
-              kSoSndTimeout = 21, kSoAcceptConn = 30, kSoSndBufForce = 32, kSoRcvBufForce = 33,
-              kSoProtocol = 38, kSoDomain = 39, kSoPeerGroups = 59, kSoRcvTimeoutNew = 66,
+              kSoNoCheck = 11, kSoPriority = 12, kSoLinger = 13, kSoReusePort = 15,
+              kSoPassCred = 16, kSoPeerCred = 17, kSoRcvLowat = 18, kSoSndLowat = 19,
+              kSoRcvTimeout = 20, kSoSndTimeout = 21, kSoTimestamp = 29, kSoAcceptConn = 30,
+              kSoSndBufForce = 32, kSoRcvBufForce = 33, kSoPassSec = 34, kSoTimestampNs = 35,
+              kSoMark = 36, kSoProtocol = 38, kSoDomain = 39, kSoRxQueueOverflow = 40,
+              kSoPeekOff = 42, kSoSelectErrorQueue = 45, kSoCookie = 57, kSoPeerGroups = 59,
+              kSoTimestampNew = 63, kSoTimestampNsNew = 64, kSoRcvTimeoutNew = 66,
               kSoSndTimeoutNew = 67;
 
 // Copies an int, or what fits of it, as getsockopt(2) does. Returns the size.

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint32_t kTypeMask = 0xf;
 constexpr size_t kMaxOption = 4096;
+constexpr size_t kMaxGroupList = 65536 * sizeof(uint32_t);  // NGROUPS_MAX
 constexpr uint64_t kMaxControl = 64 * 1024;
 constexpr uint32_t kMaxMessages = 1024;  // UIO_MAXIOV
 
@@ -252,6 +253,12 @@ Result<long> sys_sendmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t co
   return static_cast<long>(count);
 }
 
+// An error after the first message is for the next call, or for who asks (recvmmsg(2)); but not that there is nothing
+// more, and a signal is noticed by itself.
+static void keep_error(Socket& socket, Errno error) {
+  if (error != Errno::kAgain && error != Errno::kRestartSys) socket.set_error(error);
+}
+
 Result<long> sys_recvmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t count, Flags flags,
                           UserInOut<Timespec> timeout) {
   TRY(check_message_flags(flags));
@@ -267,6 +274,7 @@ Result<long> sys_recvmmsg(Thread& self, Fd fd, UserAddress messages, uint32_t co
     const auto received = receive_message(*socket, at, each);
     if (received.is_error()) {
       if (done == 0) return received;
+      keep_error(*socket, received.error());
       break;
     }
     TRY(UserOut<uint32_t>(at + offsetof(MultiMessageHeader, length))
@@ -296,8 +304,13 @@ Result<long> sys_getsockopt(Thread& self, Fd fd, int level, int name, UserAddres
   auto socket = TRY(get_socket(self, fd));
   const auto room = static_cast<int32_t>(TRY(size.read()));
   if (room < 0) return Errno::kInval;
-  auto bytes = TRY(Vec<std::byte>::create(std::min(static_cast<size_t>(room), kMaxOption)));
+  const size_t limit = level == kSolSocket && name == kSoPeerGroups ? kMaxGroupList : kMaxOption;
+  auto bytes = TRY(Vec<std::byte>::create(std::min(static_cast<size_t>(room), limit)));
   const size_t count = TRY(socket->get_option(level, name, bytes.span()));
+  if (count > bytes.size()) {
+    TRY(size.write(static_cast<uint32_t>(count)));
+    return Errno::kRange;
+  }
   TRY(copy_to_user(current_memory(), value, bytes.span().first(count)));
   TRY(size.write(static_cast<uint32_t>(count)));
   return 0L;

@@ -1,4 +1,4 @@
-// Mailboxes of unix sockets: order, endings, room, and files in flight.
+// Mailboxes of unix sockets: order, endings, room, places to peek at, and files in flight.
 #include "libos/ipc/unix_mailbox.h"
 
 #include <gtest/gtest.h>
@@ -41,7 +41,6 @@ TEST(Mailbox, PacketsComeInOrderAndGo) {
     box->pop(*box->first());
     box->end_read();
     EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kEnd);
-    EXPECT_EQ(box->send_state(*box).room, Mailbox::kDefaultLimit);
     EXPECT_TRUE(box->post(packet(5, 3)));
     EXPECT_TRUE(box->stop_reading());
     EXPECT_FALSE(box->post(packet(5, 3)));
@@ -50,11 +49,45 @@ TEST(Mailbox, PacketsComeInOrderAndGo) {
   EXPECT_EQ(testing::live_allocations(), before);
 }
 
+TEST(Mailbox, WhatIsUnreadCountsForTheSender) {
+  auto sender = MUST(make_ref<Mailbox>()), box = MUST(make_ref<Mailbox>());
+  sender->set_send_limit(4096);
+  for (int i = 0; i < 2; ++i) {
+    auto one = packet(10, 1);
+    one->set_sender(sender, 2048);
+    EXPECT_TRUE(box->post(std::move(one)));
+  }
+  EXPECT_FALSE(sender->has_send_room());
+  ASSERT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kPacket);
+  box->consumed(*box->first(), 9);
+  EXPECT_FALSE(sender->has_send_room());
+  box->consumed(*box->first(), 1);
+  EXPECT_TRUE(sender->has_send_room());
+  EXPECT_FALSE(sender->is_writable());
+  box->end_read();
+  box->stop_reading();
+  EXPECT_EQ(sender->unread_bytes(), 0u);
+  EXPECT_TRUE(sender->is_writable());
+}
+
+TEST(Mailbox, BytesBehindOthersCanBeWaitedFor) {
+  auto box = MUST(make_ref<Mailbox>());
+  EXPECT_TRUE(box->post(packet(10, 1)));
+  EXPECT_TRUE(box->post(packet(20, 2)));
+  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets, 30u), Mailbox::Look::kNothing);
+  ASSERT_EQ(box->begin_read(Mailbox::First::kPackets, 29u), Mailbox::Look::kPacket);
+  size_t skip = 29;
+  EXPECT_EQ(box->packet_at(skip)->left(), 20u);
+  EXPECT_EQ(skip, 19u);
+  box->end_read();
+}
+
 TEST(Mailbox, AResetIsReportedOnce) {
   auto box = MUST(make_ref<Mailbox>());
   box->end_of_data(Mailbox::Ending::kReset);
   EXPECT_TRUE(box->has_error());
-  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kReset);
+  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kError);
+  EXPECT_EQ(box->take_error(), Errno::kConnReset);
   EXPECT_EQ(box->begin_read(Mailbox::First::kPackets), Mailbox::Look::kEnd);
 }
 

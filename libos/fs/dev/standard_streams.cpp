@@ -52,6 +52,7 @@ Result<void> attach_standard_terminal(Process& first) {
 Result<RefPtr<File>> open_console(const Path& path, uint32_t flags) {
   HostTerminal* terminal = the_terminal.load(std::memory_order_acquire);
   if (terminal == nullptr) return Errno::kNxIo;
+  TRY(terminal->check_open(current_thread()));
   return RefPtr<File>(TRY(make_ref<TtyFile>(RefPtr<Terminal>(terminal), flags, path)));
 }
 

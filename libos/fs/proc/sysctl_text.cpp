@@ -187,6 +187,17 @@ Result<void> write_leases_enable(const Subject&, std::string_view text) {
   return {};
 }
 
+Result<void> legacy_tiocsti_text(const Subject&, ProcText& out) {
+  out.add("{}\n", Terminal::anybody_may_type.load() ? 1 : 0);
+  return {};
+}
+
+Result<void> write_legacy_tiocsti(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  Terminal::anybody_may_type = TRY(parse_u64(trim(text))) != 0;
+  return {};
+}
+
 Result<void> range_text(const Subject&, ProcText& out) {
   out.text("32768\t60999\n");
   return {};
@@ -293,25 +304,31 @@ constexpr std::array kFsEntries = {
     proc_file("protected_symlinks", constant<0>),
     proc_file("suid_dumpable", constant<0>)};
 
-constexpr std::array kCoreEntries = {
-    proc_file("rmem_default", constant<212992>), proc_file("rmem_max", constant<212992>),
-    proc_file("somaxconn", constant<4096>), proc_file("wmem_default", constant<212992>),
-    proc_file("wmem_max", constant<212992>)};
+constexpr std::array kCoreEntries = {proc_file("rmem_default", constant<212992>),
+                                     proc_file("rmem_max", constant<Mailbox::kLargestLimit>),
+                                     proc_file("somaxconn", constant<4096>),
+                                     proc_file("wmem_default", constant<212992>),
+                                     proc_file("wmem_max", constant<Mailbox::kLargestLimit>)};
 
 constexpr std::array kIpv4Entries = {proc_file("ip_local_port_range", range_text),
                                      proc_file("tcp_fastopen", constant<1>),
                                      proc_file("tcp_keepalive_time", constant<7200>),
                                      proc_file("tcp_max_syn_backlog", constant<4096>)};
 
-constexpr std::array kUnixEntries = {proc_file("max_dgram_qlen", constant<Mailbox::kMostWaiting>)};
+constexpr std::array kUnixEntries = {proc_file("max_dgram_qlen", constant<Mailbox::kMaxPackets>)};
 
 constexpr std::array kSysNetEntries = {proc_directory("core", kCoreEntries),
                                        proc_directory("ipv4", kIpv4Entries),
                                        proc_directory("unix", kUnixEntries)};
 
+constexpr std::array kTtyEntries = {
+    proc_file("legacy_tiocsti", legacy_tiocsti_text, 0644, write_legacy_tiocsti)};
+constexpr std::array kSysDevEntries = {proc_directory("tty", kTtyEntries)};
+
 constexpr std::array kSysEntries = {
-    proc_directory("fs", kFsEntries), proc_directory("kernel", kKernelEntries),
-    proc_directory("net", kSysNetEntries), proc_directory("vm", kVmEntries)};
+    proc_directory("dev", kSysDevEntries), proc_directory("fs", kFsEntries),
+    proc_directory("kernel", kKernelEntries), proc_directory("net", kSysNetEntries),
+    proc_directory("vm", kVmEntries)};
 
 }  // namespace
 

@@ -14,4 +14,8 @@ namespace occlum {
 Result<RefPtr<File>> create_memory_file(std::string_view name, const Ownership& owner,
                                         uint32_t seals);
 
+// The same with MFD_HUGETLB, where none of the pages of `page_size` bytes are set aside: it has a size, and no contents.
+Result<RefPtr<File>> create_huge_memory_file(std::string_view name, const Ownership& owner,
+                                             uint32_t seals, uint64_t page_size);
+
 }  // namespace occlum

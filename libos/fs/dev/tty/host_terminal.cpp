@@ -126,7 +126,7 @@ void HostTerminal::pump() {
   for (;;) {
     Nanoseconds deadline = kNever;
     if (size_changed_.exchange(false, std::memory_order_acquire)) (void)update_window_size();
-    writable_.wake_all(kPollOut | kPollWrNorm);
+    made_room(kPollOut | kPollWrNorm);
     if (has_keys()) {
       if (is_in_foreground()) {
         read_keys();

@@ -94,6 +94,7 @@ Result<long> PtyMaster::ioctl(Thread& self, uint32_t request, uint64_t argument)
     case kTiocGPtPeer: {
       const auto flags = static_cast<uint32_t>(argument);
       const auto cloexec = (flags & kOpenCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
+      TRY(pty_->check_open(self));
       const String name = TRY(pty_->name());
       RefPtr<File> slave =
           TRY(make_ref<PtySlaveFile>(pty_, flags & kOpenStatus, device_path(name.view())));
@@ -149,6 +150,7 @@ Result<RefPtr<File>> open_pty_slave(uint32_t number, const Path& path, uint32_t 
   RefPtr<PtyTerminal> pty = find_pty(number);
   if (pty == nullptr) return Errno::kNoEnt;
   if (pty->is_locked() || pty->is_hung_up()) return Errno::kIo;
+  TRY(pty->check_open(current_thread()));
   auto file = TRY(make_ref<PtySlaveFile>(pty, flags & kOpenStatus, path));
   if ((flags & kOpenNoCtty) == 0) (void)pty->become_controlling(current_thread().process(), *file);
   return RefPtr<File>(std::move(file));
@@ -199,7 +201,7 @@ Result<void> PtyTerminal::put_screen(std::span<const std::byte> output) {
 void PtyTerminal::flush_screen() {
   screen_.with([](Screen& screen) { screen.head = screen.tail; });
   tell_status(0, kPacketFlushWrite);
-  writable_.wake_all(kWritable);
+  made_room(kWritable);
 }
 
 void PtyTerminal::tell_status(uint8_t clear, uint8_t set) {
@@ -221,7 +223,13 @@ bool PtyTerminal::is_packet_mode() const {
   return screen_.with([](const Screen& screen) { return screen.is_packet_mode; });
 }
 
-void PtyTerminal::input_taken() { master_queue_.wake_all(kWritable); }
+void PtyTerminal::input_taken() {
+  master_queue_.wake_all(kWritable);
+  if (master_misses_room_.load(std::memory_order_relaxed) && input_room() > kKeyChunk &&
+      master_misses_room_.exchange(false)) {
+    master_signals_.post(IoReason::kOut);
+  }
+}
 
 // In packet mode the status, when there is news, by itself; or the output behind a 0.
 size_t PtyTerminal::Screen::read(std::span<std::byte> out) {
@@ -259,7 +267,7 @@ Result<size_t> PtyTerminal::read_screen(DataSink& sink, Blocking blocking) {
     TRY(wait_until(master_queue_, kNever, Interruptible::kYes, attempt));
   }
   if (ended) return Errno::kIo;
-  writable_.wake_all(kWritable);
+  made_room(kWritable);
   TRY(sink.write(buffer.span().first(count)));
   return count;
 }
@@ -270,6 +278,7 @@ Result<size_t> PtyTerminal::write_keys(DataSource& source, Blocking blocking) {
   while (source.remaining() != 0) {
     auto has_room = [&] { return input_room() > kKeyChunk; };
     if (!has_room()) {
+      master_misses_room_.store(true, std::memory_order_relaxed);
       if (blocking == Blocking::kNo) return total != 0 ? Result<size_t>(total) : Errno::kAgain;
       const Result<void> waited = wait_until(master_queue_, kNever, Interruptible::kYes, has_room);
       if (waited.is_error()) return total != 0 ? Result<size_t>(total) : waited.error();

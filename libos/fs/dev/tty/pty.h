@@ -55,6 +55,7 @@ class PtyTerminal : public Terminal {
   };
   const uint32_t number_;
   std::atomic<bool> locked_{true};
+  std::atomic<bool> master_misses_room_{false};
   mutable SpinLocked<Screen> screen_{LockRank::kSocket};
   WaitQueue master_queue_;
   AsyncList master_signals_;

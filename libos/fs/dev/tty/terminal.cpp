@@ -311,6 +311,14 @@ Result<size_t> Terminal::read(DataSink& sink, Blocking blocking, Era era) {
 
 // --- writing ---
 
+void Terminal::made_room(uint32_t events) {
+  writable_.wake_all(events);
+  if (misses_room_.load(std::memory_order_relaxed) && screen_room() != 0 &&
+      misses_room_.exchange(false)) {
+    signals_.post(IoReason::kOut);
+  }
+}
+
 Result<size_t> Terminal::write(DataSource& source, Blocking blocking, Era era) {
   const Termios termios =
       state_.with([](const State& state) { return state.discipline.termios(); });
@@ -321,7 +329,10 @@ Result<size_t> Terminal::write(DataSource& source, Blocking blocking, Era era) {
   auto chunk = TRY(Vec<std::byte>::create(std::min(source.remaining(), kWriteChunk)));
   auto output = TRY(Vec<std::byte>::create(chunk.size() * 2 + LineDiscipline::kMaxExpansion));
   size_t total = 0;
-  auto partial = [&](Errno error) { return total != 0 ? Result<size_t>(total) : error; };
+  auto partial = [&](Errno error) {
+    misses_room_.store(true, std::memory_order_relaxed);
+    return total != 0 ? Result<size_t>(total) : error;
+  };
   while (source.remaining() != 0) {
     size_t room = 0;
     bool hung_up = false;

@@ -41,6 +41,8 @@ class Terminal : public RefCounted<Terminal> {
   PollEvents poll(Poller* poller, Era era);
   // `file` becomes the session's terminal with TIOCSCTTY.
   Result<long> ioctl(Thread& self, TtyFile& file, uint32_t request, uint64_t argument);
+  // kBusy for those without CAP_SYS_ADMIN after TIOCEXCL.
+  Result<void> check_open(const Thread& self) const;
   // The requests that a pty's master passes on: settings, sizes, the foreground group.
   Result<long> shared_ioctl(Thread& self, uint32_t request, uint64_t argument);
 
@@ -74,7 +76,10 @@ class Terminal : public RefCounted<Terminal> {
   // The size now, asking whoever decides it.
   WindowSize update_window_size();
 
-  // Of those who have it open: told of input.
+  // Whether TIOCSTI is for everybody at his controlling terminal (dev.tty.legacy_tiocsti), not only for CAP_SYS_ADMIN.
+  static std::atomic<bool> anybody_may_type;
+
+  // Of those who have it open: told of input, and of room when a write has missed some.
   AsyncList& signals() { return signals_; }
 
  protected:
@@ -98,6 +103,9 @@ class Terminal : public RefCounted<Terminal> {
   virtual void input_taken() {}
   virtual void join_screen(Poller&) {}
 
+  // The screen takes more.
+  void made_room(uint32_t events);
+
   WaitQueue writable_;  // woken when the screen takes more
 
  private:
@@ -117,6 +125,7 @@ class Terminal : public RefCounted<Terminal> {
   Result<void> set_termios(UserAddress from, size_t size, uint32_t how);
   Result<void> wait_for_drain();
   Result<void> set_foreground(Thread& self, Pid group);
+  Result<void> type(Thread& self, UserAddress key);
   void flush(int queue);
   void stop_output(bool stopped);
   void change_window_size(WindowSize& window, const WindowSize& size);
@@ -130,6 +139,8 @@ class Terminal : public RefCounted<Terminal> {
   MutexLocked<WindowSize> window_{LockRank::kWindowSize};
   WaitQueue readable_;
   AsyncList signals_;
+  std::atomic<bool> is_exclusive_{false};  // TIOCEXCL
+  std::atomic<bool> misses_room_{false};   // a write has stored only a part
 };
 
 // Once at start: what happens to a session's terminal when its leader ends.

@@ -91,6 +91,25 @@ Result<void> Terminal::set_foreground(Thread& self, Pid group) {
   return {};
 }
 
+Result<void> Terminal::check_open(const Thread& self) const {
+  const bool is_refused =
+      is_exclusive_.load(std::memory_order_relaxed) && !self.user().has(kCapSysAdmin);
+  return is_refused ? Result<void>(Errno::kBusy) : Result<void>();
+}
+
+constinit std::atomic<bool> Terminal::anybody_may_type{true};  // CONFIG_LEGACY_TIOCSTI
+
+// A key that nobody pressed (TIOCSTI).
+Result<void> Terminal::type(Thread& self, UserAddress key) {
+  if (!self.user().has(kCapSysAdmin)) {
+    if (!anybody_may_type.load(std::memory_order_relaxed)) return Errno::kIo;
+    if (!is_controlling(self)) return Errno::kPerm;
+  }
+  const auto byte = TRY(UserIn<std::byte>(key).read());
+  receive(std::span(&byte, 1));
+  return {};
+}
+
 Result<long> Terminal::shared_ioctl(Thread& self, uint32_t request, uint64_t argument) {
   const UserAddress address(argument);
   switch (request) {
@@ -206,9 +225,14 @@ Result<long> Terminal::ioctl(Thread& self, TtyFile& file, uint32_t request, uint
       return 0L;
     case kTiocExcl:
     case kTiocNxcl:
+      is_exclusive_.store(request == kTiocExcl, std::memory_order_relaxed);
+      return 0L;
+    case kTiocGExcl:
+      TRY(UserOut<int>(address).write(is_exclusive_.load(std::memory_order_relaxed) ? 1 : 0));
       return 0L;
     case kTiocSti:
-      return Errno::kIo;  // as Linux with dev.tty.legacy_tiocsti=0
+      TRY(type(self, address));
+      return 0L;
     default:
       return shared_ioctl(self, request, argument);
   }

@@ -130,6 +130,7 @@ enum TerminalRequest : uint32_t {
   kTcFlush = 0x540b,
   kTiocExcl = 0x540c,
   kTiocNxcl = 0x540d,
+  kTiocGExcl = 0x80045440,
   kTiocSCtty = 0x540e,
   kTiocGPgrp = 0x540f,
   kTiocSPgrp = 0x5410,
