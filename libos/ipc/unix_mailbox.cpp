@@ -72,14 +72,20 @@ void Mailbox::count_read(size_t bytes) {
     signals.post(IoReason::kOut);
 }
 
-bool Mailbox::post(OwnPtr<Packet> packet) {
+bool Mailbox::post(OwnPtr<Packet> packet, Urgency urgency) {
   const bool taken = state_.with([&](State& state) {
     if (state.stopped) return false;
     state.data_bytes += packet->data.size();
-    state.packets.push_back(*packet.leak());
+    Packet& posted = *packet.leak();
+    state.packets.push_back(posted);
+    if (urgency == Urgency::kNone) return true;
+    state.urgent = &posted;
+    IoSignals* const signals = state.owner != nullptr ? state.owner->io_signals() : nullptr;
+    if (signals != nullptr) signals->post_urgent();
     return true;
   });
   if (!taken) return false;
+  if (urgency == Urgency::kUrgent) readable.wake_all(kReadable | kPollPri);
   const bool is_awaited = waiting_readers.load(std::memory_order_relaxed) != 0;
   readable.wake_one(kReadable);
   if (!is_awaited) signals.post(IoReason::kIn);
@@ -127,20 +133,27 @@ Packet* Mailbox::State::packet_at(size_t& skip) {
   return packet;
 }
 
-Mailbox::Look Mailbox::begin_read(First first, std::optional<size_t> skip) {
-  return state_.with([&](State& state) {
+Mailbox::Look Mailbox::begin_read(First first, Reading reading, std::optional<size_t> skip) {
+  PacketList passed;
+  const Look look = state_.with([&](State& state) {
     if (state.reading) {
       state.contended = true;
       return Look::kBusy;
     }
-    const bool has_packet = skip ? state.packet_at(*skip) != nullptr : !state.packets.is_empty();
-    if (has_packet && !(state.error && first == First::kError)) {
+    Packet* packet = skip ? state.packet_at(*skip) : state.packets.first();
+    if (first == First::kPackets && packet != nullptr) {
+      packet = state.pass_urgent(packet, reading, takes_urgent_inline, passed);
+      if (packet == nullptr && reading.has_something) return Look::kMark;
+    }
+    if (packet != nullptr && !(state.error && first == First::kError)) {
       state.reading = true;
       return Look::kPacket;
     }
     if (state.error) return Look::kError;
     return state.ended || state.stopped ? Look::kEnd : Look::kNothing;
   });
+  drop(passed);
+  return look;
 }
 
 // Edge-triggered watchers see no new data in what a reader has left.
@@ -179,10 +192,7 @@ void Mailbox::consumed(Packet& packet, size_t bytes) {
 }
 
 void Mailbox::pop(Packet& packet) {
-  state_.with([&](State& state) {
-    state.data_bytes -= packet.left();
-    state.packets.remove(packet);
-  });
+  state_.with([&](State& state) { state.take_out(packet); });
   (void)OwnPtr<Packet>::adopt(packet);  // freed here, outside of the lock: it may hold files
 }
 
@@ -212,8 +222,8 @@ bool Mailbox::drop_queued() {
     // the rest.
     Packet* packet = state_.with([](State& state) -> Packet* {
       if (state.reading) return nullptr;
-      Packet* one = state.packets.pop_front();
-      if (one != nullptr) state.data_bytes -= one->left();
+      Packet* one = state.packets.first();
+      if (one != nullptr) state.take_out(*one);
       return one;
     });
     if (packet == nullptr) return dropped;

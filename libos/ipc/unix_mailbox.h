@@ -90,7 +90,8 @@ class Mailbox : public RefCounted<Mailbox> {
   };
   SendState send_state(const Mailbox& sender) const;
   // Appends. False when the owner has stopped reading meanwhile (the packet is dropped).
-  bool post(OwnPtr<Packet> packet);
+  enum class Urgency { kNone, kUrgent };
+  bool post(OwnPtr<Packet> packet, Urgency urgency = Urgency::kNone);
   // The peer sends no more; `reset`: with a connection reset that the next read reports.
   enum class Ending { kOrderly, kReset };
   // The owner's signal says whether the peer has gone (kHangup) or only ended its stream (kIn).
@@ -100,12 +101,17 @@ class Mailbox : public RefCounted<Mailbox> {
   void lost_peer(const Mailbox& peer);
 
   // --- the owner ---
+  struct Reading {
+    bool peeks;
+    bool has_something;  // from packets before
+  };
   // Takes the reading right when there is a packet. Of packets and an error, a stream's reader sees
   // the packets first.
   // With `skip` only what is behind that many bytes counts (SO_PEEK_OFF).
-  enum class Look { kPacket, kEnd, kError, kNothing, kBusy };
+  // A stream's reader stops at a mark if it has something.
+  enum class Look { kPacket, kMark, kEnd, kError, kNothing, kBusy };
   enum class First { kPackets, kError };
-  Look begin_read(First first, std::optional<size_t> skip = std::nullopt);
+  Look begin_read(First first, Reading reading = {}, std::optional<size_t> skip = std::nullopt);
   // `waited`: a wake-up was used, which others that wait may need as well.
   void end_read(bool waited = true);
   // With the right: packets from the front.
@@ -116,6 +122,17 @@ class Mailbox : public RefCounted<Mailbox> {
   // Marks bytes of the first packets as read: whole ones go.
   void consumed(Packet& packet, size_t bytes);
   void pop(Packet& packet);
+  // --- urgent data: MSG_OOB, a byte of a stream that is also a mark in it (unix(7); net/unix/af_unix.c has the rules)
+  // The packet to read at `packet`: the urgent byte is passed by, and what is left of one that was read. Null: there is
+  // none, or the mark is here.
+  Packet* pass_urgent(Packet* packet, Reading reading);
+  Result<std::byte> read_urgent(bool peeks);  // kInval: there is none
+  bool has_urgent() const;
+  bool is_at_mark() const;
+  // Whose owner gets SIGURG; null: nobody.
+  void set_owner(File* owner);
+  std::atomic<bool> takes_urgent_inline{false};  // SO_OOBINLINE
+
   // Takes nothing new (SHUT_RD); what is queued can be read.
   void shut_reading();
   // Has gone: drops what is queued. True when something unread was dropped.
@@ -167,8 +184,10 @@ class Mailbox : public RefCounted<Mailbox> {
   std::atomic<bool> misses_room{false};
 
  private:
+  using PacketList = IntrusiveList<Packet, &Packet::node>;
+  static void drop(PacketList& packets);
   struct State {
-    IntrusiveList<Packet, &Packet::node> packets;
+    PacketList packets;
     size_t data_bytes = 0;
     bool reading = false;
     bool contended = false;
@@ -178,7 +197,11 @@ class Mailbox : public RefCounted<Mailbox> {
     bool dead = false;  // and stopped
     RefPtr<UnixName> name;
     const Mailbox* only_sender = nullptr;
+    Packet* urgent = nullptr;  // the last urgent byte, until it is read
+    File* owner = nullptr;
     Packet* packet_at(size_t& skip);
+    void take_out(Packet& packet);
+    Packet* pass_urgent(Packet* packet, Reading reading, bool is_inline, PacketList& passed);
   };
   std::atomic<int> send_limit_{kDefaultLimit};
   std::atomic<size_t> unread_bytes_{0};

@@ -87,6 +87,9 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
       time_option_.store(number != 0 ? name : 0, std::memory_order_relaxed);
       inbox_->wants_times.store(number != 0 && !is_stream(), std::memory_order_relaxed);
       return {};
+    case kSoOobInline:
+      inbox_->takes_urgent_inline.store(number != 0);
+      return {};
     case kSoMark:
       if (!current_thread().user().has(kCapNetAdmin) && !current_thread().user().has(kCapNetRaw))
         return Errno::kPerm;
@@ -101,7 +104,6 @@ Result<void> UnixSocket::set_option(int level, int name, std::span<const std::by
     case kSoKeepAlive:
     case kSoBroadcast:
     case kSoDontRoute:
-    case kSoOobInline:
     case kSoNoCheck:
     case kSoPassSec:  // nobody labels here
     case kSoRxQueueOverflow:
@@ -172,13 +174,14 @@ Result<size_t> UnixSocket::get_option(int level, int name, std::span<std::byte> 
       const bool is_seen = name == kSoTimestampNew && option == kSoTimestampNsNew;  // as on Linux
       return put_option_int(value, option == name || is_seen ? 1 : 0);
     }
+    case kSoOobInline:
+      return put_option_int(value, inbox_->takes_urgent_inline.load() ? 1 : 0);
     case kSoMark:
       return put_option_int(value, mark_.load(std::memory_order_relaxed));
     case kSoReuseAddr:
     case kSoReusePort:
     case kSoKeepAlive:
     case kSoBroadcast:
-    case kSoOobInline:
     case kSoDebug:
     case kSoDontRoute:
     case kSoNoCheck:

@@ -4,19 +4,19 @@
 #include "libos/ipc/unix_control.h"
 #include "libos/ipc/unix_socket.h"
 #include "libos/process/thread.h"
-#include "libos/syscall/linux_types.h"
 
 namespace occlum {
 
 // Takes the reading right.
-Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
-                                                      Nanoseconds deadline) {
+Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags, Nanoseconds deadline,
+                                                      bool has_something) {
   ReadTurn turn;
   Mailbox::Look look = Mailbox::Look::kNothing;
   const bool at_once = must_not_block(message_flags);
   std::optional<Errno> failure;
   auto attempt = [&] {
     look = inbox_->begin_read(is_stream() ? Mailbox::First::kPackets : Mailbox::First::kError,
+                              {(message_flags & kMsgPeek) != 0, has_something},
                               peek_offset(message_flags));
     if (look == Mailbox::Look::kError) failure = inbox_->take_error();
     if (look == Mailbox::Look::kBusy) return false;
@@ -38,6 +38,9 @@ Result<UnixSocket::ReadTurn> UnixSocket::wait_to_read(uint32_t message_flags,
       return Errno::kAgain;
     case Mailbox::Look::kError:
       return failure.value_or(Errno::kAgain);  // none: another reader was faster
+    case Mailbox::Look::kMark:
+      turn.ended = true;
+      return turn;
     case Mailbox::Look::kEnd:
       // Only who waits is told that a datagram socket was shut down.
       if (is_datagram() && at_once) return Errno::kAgain;
@@ -67,15 +70,18 @@ void UnixSocket::move_peek_offset(size_t taken, uint32_t message_flags) {
 // When it was sent; of what came before somebody asked, now.
 Result<void> UnixSocket::tell_time(Packet& packet, IncomingMessage& message) {
   constexpr Nanoseconds kSecond = 1'000'000'000, kMicrosecond = 1000;
+  struct TimeRecord {  // struct timeval or timespec
+    int64_t seconds, rest;
+  };
   if (packet.time == 0) packet.time = realtime_now();
   const auto seconds = static_cast<int64_t>(packet.time / kSecond);
   const auto rest = static_cast<int64_t>(packet.time % kSecond);
   const int option = time_option_.load(std::memory_order_relaxed);
   if (option == kSoTimestamp || option == kSoTimestampNew) {
-    const Timeval time = {seconds, rest / static_cast<int64_t>(kMicrosecond)};
+    const TimeRecord time = {seconds, rest / static_cast<int64_t>(kMicrosecond)};
     return add_unix_control(message, option, object_bytes(time));
   }
-  const Timespec time = {seconds, rest};
+  const TimeRecord time = {seconds, rest};
   return add_unix_control(message, option, object_bytes(time));
 }
 
@@ -101,8 +107,9 @@ Result<void> UnixSocket::describe_packet(Packet& packet, IncomingMessage& messag
 }
 
 // Bytes of as many packets as the sink takes, up to and with one that brings files, but not across
-// another sender's identity when identities are asked for.
-Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, bool& stop) {
+// another sender's identity when identities are asked for, nor across a mark. `before`: bytes taken before.
+Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t before, size_t wanted,
+                                       bool& stop) {
   const bool peek = (message.flags & kMsgPeek) != 0;
   const bool wants_identity = inbox_->passes_credentials.load(std::memory_order_relaxed);
   size_t total = 0;
@@ -113,7 +120,9 @@ Result<size_t> UnixSocket::take_stream(IncomingMessage& message, size_t wanted, 
   size_t skip = offset.value_or(0);
   // Who peeks has enough, and still looks on for files, as on Linux.
   for (Packet* packet = offset ? inbox_->packet_at(skip) : inbox_->first();
-       packet != nullptr && (total < wanted || !looked || peek) && !stop;) {
+       (total < wanted || !looked || peek) && !stop;) {
+    packet = inbox_->pass_urgent(packet, {peek, before + total != 0});
+    if (packet == nullptr) break;
     if (wants_identity && looked && !(packet->identity == identity)) {
       stop = true;
       break;
@@ -170,7 +179,8 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
     const Phase phase = state_.with([](const State& state) { return state.phase; });
     if (phase != Phase::kConnected) return is_stream() ? Errno::kInval : Errno::kNotConn;
   }
-  if ((message.flags & kMsgOob) != 0) return is_stream() ? Errno::kInval : Errno::kOpNotSupp;
+  if ((message.flags & kMsgOob) != 0)
+    return is_stream() ? receive_urgent(message) : Errno::kOpNotSupp;
   const Nanoseconds deadline = receive_deadline();
   const size_t wanted = message.data.remaining();
   const bool peek = (message.flags & kMsgPeek) != 0;
@@ -184,7 +194,7 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
   size_t total = 0;
   for (;;) {
     bool stop = false;
-    const auto right = wait_to_read(message.flags, deadline);
+    const auto right = wait_to_read(message.flags, deadline, total != 0);
     if (right.is_error()) return total != 0 ? Result<size_t>(total) : right.error();
     if (right.value().ended) {
       // At the end of a stream nobody has sent: Linux then names a sender of zeros.
@@ -194,7 +204,7 @@ Result<size_t> UnixSocket::receive(IncomingMessage& message) {
       return total;
     }
     const auto count =
-        is_stream() ? take_stream(message, wanted - total, stop) : take_packet(message);
+        is_stream() ? take_stream(message, total, wanted - total, stop) : take_packet(message);
     inbox_->end_read(right.value().waited);
     if (!peek && is_datagram()) inbox_->space.wake_all(kWritable);
     if (count.is_error()) return total != 0 ? Result<size_t>(total) : count.error();

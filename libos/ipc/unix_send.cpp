@@ -128,12 +128,17 @@ Result<size_t> UnixSocket::send_stream(OutgoingMessage& message, FilesInFlight f
     // At least two are in flight, so that the reader has something while the next one is made.
     constexpr size_t kOverhead = 64;
     const size_t half = static_cast<size_t>(inbox_->send_limit()) / 2 - kOverhead;
-    const size_t size = std::min({message.data.remaining(), kStreamChunk, half});
+    // Of urgent data only the last byte is.
+    const bool has_urgent = (message.flags & kMsgOob) != 0;
+    const bool is_urgent = has_urgent && message.data.remaining() == 1;
+    const size_t ordinary = message.data.remaining() - (has_urgent && !is_urgent ? 1 : 0);
+    const size_t size = std::min({ordinary, kStreamChunk, half});
+    const auto urgency = is_urgent ? Mailbox::Urgency::kUrgent : Mailbox::Urgency::kNone;
     auto packet = make_packet(message.data, size);
     if (packet.is_error()) return failed(packet.error());
     packet.value()->identity = identity_for(*other, given);
     packet.value()->files = std::exchange(files, {});  // The first packet carries them all.
-    if (!other->post(packet.release_value())) return failed(Errno::kPipe);
+    if (!other->post(packet.release_value(), urgency)) return failed(Errno::kPipe);
     total += size;
   }
   return total;
@@ -176,7 +181,6 @@ Errno UnixSocket::no_receiver(const Mailbox& other, bool dead) {
   return Errno::kConnRefused;
 }
 
-// MSG_OOB is as on a Linux without CONFIG_AF_UNIX_OOB.
 Result<size_t> UnixSocket::send(OutgoingMessage& message) {
   Thread& self = current_thread();
   if (type() == kSeqPacket) {
@@ -190,7 +194,8 @@ Result<size_t> UnixSocket::send(OutgoingMessage& message) {
     given = control.identity;
     files = std::move(control.files);
   }
-  if ((message.flags & kMsgOob) != 0) return Errno::kOpNotSupp;
+  const bool has_urgent = is_stream() && message.data.remaining() != 0;
+  if ((message.flags & kMsgOob) != 0 && !has_urgent) return Errno::kOpNotSupp;
   const auto sent = is_stream() ? send_stream(message, std::move(files), given)
                                 : send_packet(message, std::move(files), given);
   if (sent.is_error() && sent.error() == Errno::kPipe && is_stream() &&

@@ -15,6 +15,7 @@ namespace occlum {
 namespace {
 
 constexpr size_t kMaxBacklog = 4096;  // net.core.somaxconn
+constexpr uint32_t kAtMark = 0x8905;  // SIOCATMARK
 
 }  // namespace
 
@@ -29,7 +30,9 @@ UnixSocket::PeerIdentity UnixSocket::identity_of(Thread& self) {
 // --- making and ending ---
 
 UnixSocket::UnixSocket(int type, uint32_t flags, RefPtr<Mailbox> inbox)
-    : Socket(kAfUnix, type, 0, flags), inbox_(std::move(inbox)) {}
+    : Socket(kAfUnix, type, 0, flags), inbox_(std::move(inbox)) {
+  inbox_->set_owner(this);
+}
 
 Result<RefPtr<UnixSocket>> UnixSocket::create(int type, int protocol, uint32_t flags) {
   if (protocol != 0 && protocol != kAfUnix) return Errno::kProtoNoSupport;
@@ -66,6 +69,7 @@ void UnixSocket::join(UnixSocket& a, UnixSocket& b) {
 }
 
 UnixSocket::~UnixSocket() {
+  inbox_->set_owner(nullptr);
   binding_.clear();
   Vec<RefPtr<UnixSocket>> backlog;
   RefPtr<Mailbox> peer;
@@ -302,6 +306,9 @@ Result<long> UnixSocket::ioctl(Thread&, uint32_t request, uint64_t argument) {
     bytes = is_datagram() ? inbox_->first_size() : inbox_->queued_bytes();
   } else if (request == kTiocOutQueue) {
     bytes = inbox_->unread_bytes();
+  } else if (request == kAtMark) {
+    if (!is_stream()) return Errno::kOpNotSupp;
+    bytes = inbox_->is_at_mark() ? 1 : 0;
   } else {
     return interface_ioctl(request, UserAddress(argument));
   }
@@ -321,6 +328,7 @@ PollEvents UnixSocket::poll(Poller* poller) {
   const bool input_ended = inbox_->is_ended() || inbox_->has_stopped();
   if (input_ended) events |= kReadable | kPollRdHup;
   if (inbox_->has_error()) events |= kPollErr;
+  if (inbox_->has_urgent()) events |= kPollPri;
   bool may_send = true;
   const Phase phase = state_.with([&](const State& state) {
     if (!state.backlog.is_empty()) events |= kReadable;

@@ -95,8 +95,9 @@ class UnixSocket : public Socket {
     bool ended = false;  // there is nothing and there will not be: no right was taken
     bool waited = false;
   };
-  Result<ReadTurn> wait_to_read(uint32_t message_flags, Nanoseconds deadline);
-  Result<size_t> take_stream(IncomingMessage& message, size_t wanted, bool& stop);
+  Result<ReadTurn> wait_to_read(uint32_t message_flags, Nanoseconds deadline, bool has_something);
+  Result<size_t> receive_urgent(IncomingMessage& message);
+  Result<size_t> take_stream(IncomingMessage& message, size_t before, size_t wanted, bool& stop);
   Result<size_t> take_packet(IncomingMessage& message);
   static void note_sender(const Packet& packet, IncomingMessage& message);
   Result<void> describe_packet(Packet& packet, IncomingMessage& message);

@@ -257,7 +257,8 @@ static int cookie_of(int fd, uint64_t* cookie) {
 }
 
 CASE(kept_options) {
-  static const int flags[] = {SO_PASSSEC, SO_NO_CHECK, SO_RXQ_OVFL, SO_SELECT_ERR_QUEUE, SO_OOBINLINE};
+  static const int flags[] = {SO_PASSSEC, SO_NO_CHECK, SO_RXQ_OVFL, SO_SELECT_ERR_QUEUE,
+                              SO_OOBINLINE};
   open_pair(SOCK_STREAM);
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
     CHECK_EQ(get(pair[0], flags[i]), 0);

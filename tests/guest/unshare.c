@@ -98,8 +98,9 @@ CASE(handlers_of_two_processes) {
 
 // Who may make a namespace gets one, or is told that the kernel knows none.
 CASE(namespaces) {
-  static const unsigned long flags[] = {CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET,    CLONE_NEWPID,
-                                        CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUSER, 0x80 /* CLONE_NEWTIME */};
+  static const unsigned long flags[] = {CLONE_NEWUTS,  CLONE_NEWIPC, CLONE_NEWNET,
+                                        CLONE_NEWPID,  CLONE_NEWNS,  CLONE_NEWCGROUP,
+                                        CLONE_NEWUSER, 0x80 /* CLONE_NEWTIME */};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
     fflush(stdout);
     pid_t child = fork();
@@ -125,7 +126,8 @@ CASE(chosen_number) {
   for (pid_t at = 20000; number == 0; at++)
     if (syscall(SYS_kill, at, 0) != 0 && getsid(at) < 0 && getpgid(at) < 0) number = at;
   pid_t list[2] = {number, number};
-  struct clone_args arguments = {.exit_signal = SIGCHLD, .set_tid = (uintptr_t)list, .set_tid_size = 1};
+  struct clone_args arguments = {
+      .exit_signal = SIGCHLD, .set_tid = (uintptr_t)list, .set_tid_size = 1};
   fflush(stdout);
   pid_t child = (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
   if (child == 0) _exit(syscall(SYS_getpid) == number ? 7 : 8);

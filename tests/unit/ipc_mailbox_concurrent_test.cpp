@@ -74,8 +74,8 @@ TEST(Mailbox, BytesBehindOthersCanBeWaitedFor) {
   auto box = MUST(make_ref<Mailbox>());
   EXPECT_TRUE(box->post(packet(10, 1)));
   EXPECT_TRUE(box->post(packet(20, 2)));
-  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets, 30u), Mailbox::Look::kNothing);
-  ASSERT_EQ(box->begin_read(Mailbox::First::kPackets, 29u), Mailbox::Look::kPacket);
+  EXPECT_EQ(box->begin_read(Mailbox::First::kPackets, {}, 30u), Mailbox::Look::kNothing);
+  ASSERT_EQ(box->begin_read(Mailbox::First::kPackets, {}, 29u), Mailbox::Look::kPacket);
   size_t skip = 29;
   EXPECT_EQ(box->packet_at(skip)->left(), 20u);
   EXPECT_EQ(skip, 19u);
