@@ -159,6 +159,9 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
   // Whether `address` is in an area that was mapped as MapRequest::is_stubs.
   bool has_stubs(uint64_t address) const;
 
+  // What the mapping at `address` shows from there on, to map it once more. Errors: kInval without one; kNoMem.
+  Result<MapSource> source_at(uint64_t address) const;
+
   // The owner check: every byte of the range is mapped here with the right. Pages may still be uncommitted.
   bool may_access(uint64_t address, uint64_t length, Access access) const;
 

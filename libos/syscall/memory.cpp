@@ -282,6 +282,55 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
                           leaves ? AddressSpace::Behind::kEmpty : AddressSpace::Behind::kNothing)));
 }
 
+namespace {
+
+// Whether `range` is mapped from its start to its end, like its start throughout.
+Result<bool> is_one_mapping(AddressSpace& memory, uint64_t start, uint64_t end) {
+  uint64_t at = start;
+  const Vec<Area> areas = TRY(memory.areas());
+  const Area* first = nullptr;
+  for (const Area& area : areas) {
+    if (area.end <= at) continue;
+    if (at >= end) break;
+    if (first == nullptr) first = &area;
+    if (area.start > at || !area.shared || area.object != first->object ||
+        area.prot != first->prot || area.may_write != first->may_write || area.lock != first->lock)
+      return false;
+    at = area.end;
+  }
+  return at >= end;
+}
+
+}  // namespace
+
+// As Linux has it since 4.0: another mapping of the same object over a part of the old one.
+Result<long> sys_remap_file_pages(Thread& self, UserAddress address, size_t length, int prot,
+                                  size_t page_offset, int flag_word) {
+  const uint64_t start = align_down(address.value(), kPageSize);
+  const uint64_t size = align_down(uint64_t{length}, kPageSize);
+  const auto end = checked_add(start, size);
+  if (prot != 0 || size == 0 || !end) return Errno::kInval;
+  if (!checked_add(uint64_t{page_offset}, size / kPageSize)) return Errno::kInval;
+  AddressSpace& memory = self.memory();
+  const auto area = memory.find_area(start);
+  if (!area || !area->shared || !TRY(is_one_mapping(memory, start, *end))) return Errno::kInval;
+  const auto offset = checked_mul(uint64_t{page_offset}, kPageSize);
+  if (!offset || *offset > uint64_t{INT64_MAX} - size) return Errno::kOverflow;
+  TRY(check_limits(self, {.more = size, .replaced = start, .replaced_length = size}));
+
+  MapRequest request;
+  request.address = start;
+  request.length = size;
+  request.prot = area->prot;
+  request.placement = Placement::kFixed;
+  request.lock = area->lock;
+  request.populate = (static_cast<uint32_t>(flag_word) & kMapNonBlock) == 0;
+  request.source = TRY(memory.source_at(start));
+  request.source.offset = *offset;
+  TRY(memory.map(std::move(request)));
+  return 0;
+}
+
 // Not as the C library has it: the break that holds afterwards, whether it was set or not.
 Result<long> sys_brk(Thread& self, UserAddress address) {
   AddressSpace& memory = self.memory();
