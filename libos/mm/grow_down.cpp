@@ -18,7 +18,7 @@ constexpr uint64_t kDefaultLimit = 8 * kMegabyte;
 // Of all linear addresses one area gets at most this part, so that many processes fit.
 constexpr uint64_t kLargestShare = 256;
 // An area grows to a multiple of this where it may, so that one fault brings several pages.
-constexpr uint64_t kStep = 16 * kPageSize;
+constexpr uint64_t kGrowthStep = 16 * kPageSize;
 
 constinit std::atomic<GrowthRule> growth_rule{nullptr};
 
@@ -158,7 +158,7 @@ FaultResult AddressSpace::grow_stack(uint64_t page) {
     if (wish.range.size() == 0) return FaultResult::kNoMapping;
     Result<void> grown = Errno::kNoEnt;
     // A step further first, if that may be; then just the page.
-    for (const uint64_t start : {align_down(page, kStep), page}) {
+    for (const uint64_t start : {align_down(page, kGrowthStep), page}) {
       const uint64_t ahead = page - start;
       if (!may_grow(*this, {wish.size + ahead, wish.range.size() + ahead, wish.is_locked}))
         continue;

@@ -13,7 +13,6 @@ namespace occlum {
 
 namespace {
 
-constexpr uint64_t kHostCloseOnExec = 02000000;
 constexpr uint32_t kAtMark = 0x8905, kOutQueueNotSent = 0x894b;
 constexpr uint32_t kInterfaceName = 0x8910, kInterfaceList = 0x8912;
 // SIOCGIF* that take and give one struct ifreq of plain data.

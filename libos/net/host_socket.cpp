@@ -28,7 +28,6 @@ static_assert(sizeof(HostMessageHeader) == 56);
 
 namespace {
 
-constexpr uint64_t kHostNonBlock = 04000, kHostCloseOnExec = 02000000;
 constexpr size_t kStreamChunk = 128 * 1024;
 constexpr size_t kMaxDatagram = 128 * 1024;
 constexpr size_t kMaxControl = 8 * 1024;

@@ -321,9 +321,9 @@ constexpr std::array kSysNetEntries = {proc_directory("core", kCoreEntries),
                                        proc_directory("ipv4", kIpv4Entries),
                                        proc_directory("unix", kUnixEntries)};
 
-constexpr std::array kTtyEntries = {
+constexpr std::array kTtySysEntries = {
     proc_file("legacy_tiocsti", legacy_tiocsti_text, 0644, write_legacy_tiocsti)};
-constexpr std::array kSysDevEntries = {proc_directory("tty", kTtyEntries)};
+constexpr std::array kSysDevEntries = {proc_directory("tty", kTtySysEntries)};
 
 constexpr std::array kSysEntries = {
     proc_directory("dev", kSysDevEntries), proc_directory("fs", kFsEntries),
