@@ -80,7 +80,7 @@ Result<long> sys_ioprio_set(Thread& self, int which, int who, int priority) {
     if (outcome.is_error()) return;  // the first refusal ends it
     outcome = set_priority(self, thread, static_cast<uint16_t>(priority));
   }));
-  return done(std::move(outcome));
+  return done(outcome);
 }
 
 }  // namespace occlum

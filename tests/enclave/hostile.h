@@ -75,7 +75,8 @@ extern Settings settings;
 
 struct Counts {
   std::atomic<uint64_t> entries{0}, exits{0}, exceptions{0}, ticks{0}, leaks{0}, replaced{0},
-      corrupted{0}, skipped{0}, left_open{0}, steps{0}, rounds{0}, pointers{0}, phase_one_faults{0};
+      corrupted{0}, skipped{0}, left_open{0}, steps{0}, rounds{0}, pointers{0}, phase_one_faults{0},
+      closed_faults{0};
 };
 extern Counts counts;
 

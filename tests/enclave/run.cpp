@@ -102,11 +102,11 @@ void write_report() {
           "\"replaced\": %lu, "
           "\"corrupted\": %lu, \"skipped\": %lu, \"left_open\": %lu, \"steps\": %lu, \"rounds\": "
           "%lu, \"pointers\": %lu, "
-          "\"phase_one_faults\": %lu, \"eaug_races\": %lu}\n",
+          "\"phase_one_faults\": %lu, \"closed_faults\": %lu, \"eaug_races\": %lu}\n",
           counts.entries.load(), counts.exits.load(), counts.exceptions.load(), counts.ticks.load(),
           counts.leaks.load(), counts.replaced.load(), counts.corrupted.load(),
           counts.skipped.load(), counts.left_open.load(), counts.steps.load(), counts.rounds.load(),
-          counts.pointers.load(), counts.phase_one_faults.load(),
+          counts.pointers.load(), counts.phase_one_faults.load(), counts.closed_faults.load(),
           emulator::statistics().eaug_races);
   fclose(file);
 }
@@ -198,10 +198,16 @@ void on_exception(int signal, siginfo_t*, void* raw) {
   if (leaf == kEresume && settings.inspect) inspect_asynchronous_exit(raw, *crossing);
   counts.exceptions++;
   if (leaf == kEresume && ++interrupted == 2) counts.phase_one_faults++;
+  constexpr greg_t kPageFault = 14;
+  const auto address = static_cast<uint64_t>(registers[REG_CR2]);
+  if (leaf == kEresume && registers[REG_TRAPNO] == kPageFault &&
+      address - settings.close.first < settings.close.second) {
+    counts.closed_faults++;
+  }
   crossing->run->function = static_cast<uint32_t>(leaf);
   crossing->run->exception_vector = static_cast<uint16_t>(registers[REG_TRAPNO]);
   crossing->run->exception_error_code = static_cast<uint16_t>(registers[REG_ERR]);
-  crossing->run->exception_addr = static_cast<uint64_t>(registers[REG_CR2]);
+  crossing->run->exception_addr = address;
   registers[REG_RIP] = static_cast<greg_t>(label(hostile_exception));
   registers[REG_EFL] &= ~greg_t{0x40400};
 }

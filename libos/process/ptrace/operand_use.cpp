@@ -20,14 +20,14 @@ constexpr Use kUnknown = {.is_known = false};
 uint32_t word_size(const Prefixes& prefixes) { return prefixes.w() ? 8 : 4; }
 
 // D8 to DF by ModRM's reg: bytes, negative when they are written.
-constexpr std::array<std::array<int8_t, 8>, 8> kX87 = {{{4, 4, 4, 4, 4, 4, 4, 4},
-                                                        {4, 0, -4, -4, 28, 2, -28, -2},
-                                                        {4, 4, 4, 4, 4, 4, 4, 4},
-                                                        {4, -4, -4, -4, 0, 10, 0, -10},
-                                                        {8, 8, 8, 8, 8, 8, 8, 8},
-                                                        {8, -8, -8, -8, 108, 0, -108, -2},
-                                                        {2, 2, 2, 2, 2, 2, 2, 2},
-                                                        {2, -2, -2, -2, 10, 8, -10, -8}}};
+constexpr std::array<std::array<int16_t, 8>, 8> kX87 = {{{4, 4, 4, 4, 4, 4, 4, 4},
+                                                         {4, 0, -4, -4, 28, 2, -28, -2},
+                                                         {4, 4, 4, 4, 4, 4, 4, 4},
+                                                         {4, -4, -4, -4, 0, 10, 0, -10},
+                                                         {8, 8, 8, 8, 8, 8, 8, 8},
+                                                         {8, -8, -8, -8, 108, 0, -108, -2},
+                                                         {2, 2, 2, 2, 2, 2, 2, 2},
+                                                         {2, -2, -2, -2, 10, 8, -10, -8}}};
 
 Use x87_use(uint8_t opcode, uint8_t reg) {
   const int size = kX87[opcode - 0xd8][reg];

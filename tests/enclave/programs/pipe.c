@@ -1,6 +1,8 @@
 // Small and large writes to a pipe, read back: copies between a program and the LibOS's own memory.
 //
-//   pipe ROUNDS
+//   pipe ROUNDS [FULL]
+//
+// With FULL so many other pipes are filled first, and the one that is used lies behind them.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +30,9 @@ static int there_and_back(int ends[2], size_t bytes) {
 int main(int argc, char** argv) {
   const int rounds = argc > 1 ? atoi(argv[1]) : 100;
   int ends[2];
+  for (int full = argc > 2 ? atoi(argv[2]) : 0; full > 0; --full) {
+    if (pipe(ends) != 0 || write(ends[1], sent, sizeof sent) != sizeof sent) return 1;
+  }
   if (pipe(ends) != 0) return 1;
   for (int i = 0; i < rounds; ++i) {
     memset(sent, i, sizeof sent);
