@@ -55,7 +55,9 @@ Result<void> set_priority(Thread& self, Thread& target, uint16_t priority) {
   return target.set_io_priority(priority);
 }
 
-bool is_known_which(int which) { return which >= kFirstWhich && which <= kFirstWhich + kPriorityUser; }
+bool is_known_which(int which) {
+  return which >= kFirstWhich && which <= kFirstWhich + kPriorityUser;
+}
 
 }  // namespace
 

@@ -35,7 +35,7 @@ Result<long> sys_vfork(Thread& self) {
 
 // clone3(2).
 Result<long> sys_clone3(Thread& self, UserAddress arguments, size_t size) {
-  constexpr size_t kFirstSize = 64;      // CLONE_ARGS_SIZE_VER0
+  constexpr size_t kFirstSize = 64;  // CLONE_ARGS_SIZE_VER0
   if (size > 4096) return Errno::kTooBig;
   if (size < kFirstSize) return Errno::kInval;
   CloneArguments given{};
