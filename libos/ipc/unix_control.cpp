@@ -94,8 +94,9 @@ Result<void> build_unix_control(Thread& self, IncomingMessage& message,
   if (count < files.files().size()) message.result_flags |= kMsgControlTruncated;
   const auto cloexec =
       (message.flags & kMsgCloseOnExec) != 0 ? CloseOnExec::kYes : CloseOnExec::kNo;
-  Vec<int> numbers;
+  Vec<int>& numbers = message.descriptors;
   TRY(numbers.reserve(count));
+  TRY(message.control.reserve(start + count * sizeof(int)));  // nothing fails once they are there
   for (size_t i = 0; i < count; ++i) {
     const auto number = self.files().install_open(files.files()[i], cloexec);
     if (number.is_error()) {

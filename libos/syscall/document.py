@@ -45,6 +45,10 @@ NOTES = {
     "getrusage": "user and system time are told apart by samples of short calls (libos/arch/system_time.h); "
                  "a page fault brings up to 256 pages; ru_inblock and ru_oublock are 0",
     "personality": "UNAME26, READ_IMPLIES_EXEC and PER_LINUX32's machine have an effect; addresses are never random",
+    "madvise": "MADV_FREE frees at once while more than a quarter of the memory is used, and does nothing below that",
+    "membarrier": "no SYNC_CORE commands",
+    "memfd_create": "MFD_HUGETLB as with an empty pool",
+    "prctl": "no PR_SET_SECCOMP, PR_SET_MM, PR_SET_SYSCALL_USER_DISPATCH, PR_SCHED_CORE, PR_SET_SPECULATION_CTRL (EINVAL)",
     "inotify_add_watch": "regular files and directories; not what the host does to hostfs",
 }
 

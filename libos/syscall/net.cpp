@@ -4,6 +4,7 @@
 #include "libos/fs/vfs/regular_file.h"
 #include "libos/ipc/unix_socket.h"
 #include "libos/lib/bits.h"
+#include "libos/lib/bytes.h"
 #include "libos/net/host_socket.h"
 #include "libos/process/thread.h"
 #include "libos/syscall/deadline.h"
@@ -93,6 +94,23 @@ Result<long> send_message(Socket& socket, UserAddress at, uint32_t flags) {
   return static_cast<long>(TRY(socket.send(message)));
 }
 
+// Of new descriptors those are closed whose numbers cannot be told (scm_detach_fds of net/core/scm.c). Other records that
+// cannot be told beside the data are left out (put_cmsg there): the data has been taken.
+void store_control(IncomingMessage& message, UserAddress to) {
+  Vec<std::byte>& control = message.control;
+  Vec<int>& files = message.descriptors;
+  const size_t payload = control.size() - files.size() * sizeof(int);  // where their record's is
+  while (copy_to_user(current_memory(), to, control.span()).is_error()) {
+    message.result_flags |= files.is_empty() ? 0 : kMsgControlTruncated;
+    if (files.is_empty()) return control.clear();
+    (void)current_thread().files().close(files.pop());
+    const uint64_t length = sizeof(ControlHeader) + files.size() * sizeof(int);
+    const size_t record = payload - sizeof(ControlHeader);
+    control.truncate(files.is_empty() ? record : record + length);
+    if (!files.is_empty()) store_le<uint64_t>(control.span().subspan(record), length);
+  }
+}
+
 Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
   MessageHeader header = TRY(UserIn<MessageHeader>(at).read());
   if (header.iov_count > 1024) return Errno::kMsgSize;
@@ -109,10 +127,7 @@ Result<long> receive_message(Socket& socket, UserAddress at, uint32_t flags) {
                      bytes.first(std::min(static_cast<size_t>(room), bytes.size()))));
     header.name_length = static_cast<uint32_t>(bytes.size());
   }
-  // What cannot be told beside the data is left out (put_cmsg of net/core/scm.c): the data has been taken.
-  if (copy_to_user(current_memory(), UserAddress(header.control), message.control.span())
-          .is_error())
-    message.control.clear();
+  store_control(message, UserAddress(header.control));
   // The last record counts with its padding as far as there is room (put_cmsg of net/core/scm.c).
   header.control_length =
       std::min<uint64_t>(align_up(message.control.size(), 8), message.control_room);

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -473,6 +474,47 @@ CASE(datagrams_that_wait) {
   for (sent = 0; send(pair[0], "x", 1, MSG_DONTWAIT) == 1; sent++) continue;
   CHECK_EQ(errno, EAGAIN);
   CHECK(sent > 200);
+  close_pair();
+}
+
+static int descriptors_open(void) {
+  int count = 0;
+  DIR* list = opendir("/proc/self/fd");
+  REQUIRE(list != NULL);
+  while (readdir(list) != NULL) count++;
+  closedir(list);
+  return count;
+}
+
+// Descriptors come as far as their numbers can be told; the others are not there.
+CASE(descriptors_that_cannot_be_told) {
+  char* last = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(last != MAP_FAILED && munmap(last + 4096, 4096) == 0);
+  const struct {
+    char* control;
+    int told;
+  } places[] = {{(char*)16, 0},        {last + 4096 - 8, 0},  {last + 4096 - 16, 0},
+                {last + 4096 - 20, 1}, {last + 4096 - 24, 2}, {last + 4096 - 28, 3},
+                {last + 4096 - 40, 3}};
+  const int sent[3] = {0, 1, 2};
+  open_pair(SOCK_STREAM);
+  for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+    CHECK_EQ(send_files(pair[0], "x", 1, sent, 3), 1);
+    char byte;
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = places[i].control};
+    message.msg_controllen = 64;
+    const int before = descriptors_open();
+    CHECK_EQ(recvmsg(pair[1], &message, 0), 1);
+    CHECK_EQ(descriptors_open() - before, places[i].told);
+    CHECK_EQ(message.msg_flags, places[i].told == 3 ? 0 : MSG_CTRUNC);
+    CHECK_EQ(message.msg_controllen, places[i].told == 0 ? 0 : CMSG_SPACE(4 * places[i].told));
+    for (int file = 0; file < places[i].told; file++) {
+      int number;
+      memcpy(&number, places[i].control + sizeof(struct cmsghdr) + 4 * file, 4);
+      CHECK_EQ(close(number), 0);
+    }
+  }
   close_pair();
 }
 
