@@ -51,7 +51,8 @@ struct IncomingMessage {
   SocketAddress from = {};      // empty: none is known
   Vec<std::byte> control = {};  // at most control_room bytes
   uint32_t result_flags = 0;    // kMsgTruncated, ...
-  Vec<int> descriptors = {};    // new ones, of the caller: the payload of the record that `control` ends with
+  Vec<int> descriptors =
+      {};  // new ones, of the caller: the payload of the record that `control` ends with
 };
 
 enum class Shutdown : int { kRead = 0, kWrite = 1, kBoth = 2 };

@@ -23,7 +23,8 @@ static int walk(struct point *p, int depth) {
   p->x++;
   return walk(p, depth - 1);
 }
-static void *spin(void *stop) { while (!*(volatile int *)stop) spins++; return 0; }
+static volatile int is_spinning;
+static void *spin(void *stop) { is_spinning = 1; while (!*(volatile int *)stop) spins++; return 0; }
 static int in_child(int n) { return n + 3; }
 
 int main(int argc, char **argv) {
@@ -41,6 +42,7 @@ int main(int argc, char **argv) {
     int stop = 0;
     pthread_t thread;
     pthread_create(&thread, 0, spin, &stop);
+    while (!is_spinning) continue;
     for (int i = 0; i < 5; i++) r += twice(i);
     stop = 1;
     pthread_join(thread, 0);

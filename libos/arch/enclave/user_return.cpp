@@ -98,13 +98,11 @@ void left_program() { this_vcpu().program.store(0, std::memory_order_relaxed); }
 
 }  // namespace
 
-// A vCPU that is in the LibOS says that it goes back, then looks for work; here work is set, then it is seen whether they
-// have said so. Either they see the work or we see that they may be gone.
+// A vCPU that is in the LibOS says that it goes back, then looks whether there is a pause; here the pause begins, then it
+// is seen whether they have said so. Either they see it or we see that they may be gone. It is not a bit of a vCPU's work:
+// the first task there would take it, and the next one, which runs while that one waits, would go back to its program.
 bool while_programs_pause(FunctionRef<void()> change) {
   if (programs_pause.exchange(true, std::memory_order_seq_cst)) return false;
-  for (uint32_t index = 0; VcpuBlock* vcpu = vcpu_block(index); ++index) {
-    vcpu->work.fetch_or(kWorkPause, std::memory_order_seq_cst);
-  }
   bool all_inside = true;
   for (uint32_t index = 0; const VcpuBlock* vcpu = vcpu_block(index); ++index) {
     all_inside = all_inside && vcpu->program.load(std::memory_order_seq_cst) == 0;
@@ -124,7 +122,8 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
     // The exchange is the barrier: while_programs_pause(), recall_program().
     vcpu.program.store(program_of(task), std::memory_order_relaxed);
     const uint32_t work = vcpu.work.exchange(0, std::memory_order_seq_cst);
-    if (work == 0 && !has_return_work(task)) {
+    const bool is_pause = programs_pause.load(std::memory_order_seq_cst);
+    if (work == 0 && !is_pause && !has_return_work(task)) {
       if (vcpu.context->system_time.is_open()) [[unlikely]]
         vcpu.context->system_time.end(machine_monotonic_ns());
       load_xstate(*vcpu.context);
@@ -132,7 +131,7 @@ extern "C" [[noreturn]] void return_to_user(UserRegisters& registers) {
       continue;
     }
     left_program();
-    if ((work & kWorkPause) != 0) wait_for_pause_end();
+    if (is_pause) wait_for_pause_end();
     if ((work & kWorkReschedule) != 0) reschedule();  // may come back on another vCPU
     if (has_return_work(task)) on_return_to_user(registers);
   }

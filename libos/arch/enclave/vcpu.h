@@ -67,7 +67,6 @@ static_assert(offsetof(VcpuBlock, fault) == 160);
 
 constexpr uint32_t kWorkReschedule = 1;  // a tick came and others wait, or may wait
 constexpr uint32_t kWorkInterrupt = 2;   // a signal may be pending for the current task
-constexpr uint32_t kWorkPause = 4;       // while_programs_pause() is under way
 
 // The block of the vCPU that executes. A task may move to another vCPU whenever it parks.
 inline VcpuBlock& this_vcpu() {

@@ -75,8 +75,6 @@ Result<void> start_vcpu(uint32_t index) {
   block->exception_stack = exception_stack;
   block->ssa = ssa;
   block->index = index;
-  block->work.store(
-      kWorkPause, std::memory_order_relaxed);  // one may be under way that does not know this vCPU
   block->shared = boot_parameters().shared + index * abi::kVcpuSharedSize;
   block->tcs = tcs;
   // The first EENTER pops six registers and returns to the trampoline, with the stack aligned for a call.
