@@ -98,19 +98,14 @@ Result<MapSource> AddressSpace::source_at(uint64_t address) const {
   return state_->areas.peek_long([&](const Areas& areas) -> Result<MapSource> {
     const auto it = areas.set.find(address);
     if (!it) return Errno::kInval;
+    const AreaSource* const from = it->value.source.get();
     MapSource source;
+    if (from != nullptr) {
+      source = MapSource(TRY(from->another()));
+      source.offset = it->value.offset + (align_down(address, kPageSize) - it->key);
+    }
     source.shared = it->value.shared;
     source.may_write = it->value.may_write;
-    const AreaSource* const from = it->value.source.get();
-    if (from == nullptr) return source;
-    source.object = from->object;
-    source.offset = it->value.offset + (align_down(address, kPageSize) - it->key);
-    source.name = TRY(from->name.clone());
-    source.device = from->device;
-    source.inode = from->inode;
-    source.is_quiet = from->is_quiet;
-    source.writes = from->writes.another();
-    source.shared_writes = from->shared_writes.another();
     return source;
   });
 }

@@ -27,26 +27,19 @@
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
 #include "libos/lib/vec.h"
-#include "libos/mm/memory_object.h"
+#include "libos/mm/mapped_object.h"
 #include "libos/mm/page_lock.h"
-#include "libos/mm/write_count.h"
 
 namespace occlum {
 
 enum class Access : uint8_t { kRead, kWrite, kExecute };
 
 // What a mapping shows. A private mapping copies pages of the object; a shared one shows its pages themselves.
-struct MapSource {
-  RefPtr<MemoryObject> object;  // null: anonymous and private
-  uint64_t offset = 0;          // bytes, page-aligned
+struct MapSource : MappedObject {
+  uint64_t offset = 0;  // bytes, page-aligned
   bool shared = false;
   bool may_write =
-      true;     // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
-  String name;  // path, for /proc/<pid>/maps
-  uint64_t device = 0, inode = 0;
-  bool is_quiet = false;    // nobody had the file open for writing
-  WriteHold writes;         // when the file was opened for writing
-  WriteHold shared_writes;  // of a file that can be sealed: as long as the mapping may be written
+      true;  // a shared mapping of a file not opened for writing never gets PROT_WRITE (EACCES)
 
   Result<MapSource> another() const;  // the same once more
 };

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 
 #include "libos/arch/memory.h"
 #include "libos/arch/prot.h"
@@ -11,19 +12,14 @@
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
 #include "libos/lib/tree.h"
-#include "libos/mm/memory_object.h"
+#include "libos/mm/mapped_object.h"
 #include "libos/mm/page_lock.h"
-#include "libos/mm/write_count.h"
 
 namespace occlum {
 
 // What the pieces of one mapping have in common; they share it when the mapping is split.
-struct AreaSource : RefCounted<AreaSource> {
-  RefPtr<MemoryObject> object;
-  String name;
-  uint64_t device = 0, inode = 0;
-  bool is_quiet = false;  // MapSource
-  WriteHold writes, shared_writes;
+struct AreaSource : RefCounted<AreaSource>, MappedObject {
+  explicit AreaSource(MappedObject what = {}) : MappedObject(std::move(what)) {}
 };
 
 struct AreaCount : Counted<AreaCount> {

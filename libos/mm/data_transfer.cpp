@@ -156,7 +156,6 @@ Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
   if (count > kMostSegments) return Errno::kInval;
   Vec<UserSegment> segments;
   TRY(segments.reserve(count));
-  constexpr uint64_t kUserEnd = 0x7ffffffff000;
   bool outside = false;
   std::array<IoVec, 16> part = {};
   for (size_t done = 0; done < count;) {
@@ -167,7 +166,7 @@ Result<Vec<UserSegment>> read_iovec(UserAddress iov, size_t count) {
       // One segment is cut to what one call moves before it is looked at; several are not (import_iovec in Linux).
       const uint64_t length =
           count == 1 ? std::min(entry.length, uint64_t{kMostBytes}) : entry.length;
-      if (entry.base > kUserEnd || length > kUserEnd - entry.base) outside = true;
+      if (entry.base > kTaskSizeMax || length > kTaskSizeMax - entry.base) outside = true;
       segments.push_reserved({UserAddress(entry.base), length});
     }
     done += some.size();

@@ -39,15 +39,7 @@ Result<void> check_request(const MapRequest& request) {
 
 Result<RefPtr<AreaSource>> make_source(MapSource& source) {
   if (!source.object && source.name.is_empty()) return RefPtr<AreaSource>();
-  RefPtr<AreaSource> result = TRY(make_ref<AreaSource>());
-  result->object = source.object;
-  result->name = std::move(source.name);
-  result->device = source.device;
-  result->inode = source.inode;
-  result->is_quiet = source.is_quiet;
-  result->writes = std::move(source.writes);
-  result->shared_writes = std::move(source.shared_writes);
-  return result;
+  return make_ref<AreaSource>(std::move(static_cast<MappedObject&>(source)));
 }
 
 bool has_visible_areas(const Areas& areas, AddressRange range) {
@@ -173,18 +165,23 @@ Result<uint64_t> map_shared(Areas& areas, const MapRequest& request, AreaData da
 
 }  // namespace
 
-Result<MapSource> MapSource::another() const {
-  MapSource same;
+Result<MappedObject> MappedObject::another() const {
+  MappedObject same;
   same.object = object;
-  same.offset = offset;
-  same.shared = shared;
-  same.may_write = may_write;
   same.name = TRY(name.clone());
   same.device = device;
   same.inode = inode;
   same.is_quiet = is_quiet;
   same.writes = writes.another();
   same.shared_writes = shared_writes.another();
+  return same;
+}
+
+Result<MapSource> MapSource::another() const {
+  MapSource same(TRY(MappedObject::another()));
+  same.offset = offset;
+  same.shared = shared;
+  same.may_write = may_write;
   return same;
 }
 

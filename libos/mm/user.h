@@ -25,6 +25,9 @@ namespace occlum {
 
 class AddressSpace;
 
+// TASK_SIZE_MAX of x86-64 Linux: no program has memory from here on, whatever it asks for.
+inline constexpr uint64_t kTaskSizeMax = 0x7ffffffff000;
+
 class UserAddress {
  public:
   constexpr UserAddress() = default;

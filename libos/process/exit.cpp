@@ -48,9 +48,8 @@ bool is_reaped_at_once(Process& parent, int exit_signal) {
 }
 
 SignalInfo exit_info(ProcessTree& tree, Process& process, int signal) {
-  const int status = process.links(tree).exit_status;
-  const int code = (status & 0x7f) == 0 ? kCldExited : kCldKilled;
-  return child_info(tree, process, signal, code, code == kCldExited ? status >> 8 : status & 0x7f);
+  const ChildEnd end = child_end(process.links(tree).exit_status);
+  return child_info(tree, process, signal, end.code, end.status);
 }
 
 // Tells the parent; true when nobody will wait for the process.

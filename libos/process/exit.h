@@ -25,6 +25,15 @@ void announce_end(ProcessTree& tree, Process& process, RefPtr<Process>& gone);
 
 constexpr int exited_status(int code) { return (code & 0xff) << 8; }
 
+// What a signal, or waitid(2), says of a wait status: si_code and si_status.
+struct ChildEnd {
+  int code, status;
+};
+constexpr ChildEnd child_end(int wait_status) {
+  const int signal = wait_status & 0x7f;
+  return signal == 0 ? ChildEnd{kCldExited, wait_status >> 8} : ChildEnd{kCldKilled, signal};
+}
+
 // wait4(2) and waitid(2).
 struct WaitRequest {
   enum class Who { kAny, kPid, kGroup };

@@ -129,7 +129,7 @@ class Process : public RefCounted<Process> {
     Pid creator = 0;  // the parent's thread that made it, or took it over from one that has ended
     // ptrace(2): what its threads trace, and the ends of such that are not yet waited for.
     IntrusiveList<Thread, &Thread::tracee_node_> tracees;
-    IntrusiveList<TraceeDeath, &TraceeDeath::node> tracee_deaths;
+    IntrusiveList<TraceeRecord, &TraceeRecord::node> tracee_deaths;
     // Ends of its own threads that a tracer is to hear of before its own end can be reported, and that of the leader.
     uint32_t unreported_deaths = 0;
     bool awaits_tracer = false;

@@ -54,9 +54,8 @@ void report_exit(ProcessTree& tree, Process& parent, Process& child, const WaitR
                  Look& look) {
   Process::Links& links = child.links(tree);
   const int status = links.exit_status;
-  const int signal = status & 0x7f;
-  const int code = signal == 0 ? kCldExited : kCldKilled;
-  report(tree, child, status, code, signal == 0 ? status >> 8 : signal, look);
+  const ChildEnd end = child_end(status);
+  report(tree, child, status, end.code, end.status, look);
   if (request.keep) return;
   parent.links(tree).waited_children.add(look.result.usage);
   parent.links(tree).children.remove(child);

@@ -164,9 +164,8 @@ static Result<long> epoll_wait_until(Thread& self, Fd epoll_fd, UserOut<EpollEve
   constexpr size_t kAtOnce = 1024;
   TRY(io_file(self, epoll_fd));
   if (maximum <= 0 || maximum > kMaxEvents) return Errno::kInval;
-  constexpr uint64_t kUserEnd = 0x7ffffffff000;
   const uint64_t bytes = static_cast<uint64_t>(maximum) * sizeof(EpollEvent);
-  if (events.address().value() > kUserEnd - bytes) return Errno::kFault;
+  if (events.address().value() > kTaskSizeMax - bytes) return Errno::kFault;
   auto set = TRY(get_kind<EpollFile>(self, epoll_fd, FileKind::kEpoll, Errno::kInval));
   std::array<EpollEvent, 32> few;
   Vec<EpollEvent> many;

@@ -82,9 +82,8 @@ Result<long> read_sink(Thread& self, File& file, const uint64_t* offset, DataSin
 
 // At most kMaxTransfer bytes are moved; a range that reaches out of a program's half of the addresses is refused whole.
 Result<size_t> checked_count(UserAddress buffer, size_t count) {
-  constexpr uint64_t kUserEnd = 0x7ffffffff000;
   const auto end = checked_add(buffer.value(), uint64_t{count});
-  if (!end || *end > kUserEnd) return Errno::kFault;
+  if (!end || *end > kTaskSizeMax) return Errno::kFault;
   return std::min(count, kMaxTransfer);
 }
 

@@ -17,8 +17,6 @@
 namespace occlum {
 namespace {
 
-constexpr uint64_t kUserEnd = 0x7ffffffff000;  // of Linux's half for programs
-
 Prot prot_of(int prot) { return static_cast<Prot>(prot & 7); }
 
 // Private writable memory that is no stack: what RLIMIT_DATA limits (since Linux 4.7, as getrlimit(2) says).
@@ -259,9 +257,10 @@ Result<long> sys_mremap(Thread& self, UserAddress old_address, size_t old_size, 
   const bool may_move = (flags & kMremapMayMove) != 0;
   const bool leaves = (flags & kMremapDontUnmap) != 0;
   if ((fixed || leaves) && !may_move) return Errno::kInval;
-  if (new_size < old_size && old_address.value() + old_size > kUserEnd) return Errno::kInval;
-  if (old_size > kUserEnd) return leaves ? Errno::kInval : Errno::kFault;
-  if (new_size > kUserEnd || ((fixed || leaves) && new_address.value() > kUserEnd - new_size)) {
+  if (new_size < old_size && old_address.value() + old_size > kTaskSizeMax) return Errno::kInval;
+  if (old_size > kTaskSizeMax) return leaves ? Errno::kInval : Errno::kFault;
+  if (new_size > kTaskSizeMax ||
+      ((fixed || leaves) && new_address.value() > kTaskSizeMax - new_size)) {
     return Errno::kInval;
   }
   if (new_size > old_size) {

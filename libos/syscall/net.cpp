@@ -59,8 +59,8 @@ Result<void> check_message_flags(Flags flags) {
 
 // A buffer out of a program's half of the addresses is refused before anything is moved.
 Result<void> check_buffer(UserAddress buffer, size_t count) {
-  constexpr uint64_t kUserEnd = 0x7ffffffff000;
-  if (buffer.value() > kUserEnd || std::min(count, kMaxTransfer) > kUserEnd - buffer.value()) {
+  if (buffer.value() > kTaskSizeMax ||
+      std::min(count, kMaxTransfer) > kTaskSizeMax - buffer.value()) {
     return Errno::kFault;
   }
   return {};

@@ -244,7 +244,6 @@ Result<long> sys_arch_prctl(Thread& self, int code, UserAddress address) {
   constexpr int kSetGs = 0x1001, kSetFs = 0x1002, kGetFs = 0x1003, kGetGs = 0x1004,
                 kGetCpuid = 0x1011, kSetCpuid = 0x1012, kGetXcompSupported = 0x1021,
                 kGetXcompPermitted = 0x1022;
-  constexpr uint64_t kTaskSizeMax = 0x7ffffffff000;
   UserRegisters& registers = self.context().user_registers();
   switch (code) {
     case kSetFs:

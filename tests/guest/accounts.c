@@ -10,18 +10,6 @@
 // What is counted may lag behind a little, on Linux too.
 #define NEARLY (60 << 10)
 
-static long status_line(const char* name) {
-  FILE* file = fopen("/proc/self/status", "r");
-  REQUIRE(file != NULL);
-  char line[256];
-  long value = -1;
-  while (fgets(line, sizeof line, file)) {
-    if (strncmp(line, name, strlen(name)) == 0) value = atol(line + strlen(name));
-  }
-  fclose(file);
-  return value;
-}
-
 static struct rusage usage_of(int who) {
   struct rusage usage = {0};
   CHECK_OK(getrusage(who, &usage));
@@ -38,7 +26,7 @@ static char* map_and_touch(void) {
 // The size of the program itself, in kB, is far below what the cases below take.
 CASE(small_at_first) {
   CHECK(usage_of(RUSAGE_SELF).ru_maxrss < NEARLY);
-  CHECK(status_line("VmHWM:") < NEARLY);
+  CHECK(check_status("VmHWM") < NEARLY);
 }
 
 static int waited_child(void (*body)(void), struct rusage* usage) {
@@ -56,11 +44,11 @@ static int waited_child(void (*body)(void), struct rusage* usage) {
 
 static void grow_and_shrink(void) {
   munmap(map_and_touch(), BYTES);
-  CHECK(status_line("VmRSS:") < NEARLY);
-  CHECK(status_line("VmHWM:") >= NEARLY);
+  CHECK(check_status("VmRSS") < NEARLY);
+  CHECK(check_status("VmHWM") >= NEARLY);
   CHECK(usage_of(RUSAGE_SELF).ru_maxrss >= NEARLY);
   CHECK(usage_of(RUSAGE_THREAD).ru_maxrss >= NEARLY);
-  CHECK(status_line("VmSize:") < status_line("VmPeak:"));
+  CHECK(check_status("VmSize") < check_status("VmPeak"));
 }
 
 CASE(peak_after_munmap) { CHECK_EQ(waited_child(grow_and_shrink, NULL), 0); }
@@ -68,8 +56,8 @@ CASE(peak_after_munmap) { CHECK_EQ(waited_child(grow_and_shrink, NULL), 0); }
 static void zeroed(void) {
   char* area = map_and_touch();
   CHECK_OK(madvise(area, BYTES, MADV_DONTNEED));
-  CHECK(status_line("VmRSS:") < NEARLY);
-  CHECK(status_line("VmHWM:") >= NEARLY);
+  CHECK(check_status("VmRSS") < NEARLY);
+  CHECK(check_status("VmHWM") >= NEARLY);
 }
 CASE(peak_after_dontneed) { CHECK_EQ(waited_child(zeroed, NULL), 0); }
 
@@ -78,16 +66,16 @@ static void lowered_break(void) {
   REQUIRE(start != (void*)-1);
   for (size_t i = 0; i < BYTES; i += 4096) start[i] = 1;
   CHECK(sbrk(-(intptr_t)BYTES) != (void*)-1);
-  CHECK(status_line("VmRSS:") < NEARLY);
-  CHECK(status_line("VmHWM:") >= NEARLY);
+  CHECK(check_status("VmRSS") < NEARLY);
+  CHECK(check_status("VmHWM") >= NEARLY);
 }
 CASE(peak_after_brk) { CHECK_EQ(waited_child(lowered_break, NULL), 0); }
 
 static void replaced(void) {
   char* area = map_and_touch();
   CHECK(mmap(area, BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == area);
-  CHECK(status_line("VmRSS:") < NEARLY);
-  CHECK(status_line("VmHWM:") >= NEARLY);
+  CHECK(check_status("VmRSS") < NEARLY);
+  CHECK(check_status("VmHWM") >= NEARLY);
 }
 CASE(peak_after_mmap_fixed) { CHECK_EQ(waited_child(replaced, NULL), 0); }
 
@@ -95,15 +83,15 @@ CASE(peak_after_mmap_fixed) { CHECK_EQ(waited_child(replaced, NULL), 0); }
 static void in_pieces(void) {
   char* area = map_and_touch();
   for (size_t i = 0; i < BYTES; i += 65536) CHECK_OK(munmap(area + i, 65536));
-  CHECK(status_line("VmRSS:") < NEARLY);
-  CHECK(status_line("VmHWM:") >= NEARLY);
+  CHECK(check_status("VmRSS") < NEARLY);
+  CHECK(check_status("VmHWM") >= NEARLY);
 }
 CASE(peak_after_many_munmaps) { CHECK_EQ(waited_child(in_pieces, NULL), 0); }
 
 // The peaks of a forked child start with what it has then.
 static void in_grandchild(void) {
-  CHECK(status_line("VmHWM:") < NEARLY);
-  CHECK(status_line("VmPeak:") < NEARLY + (16 << 10));
+  CHECK(check_status("VmHWM") < NEARLY);
+  CHECK(check_status("VmPeak") < NEARLY + (16 << 10));
 }
 static void fork_after_peak(void) {
   munmap(map_and_touch(), BYTES);
@@ -121,7 +109,7 @@ CASE(after_exec) {
   if (usage_of(RUSAGE_SELF).ru_maxrss < NEARLY) {
     CHECK_EQ(waited_child(execute, NULL), 0);
   } else {
-    CHECK(status_line("VmHWM:") < NEARLY);
+    CHECK(check_status("VmHWM") < NEARLY);
   }
 }
 

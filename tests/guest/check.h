@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -137,6 +139,48 @@ __attribute__((unused)) static void check_write_file(const char* path, const voi
   REQUIRE(file != NULL);
   REQUIRE(fwrite(data, 1, size, file) == size);
   REQUIRE(fclose(file) == 0);
+}
+
+// All of a file that does not tell its size, as a string: its length, or a negative errno.
+__attribute__((unused)) static long check_read_text(const char* path, char* text, size_t room) {
+  int fd = open(path, O_RDONLY);
+  if (fd < 0) return -errno;
+  size_t size = 0;
+  for (ssize_t n; size < room - 1 && (n = read(fd, text + size, room - 1 - size)) > 0;)
+    size += (size_t)n;
+  text[size] = 0;
+  close(fd);
+  return (long)size;
+}
+
+// The number in a line of /proc/self/status, such as VmRSS (kB); -1: there is none.
+__attribute__((unused)) static long check_status(const char* name) {
+  FILE* file = fopen("/proc/self/status", "r");
+  REQUIRE(file != NULL);
+  char line[256];
+  long value = -1;
+  const size_t length = strlen(name);
+  while (fgets(line, sizeof line, file)) {
+    if (strncmp(line, name, length) == 0 && line[length] == ':') value = atol(line + length + 1);
+  }
+  fclose(file);
+  return value;
+}
+
+// Runs it in a child; the wait status, 0 when nothing was found wrong.
+__attribute__((unused)) static int check_in_child(void (*run)(void)) {
+  fflush(stdout);
+  pid_t pid = fork();
+  REQUIRE(pid != -1);
+  if (pid == 0) {
+    check_failures = 0;
+    run();
+    fflush(stdout);
+    _exit(check_failures != 0);
+  }
+  int status = -1;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  return status;
 }
 
 __attribute__((unused)) static int64_t check_now_ns(void) {

@@ -198,14 +198,20 @@ CASE(signals_and_time) {
       value == SCHED_FIFO || value == SCHED_RR ? 0 : CALL(sched_setscheduler, 0, value, &priority));
 }
 
+static int is_requeue(int operation) {
+  return operation == FUTEX_REQUEUE || operation == FUTEX_CMP_REQUEUE ||
+         operation == FUTEX_CMP_REQUEUE_PI;
+}
+
 CASE(futex_operations) {
   static uint32_t word;
   struct timespec now = {0, 0};
-  // Left out: those that lock, which would stay locked.
+  // Left out: those that lock, which would stay locked. To requeues the fourth argument is a count: of an address the
+  // low half, which may be negative.
   TRY_VALUES("futex", 0, 32,
              value >= FUTEX_LOCK_PI && value <= FUTEX_TRYLOCK_PI
                  ? 0
-                 : CALL(futex, &word, value, 1, &now, &word, 1));
+                 : CALL(futex, &word, value, 1, is_requeue(value) ? (void*)1 : &now, &word, 1));
   TRY_BITS("futex flags", 32, 15, CALL(futex, &word, FUTEX_WAKE | bit, 1, &now, &word, 1));
 }
 

@@ -2,6 +2,7 @@
 // its own is enough, on Linux and in the enclave.
 #pragma once
 
+#include <grp.h>
 #include <linux/capability.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
@@ -42,6 +43,17 @@ static void as_user_in(uid_t uid, gid_t gid, gid_t group, void (*run)(void)) {
 
 __attribute__((unused)) static void as_user(uid_t uid, void (*run)(void)) {
   as_user_in(uid, uid, 0, run);
+}
+
+// In a process of its own, without privileges: user and group 1, and no others.
+static void (*identity_body)(void);
+static void identity_unprivileged(void) {
+  if (setgroups(0, NULL) != 0 || setresgid(1, 1, 1) != 0 || setresuid(1, 1, 1) != 0) _exit(2);
+  identity_body();
+}
+__attribute__((unused)) static void unprivileged(void (*run)(void)) {
+  identity_body = run;
+  CHECK_EQ(check_in_child(identity_unprivileged), 0);
 }
 
 struct identity_caps {

@@ -10,34 +10,24 @@
 
 #define PAGE 4096L
 
-static long locked_kb(void) {
-  FILE* file = fopen("/proc/self/status", "r");
-  char line[256];
-  long value = -1;
-  while (fgets(line, sizeof line, file) != NULL) sscanf(line, "VmLck: %ld", &value);
-  fclose(file);
-  return value;
-}
+static long locked_kb(void) { return check_status("VmLck"); }
 
 // The cases run in children that are nobody: root is not limited.
-static void as_nobody(long pages, void (*run)(void)) {
-  fflush(stdout);
-  pid_t child = fork();
-  if (child == 0) {
-    struct rlimit limit = {(rlim_t)(pages * PAGE), (rlim_t)(pages * PAGE)};
-    check_failures = 0;
-    CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &limit));
-    if (getuid() == 0) {
-      CHECK_OK(setgid(65534));
-      CHECK_OK(setuid(65534));
-    }
-    run();
-    fflush(stdout);
-    _exit(check_failures != 0);
+static long limit_pages;
+static void (*nobody_runs)(void);
+static void become_nobody(void) {
+  struct rlimit limit = {(rlim_t)(limit_pages * PAGE), (rlim_t)(limit_pages * PAGE)};
+  CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &limit));
+  if (getuid() == 0) {
+    CHECK_OK(setgid(65534));
+    CHECK_OK(setuid(65534));
   }
-  int status = -1;
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(status, 0);
+  nobody_runs();
+}
+static void as_nobody(long pages, void (*run)(void)) {
+  limit_pages = pages;
+  nobody_runs = run;
+  CHECK_EQ(check_in_child(become_nobody), 0);
 }
 
 static char* room(long pages) {

@@ -8,14 +8,8 @@
 static char text[65536];
 
 static long slurp(const char* path) {
-  int fd = open(path, O_RDONLY);
-  if (fd < 0) return -1;
-  long size = 0, n;
-  while (size < (long)sizeof text - 1 && (n = read(fd, text + size, sizeof text - 1 - size)) > 0)
-    size += n;
-  text[size] = 0;
-  close(fd);
-  return size;
+  const long size = check_read_text(path, text, sizeof text);
+  return size < 0 ? -1 : size;
 }
 
 CASE(null_zero_full) {

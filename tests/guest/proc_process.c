@@ -19,16 +19,7 @@ extern char** environ;
 static char own_path[512];
 static char text[1 << 18];
 
-static long slurp(const char* path) {
-  int fd = open(path, O_RDONLY);
-  if (fd < 0) return -errno;
-  long size = 0, n;
-  while (size < (long)sizeof text - 1 && (n = read(fd, text + size, sizeof text - 1 - size)) > 0)
-    size += n;
-  text[size] = 0;
-  close(fd);
-  return size;
-}
+static long slurp(const char* path) { return check_read_text(path, text, sizeof text); }
 
 static long slurp_of(pid_t pid, const char* name) {
   char path[128];

@@ -52,39 +52,13 @@ static struct range area_at(const void* at) {
 }
 
 // A line of /proc/self/status, in bytes.
-static long status_bytes(const char* name) {
-  FILE* status = fopen("/proc/self/status", "r");
-  REQUIRE(status != NULL);
-  char line[256];
-  long kib = -1;
-  while (fgets(line, sizeof line, status)) {
-    if (strncmp(line, name, strlen(name)) == 0) sscanf(line + strlen(name), ": %ld kB", &kib);
-  }
-  fclose(status);
-  return kib * 1024;
-}
+static long status_bytes(const char* name) { return check_status(name) * 1024; }
 
 static void limit_to(int resource, long soft) {
   struct rlimit limit;
   REQUIRE(getrlimit(resource, &limit) == 0);
   limit.rlim_cur = (rlim_t)soft;
   REQUIRE(setrlimit(resource, &limit) == 0);
-}
-
-// Runs in a child; its wait status.
-static int in_child(void (*run)(void)) {
-  fflush(stdout);
-  pid_t pid = fork();
-  REQUIRE(pid != -1);
-  if (pid == 0) {
-    check_failures = 0;
-    run();
-    fflush(stdout);
-    _exit(check_failures != 0);
-  }
-  int status = -1;
-  CHECK_EQ(waitpid(pid, &status, 0), pid);
-  return status;
 }
 
 static long recurse(long kibibytes) {
@@ -125,7 +99,7 @@ static void recurse_far(void) {
   limit_to(RLIMIT_STACK, 80 * MIB);
   CHECK_EQ(recurse(64 << 10), 64 << 10);
 }
-CASE(limit_raised_inside) { CHECK_EQ(in_child(recurse_far), 0); }
+CASE(limit_raised_inside) { CHECK_EQ(check_in_child(recurse_far), 0); }
 
 static void recurse_too_far(void) {
   limit_to(RLIMIT_STACK, 5 * MIB);
@@ -135,7 +109,7 @@ static void recurse_too_far(void) {
 }
 CASE(limit_lowered_inside) {
   signal(SIGSEGV, SIG_DFL);
-  int status = in_child(recurse_too_far);
+  int status = check_in_child(recurse_too_far);
   CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   CHECK_OK(sigaction(SIGSEGV, &action, NULL));
@@ -235,7 +209,7 @@ static void grow_past_stack_limit(void) {
   limit_to(RLIMIT_STACK, 2 * MIB);
   CHECK_EQ(touch(at + PAGE - MIB - 1), 0);
 }
-CASE(stack_limit_of_a_mapping) { CHECK_EQ(in_child(grow_past_stack_limit), 0); }
+CASE(stack_limit_of_a_mapping) { CHECK_EQ(check_in_child(grow_past_stack_limit), 0); }
 
 static void grow_past_address_space(void) {
   char* at = grower(1);
@@ -244,7 +218,7 @@ static void grow_past_address_space(void) {
   CHECK_EQ(touch(at - MIB - PAGE), SEGV_MAPERR);
   CHECK_EQ(touch(at - MIB * 3 / 4), 0);
 }
-CASE(address_space_limit) { CHECK_EQ(in_child(grow_past_address_space), 0); }
+CASE(address_space_limit) { CHECK_EQ(check_in_child(grow_past_address_space), 0); }
 
 static void grow_past_locked_limit(void) {
   limit_to(RLIMIT_MEMLOCK, MIB);
@@ -260,7 +234,7 @@ static void grow_past_locked_limit(void) {
   CHECK_EQ(touch(other - 2 * MIB), 0);
 }
 static void as_alice(void) { as_user(ALICE, grow_past_locked_limit); }
-CASE(locked_limit) { CHECK_EQ(in_child(as_alice), 0); }
+CASE(locked_limit) { CHECK_EQ(check_in_child(as_alice), 0); }
 
 static void grow_locked(void) {
   char here;
@@ -273,7 +247,7 @@ static void grow_locked(void) {
   CHECK(grown > 2 * MIB + 100 * PAGE);
   CHECK(status_bytes("VmLck") >= grown);
 }
-CASE(all_is_locked) { CHECK_EQ(in_child(grow_locked), 0); }
+CASE(all_is_locked) { CHECK_EQ(check_in_child(grow_locked), 0); }
 
 // Each member of a fork family has pages of its own there.
 static char* family_area;
@@ -288,7 +262,7 @@ CASE(fork_family) {
   family_area = grower(1);
   family_area[0] = 5;
   for (int i = 0; i < 3; i++) {
-    CHECK_EQ(in_child(grow_in_child), 0);
+    CHECK_EQ(check_in_child(grow_in_child), 0);
     // What the child has down there is not ours, nor is that it is there.
     CHECK_EQ(family_area[-10 * i * PAGE], i == 0 ? 5 : 0);
     CHECK_EQ(touch(family_area - 10 * (i + 1) * PAGE + 8), 0);

@@ -1,11 +1,10 @@
 // Who may open a terminal (TIOCEXCL), keys that nobody pressed (TIOCSTI), and room to write that is told by signal.
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 
-#include "check.h"
+#include "identity.h"
 
 static int master, slave;
 static char name[64];
@@ -26,20 +25,9 @@ static void open_raw(void) {
 static void close_both(void) { close(slave), close(master); }
 
 // In another process, as the one who owns the terminal but may do nothing else.
-static void unprivileged(void (*run)(void)) {
+static void as_owner(void (*run)(void)) {
   REQUIRE(chown(name, 1, 1) == 0);
-  fflush(stdout);
-  pid_t child = fork();
-  if (child == 0) {
-    check_failures = 0;
-    if (setgroups(0, NULL) != 0 || setresgid(1, 1, 1) != 0 || setresuid(1, 1, 1) != 0) _exit(2);
-    run();
-    fflush(stdout);
-    _exit(check_failures != 0);
-  }
-  int status = -1;
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(status, 0);
+  unprivileged(run);
 }
 
 static void open_exclusive(void) {
@@ -64,7 +52,7 @@ CASE(exclusive) {
   CHECK_OK(ioctl(slave, TIOCGEXCL, &value));
   CHECK_EQ(value, 0);
   CHECK_OK(ioctl(slave, TIOCEXCL));
-  unprivileged(open_exclusive);
+  as_owner(open_exclusive);
   int again = open(name, O_RDWR | O_NOCTTY);  // CAP_SYS_ADMIN may
   CHECK_OK(again);
   CHECK_OK(ioctl(again, TIOCGEXCL, &value));
@@ -105,7 +93,7 @@ CASE(keys_that_nobody_pressed) {
   CHECK_EQ(read(slave, text, 1), 1);
   CHECK_EQ(read(slave, text + 1, 1), 1);
   CHECK_EQ(memcmp(text, "ab", 2), 0);
-  unprivileged(type_keys);
+  as_owner(type_keys);
   close_both();
 }
 

@@ -1,5 +1,4 @@
 // Options of unix sockets (socket(7), unix(7)), what they do to messages, and questions about interfaces (netdevice(7)).
-#include <grp.h>
 #include <ifaddrs.h>
 #include <linux/sockios.h>
 #include <net/if.h>
@@ -9,7 +8,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 
-#include "check.h"
+#include "identity.h"
 
 static const int types[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
 static int pair[2];
@@ -28,22 +27,6 @@ static int get(int fd, int name) {
   socklen_t size = sizeof value;
   CHECK_OK(getsockopt(fd, SOL_SOCKET, name, &value, &size));
   return value;
-}
-
-// In a process without privileges.
-static void unprivileged(void (*run)(void)) {
-  fflush(stdout);
-  pid_t child = fork();
-  if (child == 0) {
-    check_failures = 0;
-    if (setgroups(0, NULL) != 0 || setresgid(1, 1, 1) != 0 || setresuid(1, 1, 1) != 0) _exit(2);
-    run();
-    fflush(stdout);
-    _exit(check_failures != 0);
-  }
-  int status = -1;
-  CHECK_EQ(waitpid(child, &status, 0), child);
-  CHECK_EQ(status, 0);
 }
 
 CASE(interfaces) {

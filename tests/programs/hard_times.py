@@ -28,7 +28,7 @@ SLOW = {"cpu_times", "fork", "futex_pi", "process_spawn", "rlimits", "signal_con
         "threads", "rewrite", "clocks", "syscall_torture"}
 FAILING_AT_ONCE = 4  # programs in the default run
 FAILING_ROUNDS = 12
-LONG_ROUNDS = 120  # with some 60 programs, an hour
+LONG_ROUNDS = 120  # it took about an hour when there were 60 programs
 
 
 def fail(text: str):

@@ -254,8 +254,8 @@ Result<RefPtr<File>> open_controlling_terminal(const Path& path, uint32_t flags)
   const RefPtr<File> file = session != nullptr ? session->terminal() : nullptr;
   if (file == nullptr || file->kind() != FileKind::kTerminal) return Errno::kNxIo;
   const RefPtr<Terminal> terminal = static_cast<TtyFile&>(*file).share_terminal();
-  // The name that programs get stays /dev/tty.
   TRY(terminal->check_open(current_thread()));
+  // The name that programs get stays /dev/tty.
   if (device_major(terminal->device()) == 5)
     return RefPtr<File>(TRY(make_ref<TtyFile>(terminal, flags, path)));
   const uint32_t number =

@@ -40,7 +40,7 @@ void let_go(ProcessTree& tree, Thread& tracee) {
     tracee.interrupt();
   }
   if (!tracing.is_stopped.load(std::memory_order_relaxed)) return;
-  tracing.death->debug = {};
+  tracing.record->debug = {};
   if (tracing.is_stopped.exchange(false)) tracee.unpark();
 }
 
@@ -58,11 +58,11 @@ Thread* tracer_for(ProcessTree& tree, Process& process) {
 }  // namespace
 
 Result<void> trace_me(Thread& self) {
-  OwnPtr<TraceeDeath> death = TRY(make_own<TraceeDeath>());
+  OwnPtr<TraceeRecord> death = TRY(make_own<TraceeRecord>());
   TRY(process_tree().with([&](ProcessTree& tree) -> Result<void> {
     Thread* tracer = tracer_for(tree, self.process());
     if (self.tracing.tracer != nullptr || tracer == nullptr) return Errno::kPerm;
-    if (!self.tracing.death) std::swap(self.tracing.death, death);
+    if (!self.tracing.record) std::swap(self.tracing.record, death);
     link(tree, *tracer, self, false, 0);
     return {};
   }));
@@ -73,11 +73,11 @@ Result<void> trace_me(Thread& self) {
 Result<void> attach(Thread& self, Thread& target, Attach how, uint32_t options) {
   if (&target.process() == &self.process()) return Errno::kPerm;
   TRY(check_may_trace(self, target.process(), TracerIds::kReal));
-  OwnPtr<TraceeDeath> death = TRY(make_own<TraceeDeath>());
+  OwnPtr<TraceeRecord> death = TRY(make_own<TraceeRecord>());
   TRY(process_tree().with([&](ProcessTree& tree) -> Result<void> {
     Tracing& tracing = target.tracing;
     if (target.has_ended() || tracing.tracer != nullptr) return Errno::kPerm;
-    if (!tracing.death) std::swap(tracing.death, death);
+    if (!tracing.record) std::swap(tracing.record, death);
     link(tree, self, target, how == Attach::kSeize, options);
     Process& process = target.process();
     if (process.links(tree).is_stopped && !target.must_count_stop) {

@@ -33,20 +33,20 @@ bool starts_traced(const Thread& self, const CloneRequest& request) {
 
 Result<void> prepare_child(Thread& self, Thread& child, const CloneRequest& request) {
   if (!starts_traced(self, request)) return {};
-  child.tracing.death = TRY(make_own<TraceeDeath>());
+  child.tracing.record = TRY(make_own<TraceeRecord>());
   note_memory(child, child.share_memory());
   return {};
 }
 
 void inherit(Thread& self, Thread& child, const CloneRequest& request, ProcessTree& tree) {
-  if (!child.tracing.death) return;
+  if (!child.tracing.record) return;
   Thread* tracer = self.tracing.tracer;
   if (tracer == nullptr || !starts_traced(self, request)) return;
   link(tree, *tracer, child, self.tracing.seized, self.tracing.options);
   // DR6 and DR7 read as before, but nothing is watched.
-  const DebugState& debug = self.tracing.death->debug;
-  child.tracing.death->debug.status = debug.status;
-  child.tracing.death->debug.control = debug.control;
+  const DebugState& debug = self.tracing.record->debug;
+  child.tracing.record->debug.status = debug.status;
+  child.tracing.record->debug.control = debug.control;
   if (child.tracing.seized) {
     child.tracing.wants_trap = true;
     child.set_work(Thread::kTrap);
@@ -72,7 +72,7 @@ void report_vfork_done(Thread& self, Pid child) {
 
 void report_exec(Thread& self, Pid former_tid) {
   if (!is_traced(self)) return;
-  process_tree().with([&](ProcessTree&) { self.tracing.death->debug = {}; });
+  process_tree().with([&](ProcessTree&) { self.tracing.record->debug = {}; });
   if (reports(self, kEventExec)) {
     (void)stop_for(self, kSigTrap | (kEventExec << 8), static_cast<uint64_t>(former_tid));
   } else if (!self.tracing.seized) {
@@ -84,15 +84,15 @@ void forget_leader(ProcessTree& tree, Process& process) {
   Process::Links& links = process.links(tree);
   if (!links.awaits_tracer) return;
   for (auto& [pid, tracer] : tree.processes) {
-    TraceeDeath* found = nullptr;
-    for (TraceeDeath& death : tracer->links(tree).tracee_deaths) {
+    TraceeRecord* found = nullptr;
+    for (TraceeRecord& death : tracer->links(tree).tracee_deaths) {
       if (death.process == &process && death.is_leader) found = &death;
     }
     if (found == nullptr) continue;
     tracer->links(tree).tracee_deaths.remove(*found);
     links.awaits_tracer = false;
     // The process is the caller's: its reference is not the last.
-    const OwnPtr<TraceeDeath> gone = OwnPtr<TraceeDeath>::adopt(*found);
+    const OwnPtr<TraceeRecord> gone = OwnPtr<TraceeRecord>::adopt(*found);
     return;
   }
 }
@@ -115,7 +115,7 @@ void note_exit(ProcessTree& tree, Thread& self, int code) {
   Process& process = self.process();
   Process::Links& links = process.links(tree);
   Process& tracer = tracing.tracer->process();
-  OwnPtr<TraceeDeath> death = std::move(tracing.death);
+  OwnPtr<TraceeRecord> death = std::move(tracing.record);
   death->tracer = tracing.tracer->tid();
   unlink(tree, self);
   // Who is the parent as well waits for the process in the ordinary way.
@@ -144,7 +144,7 @@ bool holds_back(ProcessTree& tree, Process& process) {
   if (!links.awaits_tracer || links.unreported_deaths != 0)
     return links.awaits_tracer || links.unreported_deaths != 0;
   for (auto& [pid, tracer] : tree.processes) {
-    for (const TraceeDeath& death : tracer->links(tree).tracee_deaths) {
+    for (const TraceeRecord& death : tracer->links(tree).tracee_deaths) {
       if (death.process != &process || !death.is_leader) continue;
       const int status = links.exit_status, signal = status & 0x7f;
       notify_tracer(tree, *tracer, process, death.tid, signal == 0 ? kCldExited : kCldKilled,

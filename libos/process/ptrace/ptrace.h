@@ -82,8 +82,8 @@ bool is_tracee_of(ProcessTree& tree, Process& parent, Process& child);
 struct TraceeLook {
   bool has_tracees = false;
   std::optional<WaitResult> found;
-  OwnPtr<TraceeDeath> death;  // dropped without the lock
-  RefPtr<Process> gone;       // likewise
+  OwnPtr<TraceeRecord> death;  // dropped without the lock
+  RefPtr<Process> gone;        // likewise
 };
 TraceeLook look_for_tracee(ProcessTree& tree, Process& tracer, const WaitRequest& request);
 

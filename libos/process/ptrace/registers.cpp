@@ -1,6 +1,7 @@
 #include "libos/process/ptrace/registers.h"
 
 #include "libos/arch/memory.h"
+#include "libos/mm/user.h"
 #include "libos/process/signals/frame.h"
 
 namespace occlum::ptrace {

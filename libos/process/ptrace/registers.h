@@ -20,8 +20,6 @@ constexpr size_t kDebugRegisters = 848;  // offsetof(struct user, u_debugreg)
 constexpr size_t kUserCsIndex = 17;
 constexpr size_t kFsBaseOffset = 168;  // offsetof(struct user, regs.fs_base)
 
-constexpr uint64_t kTaskSizeMax = 0x7ffffffff000;  // beyond the addresses that a program may name
-
 RegisterWords words_of(const UserRegisters& registers);
 // One of the words. Errors: kIo, what no program may have.
 Result<void> set_word(UserRegisters& registers, size_t index, uint64_t value);

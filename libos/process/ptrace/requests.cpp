@@ -121,7 +121,7 @@ Result<uint64_t> peek_user(Thread& tracee, uint64_t offset) {
   if (!is_debug_register(offset)) return uint64_t{0};
   uint64_t word = 0;
   TRY(while_stopped(tracee, [&](UserRegisters&) -> Result<void> {
-    word = debug_register(tracee.tracing.death->debug, debug_number(offset));
+    word = debug_register(tracee.tracing.record->debug, debug_number(offset));
     return {};
   }));
   return word;
@@ -133,7 +133,7 @@ Result<void> poke_user(Thread& tracee, uint64_t offset, uint64_t word) {
   if (index >= kRegisterWords && !is_debug_register(offset)) return Errno::kIo;
   return while_stopped(tracee, [&](UserRegisters& registers) -> Result<void> {
     if (index < kRegisterWords) return set_word(registers, index, word);
-    return set_debug_register(tracee.tracing.death->debug, debug_number(offset), word);
+    return set_debug_register(tracee.tracing.record->debug, debug_number(offset), word);
   });
 }
 

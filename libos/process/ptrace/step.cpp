@@ -23,7 +23,7 @@ constexpr uint64_t kWasCall = UINT64_MAX;
 
 using Report = Tracing::Report;
 
-DebugState& debug_of(Thread& self) { return self.tracing.death->debug; }
+DebugState& debug_of(Thread& self) { return self.tracing.record->debug; }
 
 // exc_debug_user() of arch/x86/kernel/traps.c: DR6 says all of what happened.
 void report(Thread& self, const UserRegisters& registers, uint64_t hits, bool is_step) {

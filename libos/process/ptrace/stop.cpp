@@ -85,7 +85,7 @@ StopResult stop(Thread& self, int code, std::optional<SignalInfo> info, uint64_t
   const StopResult result = process_tree().with([&](ProcessTree&) {
     tracing.is_stopped.store(false, std::memory_order_relaxed);
     tracing.is_listening = false;
-    if (tracing.tracer != nullptr && is_watching(tracing.death->debug))
+    if (tracing.tracer != nullptr && is_watching(tracing.record->debug))
       self.set_work(Thread::kStep);
     return StopResult{.has_stopped = true,
                       .signal = std::exchange(tracing.code, 0),

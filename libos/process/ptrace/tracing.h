@@ -20,7 +20,7 @@ class Thread;
 
 // What only a thread that is traced has: its debug registers, and, when it ended so, its end until its tracer has waited
 // for it.
-struct TraceeDeath {
+struct TraceeRecord {
   ListNode node;
   RefPtr<Process> process;
   Pid tid = 0;
@@ -37,7 +37,7 @@ struct Tracing {
   Thread* tracer = nullptr;      // null: not traced
   bool seized = false;           // PTRACE_SEIZE
   uint32_t options = 0;          // PTRACE_O_*
-  OwnPtr<TraceeDeath> death;     // made when it is attached, so that an end is never without
+  OwnPtr<TraceeRecord> record;   // made when it is attached, so that an end is never without
   RefPtr<AddressSpace> watched;  // whose text is kept as the program has it (process/rewrite)
 
   // --- the stop ---

@@ -34,16 +34,16 @@ void look_at_stop(ProcessTree& tree, Thread& tracee, const WaitRequest& request,
   if (!request.keep) tracing.code = 0;
 }
 
-bool is_reportable(ProcessTree& tree, const TraceeDeath& death) {
+bool is_reportable(ProcessTree& tree, const TraceeRecord& death) {
   if (!death.is_leader) return true;
   const Process::Links& links = death.process->links(tree);
   return links.is_zombie && links.unreported_deaths == 0;
 }
 
 // Nobody else waits for it any more: the process may be reported to its parent.
-void consume(ProcessTree& tree, Process& tracer, TraceeDeath& death, TraceeLook& look) {
+void consume(ProcessTree& tree, Process& tracer, TraceeRecord& death, TraceeLook& look) {
   tracer.links(tree).tracee_deaths.remove(death);
-  look.death = OwnPtr<TraceeDeath>::adopt(death);
+  look.death = OwnPtr<TraceeRecord>::adopt(death);
   Process& process = *death.process;
   Process::Links& links = process.links(tree);
   if (death.is_leader) {
@@ -54,17 +54,15 @@ void consume(ProcessTree& tree, Process& tracer, TraceeDeath& death, TraceeLook&
   if (links.is_zombie && !holds_back(tree, process)) announce_end(tree, process, look.gone);
 }
 
-void look_at_death(ProcessTree& tree, Process& tracer, TraceeDeath& death,
+void look_at_death(ProcessTree& tree, Process& tracer, TraceeRecord& death,
                    const WaitRequest& request, TraceeLook& look) {
   Process& process = *death.process;
   const int status = death.is_leader ? process.links(tree).exit_status : death.status;
-  const int signal = status & 0x7f;
-  WaitResult result{
-      .pid = death.tid,
-      .status = status,
-      .info = child_info(tree, process, kSigChld, signal == 0 ? kCldExited : kCldKilled,
-                         signal == 0 ? status >> 8 : signal),
-      .usage = {}};
+  const ChildEnd end = child_end(status);
+  WaitResult result{.pid = death.tid,
+                    .status = status,
+                    .info = child_info(tree, process, kSigChld, end.code, end.status),
+                    .usage = {}};
   result.info.child.pid = death.tid;
   result.info.child.uid = death.uid;
   look.found = result;
@@ -90,7 +88,7 @@ TraceeLook look_for_tracee(ProcessTree& tree, Process& tracer, const WaitRequest
     look_at_stop(tree, tracee, request, look);
     if (look.found) return look;
   }
-  for (TraceeDeath& death : links.tracee_deaths) {
+  for (TraceeRecord& death : links.tracee_deaths) {
     if (request.thread != 0 && death.tracer != request.thread) continue;
     if (!is_meant(tree, *death.process, death.tid, request)) continue;
     look.has_tracees = true;
@@ -105,7 +103,7 @@ void end_tracer(Process& process) {
   while (true) {
     TraceeLook look;
     const bool more = process_tree().with([&](ProcessTree& tree) {
-      TraceeDeath* death = process.links(tree).tracee_deaths.first();
+      TraceeRecord* death = process.links(tree).tracee_deaths.first();
       if (death == nullptr) return false;
       consume(tree, process, *death, look);
       return true;
