@@ -394,5 +394,42 @@ TEST_F(Vfs, AUnionCopiesUpAndKeepsItsNumbers) {
       << "opaque";
 }
 
+// A host says that a directory is in itself: a bind mount of it may be, or it lies.
+class InItself final : public FileSystem {
+ public:
+  std::string_view type_name() const override { return "in-itself"; }
+  Result<RefPtr<Inode>> root() override {
+    return TRY(make_ref<Directory>(RefPtr<FileSystem>(this)));
+  }
+  Result<StatFs> statfs() override { return StatFs(); }
+
+ private:
+  class Directory final : public Inode {
+   public:
+    explicit Directory(RefPtr<FileSystem> fs) : Inode(std::move(fs), FileType::kDirectory) {}
+    Result<Stat> stat() override { return Stat{.ino = 1, .mode = 0040755}; }
+    Result<RefPtr<Inode>> lookup(std::string_view name) override {
+      if (name != "again") return Errno::kNoEnt;
+      return RefPtr<Inode>(this);
+    }
+  };
+};
+
+TEST_F(Vfs, ADirectoryInItselfIsAnotherInAUnion) {
+  MUST(make_directory(walk(), "merged", 0755, 0));
+  Vec<RefPtr<FileSystem>> lowers;
+  MUST(lowers.push(MUST(make_ref<InItself>())));
+  MUST(mount_table().mount(
+      MUST(UnionFs::create(std::move(lowers), MUST(TmpFs::create({.root_mode = 0755})))),
+      find("merged"), "overlay", 0));
+  write("merged/again/again/again/file", "deep");
+  write("merged/again/file", "shallow");
+  dentry_cache().shrink(0);
+  EXPECT_EQ(read(*MUST(open("merged/again/again/again/file", kOpenReadOnly))), "deep");
+  EXPECT_EQ(read(*MUST(open("merged/again/file", kOpenReadOnly))), "shallow");
+  EXPECT_EQ(error(lookup_path(walk(), "merged/file", FollowLast::kYes)), Errno::kNoEnt);
+  EXPECT_EQ(error(lookup_path(walk(), "merged/again/again/file", FollowLast::kYes)), Errno::kNoEnt);
+}
+
 }  // namespace
 }  // namespace occlum

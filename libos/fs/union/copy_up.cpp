@@ -54,8 +54,7 @@ Result<RefPtr<Inode>> UnionInode::copy_up(Contents contents) {
     if (RefPtr<Inode> there = upper()) return there;
     RefPtr<UnionInode> next(this);
     while (true) {
-      RefPtr<UnionInode> parent =
-          next->place_.with([](const Place& place) { return place.parent; });
+      RefPtr<UnionInode> parent = next->parent();
       if (parent == nullptr) return Errno::kRoFs;  // the root always has an upper part
       if (parent->upper() != nullptr) break;
       next = std::move(parent);

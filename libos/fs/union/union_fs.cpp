@@ -64,6 +64,9 @@ Result<RefPtr<UnionInode>> UnionFs::inode_for(RefPtr<Inode> upper, Vec<RefPtr<In
   };
   const auto is_same = [&](const UnionInode& known) {
     if (known.type() != top.type()) return false;
+    // Only a rename moves a directory. What a layer shows in two places, as the host may with bind mounts or lies, are two
+    // directories: none comes to be above itself, where copying up would not find an end.
+    if (top.is_directory() && known.parent() != parent) return false;
     if (upper != nullptr && known.upper() != upper) return false;
     if (known.lowers_.size() != lowers.size()) return upper != nullptr && !top.is_directory();
     for (size_t i = 0; i < lowers.size(); ++i) {
@@ -116,6 +119,10 @@ UnionInode::~UnionInode() {
 
 RefPtr<Inode> UnionInode::upper() const {
   return place_.with([](const Place& place) { return place.upper; });
+}
+
+RefPtr<UnionInode> UnionInode::parent() const {
+  return place_.with([](const Place& place) { return place.parent; });
 }
 
 RefPtr<Inode> UnionInode::real() const {

@@ -96,6 +96,7 @@ class UnionInode final : public Inode {
 
   UnionFs& fs() const { return static_cast<UnionFs&>(file_system()); }
   RefPtr<Inode> upper() const;
+  RefPtr<UnionInode> parent() const;  // null for the root
   // The topmost layer's inode.
   RefPtr<Inode> real() const;
   bool has_lower() const { return !lowers_.is_empty(); }
