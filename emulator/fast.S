@@ -18,7 +18,8 @@
   .hidden emu_eenter_tried, emu_eexit_begin, emu_eexit_cleared, emu_eexit_committed
   .hidden emu_eexit_enclu, emu_eexit_end, emu_eexit_released, emu_enter_enclave, emu_fast_path
   .hidden emu_handle_exception, emu_leaf, emu_leaf_begin, emu_leaf_done, emu_leaf_end
-  .hidden emu_leaf_r15, emu_leaf_r15_end, emu_leaf_saved, emu_restorer, emu_resume_begin
+  .hidden emu_leaf_r15, emu_leaf_r15_end, emu_leaf_saved, emu_peek, emu_peek_failed
+  .hidden emu_restorer, emu_resume_begin
   .hidden emu_resume_end, emu_resume_prepare, emu_slots, emu_spend_crossing, emu_stub
   .hidden emu_stub_blocks, emu_stub_end, emu_stub_jump, emu_stub_literals, emu_stub_tail
   .hidden emu_stub_tail_fault, emu_stub_trap, emu_thread
@@ -520,5 +521,16 @@ emu_deliver:
 emu_restorer:
   mov $15, %eax                   // rt_sigreturn
   syscall
+
+// ---- int emu_peek(address): the byte there, or -1 where a fault is not otherwise resolved ----
+  .globl emu_peek, emu_peek_failed
+  .type emu_peek, @function
+emu_peek:
+  movzbl (%rdi), %eax
+  ret
+emu_peek_failed:
+  mov $-1, %eax
+  ret
+  .size emu_peek, .-emu_peek
 
   .section .note.GNU-stack, "", @progbits

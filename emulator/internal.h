@@ -443,6 +443,8 @@ int emu_enter_enclave(unsigned long rdi, unsigned long rsi, unsigned long rdx,
                       unsigned int function, unsigned long r8, unsigned long r9,
                       struct sgx_enclave_run* run);
 extern const char emu_restorer[];
+int emu_peek(emulator::Address where);  // while a fault is handled
+extern const char emu_peek_failed[];
 extern const char emu_aep[], emu_after_enclu[], emu_handle_exception[];
 extern const char emu_eenter_begin[], emu_eenter_tried[], emu_eenter_claimed[],
     emu_eenter_committed[], emu_eenter_end[];

@@ -109,12 +109,19 @@ void deliver(Context& c, int signal, siginfo_t* info) {
 
 constexpr std::uint8_t kCpuid[] = {0x0f, 0xa2};
 
-bool bytes_are(Address where, const std::uint8_t* bytes, std::size_t count) {
-  const auto* code = at<const volatile std::uint8_t>(where);
+// Another thread may close the page at any moment, even where it was readable just now.
+enum class Code { kSame, kOther, kGone };
+Code compare_code(Address where, const std::uint8_t* bytes, std::size_t count) {
   for (std::size_t i = 0; i < count; i++) {
-    if (code[i] != bytes[i]) return false;
+    const int byte = emu_peek(where + i);
+    if (byte < 0) return Code::kGone;
+    if (byte != bytes[i]) return Code::kOther;
   }
-  return true;
+  return Code::kSame;
+}
+
+bool bytes_are(Address where, const std::uint8_t* bytes, std::size_t count) {
+  return compare_code(where, bytes, count) == Code::kSame;
 }
 
 // CPUID of the host's own code, where CPUID faults: done for it. Threads that never entered an
@@ -307,13 +314,17 @@ void enclave_fault(Context& c, int signal, siginfo_t* info) {
   }
   if (signal == SIGTRAP) return enclave_trap(c, trap, signal, info);
   const bool fetch = trap == sgx::vector::kPf && (error & sgx::pf_error::kFetch) != 0;
-  if (!fetch && readable_code(enclave, rip, 3, thread) && is_enclu(rip)) {
-    return emulate_enclu(c, sgx::kEncluBytes.size(), signal, info);
+  if (!fetch && readable_code(enclave, rip, 3, thread)) {
+    const Code code = compare_code(rip, sgx::kEncluBytes.data(), sgx::kEncluBytes.size());
+    if (code == Code::kSame) return emulate_enclu(c, sgx::kEncluBytes.size(), signal, info);
+    // Nobody knows what it was: again. A page fault has its own way to say so.
+    if (code == Code::kGone && trap != sgx::vector::kPf) return;
   }
   if (trap == sgx::vector::kPf) return enclave_page_fault(c, address, error, signal, info);
-  if (trap == sgx::vector::kGp && cpuid_faulting_works && readable_code(enclave, rip, 2, thread) &&
-      bytes_are(rip, kCpuid, sizeof kCpuid)) {
-    return leave_and_report(c, exception(sgx::vector::kUd), signal, info);
+  if (trap == sgx::vector::kGp && cpuid_faulting_works && readable_code(enclave, rip, 2, thread)) {
+    const Code code = compare_code(rip, kCpuid, sizeof kCpuid);
+    if (code == Code::kSame) return leave_and_report(c, exception(sgx::vector::kUd), signal, info);
+    if (code == Code::kGone) return;
   }
   const auto code = trap == sgx::vector::kGp ? static_cast<std::uint16_t>(error) : std::uint16_t{0};
   leave_and_report(c, exception(static_cast<std::uint8_t>(trap), code), signal, info);
@@ -338,6 +349,13 @@ bool reopen(Context& c) {
   Enclave* enclave = enclave_at(address);
   const Rights access = access_of(static_cast<std::uint64_t>(c.reg(REG_ERR)));
   return enclave != nullptr && resolve(*enclave, address, access, c.thread).allowed;
+}
+
+// A fault while one is handled. True: that goes on.
+bool nested_fault(Context& c) {
+  if (c.rip() != reinterpret_cast<Address>(emu_peek)) return false;
+  c.set_rip(reinterpret_cast<Address>(emu_peek_failed));
+  return true;
 }
 
 void fault(Context& c, int signal, siginfo_t* info) {
@@ -488,13 +506,14 @@ void emu_signal(int signal, siginfo_t* info, void* frame) {
   if (thread->current != nullptr) raw::set_gsbase(thread->host_gs);
 
   if (is_own(signal) && info->si_code > 0) {
-    if (thread->in_handler != 0) {
+    if (thread->in_handler == 0) {
+      thread->in_handler = 1;
+      fault(context, signal, info);
+      thread->in_handler = 0;
+    } else if (!nested_fault(context)) {
       die("a fault while handling a fault, at", context.rip(),
           static_cast<Address>(context.reg(REG_CR2)));
     }
-    thread->in_handler = 1;
-    fault(context, signal, info);
-    thread->in_handler = 0;
   } else {
     interrupt(context, signal, info);
   }

@@ -20,6 +20,7 @@
 #include "libos/mm/address_space.h"
 #include "libos/process/credentials.h"
 #include "libos/process/io_context.h"
+#include "libos/process/out_of_line.h"
 #include "libos/process/pid.h"
 #include "libos/process/ptrace/tracing.h"
 #include "libos/process/signals/pending.h"
@@ -193,6 +194,7 @@ class Thread final : public Task {
   };
   Trap last_trap;
   RepeatedFault stale_fault = {};  // for which nothing was missing
+  OwnPtr<OutOfLine> out_of_line;   // while an instruction is executed elsewhere
   RestartBlock restart_block;
   // What sigtimedwait() waits for although it is blocked: a sender wakes the thread for it.
   std::atomic<uint64_t> waited_signals{0};

@@ -166,7 +166,9 @@ using Flow = Instruction::Flow;
 using Map = Instruction::Map;
 
 Modrm read_modrm(Reader& in, Instruction& out) {
+  out.modrm_at = static_cast<uint8_t>(in.size());
   const Modrm modrm = decode_modrm(in, out.prefixes);
+  out.modrm_size = static_cast<uint8_t>(in.size() - out.modrm_at);
   out.reg = modrm.reg;
   out.has_memory = modrm.mode != 3;
   out.memory = modrm.memory;

@@ -1,5 +1,5 @@
-// x86-64 instructions as far as single-stepping needs them: how long one is, where control goes, and for watchpoints
-// which memory it accesses (access.h). (Intel SDM vol. 2, chapter 2 and the opcode maps of appendix A)
+// x86-64 instructions as far as single steps and what is executed out of line need them: how long one is, where control
+// goes, and which memory it accesses (access.h). (Intel SDM vol. 2, chapter 2 and the opcode maps of appendix A)
 #pragma once
 
 #include <cstddef>
@@ -45,7 +45,8 @@ struct Instruction {
   enum class Map : uint8_t { kOneByte, k0f, k0f38, k0f3a, kOther };
   enum class Vector : uint8_t { kNone, kVex, kEvex };
   uint8_t size = 0;
-  Prefixes prefixes;  // for VEX and EVEX those that they stand for
+  uint8_t modrm_at = 0, modrm_size = 0;  // the ModRM byte with SIB and displacement
+  Prefixes prefixes;                     // for VEX and EVEX those that they stand for
   Map map = Map::kOneByte;
   Vector vector = Vector::kNone;
   uint8_t vector_bytes = 0;

@@ -54,18 +54,6 @@ void end_call_step(Thread& self, UserRegisters& registers) {
   force_signal(self, SignalInfo::of_fault(kSigTrap, kTrapBrkpt, registers.rip));
 }
 
-// The instruction's bytes, which may end where the mapping does.
-std::optional<Instruction> instruction_at(Thread& self, uint64_t rip) {
-  std::array<std::byte, kLongestInstruction> code = {};
-  size_t size = code.size();
-  if (read_text(self.memory(), code, rip).is_error()) {
-    size = kPageSize - rip % kPageSize;
-    if (size >= code.size()) return std::nullopt;
-    if (read_text(self.memory(), std::span(code).first(size), rip).is_error()) return std::nullopt;
-  }
-  return decode_instruction(std::span(code).first(size));
-}
-
 bool loop_goes_on(uint8_t kind, UserRegisters& registers) {
   constexpr uint64_t kZero = 0x40;
   if (kind == 3) return registers.rcx == 0;  // JRCXZ
@@ -151,7 +139,9 @@ void begin_step(Thread& self, UserRegisters& registers) {
   }
   step.start = registers.rip;
   step.is_armed = true;
-  const std::optional<Instruction> instruction = instruction_at(self, registers.rip);
+  std::array<std::byte, kLongestInstruction> text;
+  const std::optional<Instruction> instruction =
+      read_instruction(self.memory(), registers.rip, text);
   if (!instruction) return;  // it faults
   if (is_watching(debug)) note_accesses(debug, self.memory(), *instruction, registers);
   UserRegisters after = registers;

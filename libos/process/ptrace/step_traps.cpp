@@ -68,6 +68,17 @@ Result<void> read_text(AddressSpace& memory, std::span<std::byte> to, uint64_t f
   });
 }
 
+std::optional<Instruction> read_instruction(AddressSpace& memory, uint64_t rip,
+                                            std::span<std::byte, kLongestInstruction> text) {
+  size_t size = text.size();
+  if (read_text(memory, text, rip).is_error()) {
+    size = kPageSize - rip % kPageSize;
+    if (size >= text.size()) return std::nullopt;
+    if (read_text(memory, text.first(size), rip).is_error()) return std::nullopt;
+  }
+  return decode_instruction(text.first(size));
+}
+
 bool is_step_trap(const AddressSpace& memory, uint64_t at) {
   return all_traps.with([&](Traps& traps) {
     const Trap* trap = find(traps, memory, at);

@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "libos/lib/result.h"
+#include "libos/process/ptrace/instruction.h"
 
 namespace occlum {
 
@@ -19,6 +21,9 @@ bool place_trap(AddressSpace& memory, uint64_t at);
 void remove_trap(AddressSpace& memory, uint64_t at);
 // The program's text as it is without them. Errors: kFault.
 Result<void> read_text(AddressSpace& memory, std::span<std::byte> to, uint64_t from);
+// The instruction there and its bytes, which may end where the mapping does; none: executing it faults.
+std::optional<Instruction> read_instruction(AddressSpace& memory, uint64_t rip,
+                                            std::span<std::byte, kLongestInstruction> text);
 // Of an int3 that was executed: no program or debugger wrote it.
 bool is_step_trap(const AddressSpace& memory, uint64_t at);
 

@@ -2,6 +2,7 @@
 // and arch/x86's handle_signal), and with it the restart of interrupted system calls.
 #include "libos/arch/arch.h"
 #include "libos/process/exit.h"
+#include "libos/process/out_of_line.h"
 #include "libos/process/process.h"
 #include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/frame.h"
@@ -88,6 +89,9 @@ void deliver_one(Thread& self, UserRegisters& registers) {
   }
 }
 
+// Work after which a handler or a tracer sees where the program is.
+constexpr uint32_t kShowsRegisters = Thread::kDie | Thread::kTrap | Thread::kStop | Thread::kSignal;
+
 }  // namespace
 
 void on_return_to_user(UserRegisters& registers) {
@@ -96,6 +100,7 @@ void on_return_to_user(UserRegisters& registers) {
     ptrace::settle_step(self, registers);
   while (true) {
     const uint32_t work = self.work();
+    if (self.out_of_line && (work & kShowsRegisters) != 0) out_of_line::settle(self, registers);
     if ((work & Thread::kDie) != 0) {
       exit_thread(self);
     } else if ((work & Thread::kTrap) != 0) {

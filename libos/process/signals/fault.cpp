@@ -6,6 +6,7 @@
 #include "libos/lib/log.h"
 #include "libos/lib/memory.h"
 #include "libos/process/exit.h"
+#include "libos/process/out_of_line.h"
 #include "libos/process/process.h"
 #include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/frame.h"
@@ -28,11 +29,14 @@ enum Vector : uint8_t {
   kSimd = 19,
 };
 
-// Nothing was missing. Far beyond what any series of accidents makes, the host denies what it said it granted, and the
-// program would fault for ever.
-bool is_denied(Thread& self, const UserRegisters& registers) {
-  constexpr uint32_t kMaxInARow = 100'000;
-  return self.stale_fault.note(registers, self.system_calls) > kMaxInARow;
+// Nothing was missing, or it was at another of its addresses, to which the same instruction may want it back: then it is
+// executed where it gets both. Far beyond what any series of accidents makes, the host denies what it said it granted, and
+// the program would fault for ever. False: so it is.
+bool try_again(Thread& self, UserRegisters& registers) {
+  constexpr uint32_t kEnough = 4, kMaxInARow = 100'000;
+  const uint32_t times = self.stale_fault.note(registers, self.system_calls);
+  if (times % kEnough == 0 && out_of_line::execute(self, registers)) return true;
+  return times <= kMaxInARow;
 }
 
 // As Linux writes to its log when nobody handles the signal (show_signal_msg() in arch/x86/mm/fault.c).
@@ -42,7 +46,7 @@ void note_segfault(Thread& self, const UserRegisters& registers, const FaultInfo
            fault.address, registers.rip, registers.rsp, fault.error_code);
 }
 
-void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& fault) {
+void page_fault(Thread& self, UserRegisters& registers, const FaultInfo& fault) {
   constexpr uint32_t kWriteBit = 2, kFetchBit = 16;
   const Access access = (fault.error_code & kFetchBit) != 0   ? Access::kExecute
                         : (fault.error_code & kWriteBit) != 0 ? Access::kWrite
@@ -58,7 +62,7 @@ void page_fault(Thread& self, const UserRegisters& registers, const FaultInfo& f
     case FaultResult::kResolved:
       return self.stale_fault.forget();
     case FaultResult::kStale:
-      return is_denied(self, registers) ? bus_error() : void();
+      return try_again(self, registers) ? void() : bus_error();
     case FaultResult::kNoMapping:
       return segfault(kSegvMapErr);
     case FaultResult::kNoPermission:
@@ -107,6 +111,7 @@ bool go_on_after_illegal(Thread& self, UserRegisters& registers) {
 // then what was there before is executed.
 void breakpoint(Thread& self, UserRegisters& registers) {
   if (ptrace::take_step_trap(self, registers)) return;
+  if (self.out_of_line) return out_of_line::settle(self, registers);
   std::byte instruction = {};
   if (!copy_from_user(self.memory(), bytes_of(instruction), UserAddress(registers.rip))
            .is_error()) {
@@ -166,6 +171,9 @@ int float_exception_code(uint32_t exceptions) {
 void on_fault(UserRegisters& registers, const FaultInfo& fault) {
   Thread& self = current_thread();
   registers.original_rax = UINT64_MAX;
+  // A fault of the instruction itself is one where the program has it.
+  const bool is_reached = fault.vector == kPageFault || fault.vector == kBreakpoint;
+  if (self.out_of_line && !is_reached) out_of_line::settle(self, registers);
   if (fault.vector == kInvalidOpcode && go_on_after_illegal(self, registers)) return;
   self.last_trap = Thread::Trap{.number = fault.vector,
                                 .error_code = fault.error_code,
