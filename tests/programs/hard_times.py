@@ -24,11 +24,11 @@ NOT_FAILING = {"oom": "fills the memory itself", "failures": "makes allocations 
                "schedule": "measures shares of time",
                "fork_family": "its members wait for one another, whoever could not be made"}
 # Only with --long, and no more rounds then: seconds for a run without failures.
-SLOW = {"cpu_times", "fork", "futex_pi", "process_spawn", "rlimits", "signal_context", "timer_kinds", "first_touch",
-        "threads", "rewrite", "clocks", "syscall_torture"}
+SLOW = {"cpu_times", "fork", "futex_pi", "leases", "process_spawn", "realtime_limit", "rlimits", "signal_context", "signal_edges",
+        "terminal_size", "timer_kinds", "first_touch", "threads", "rewrite", "clocks", "syscall_torture"}
 FAILING_AT_ONCE = 4  # programs in the default run
 FAILING_ROUNDS = 12
-LONG_ROUNDS = 120  # it took about an hour when there were 60 programs
+LONG_ROUNDS = 120  # half an hour or so for those that are not slow
 
 
 def fail(text: str):
