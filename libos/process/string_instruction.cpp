@@ -3,20 +3,29 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <optional>
 
 #include "libos/lib/bytes.h"
 #include "libos/mm/user.h"
+#include "libos/process/ptrace/access.h"
 
 namespace occlum {
 namespace {
 
 constexpr uint64_t kCarry = 0x1, kParity = 0x4, kAdjust = 0x10, kZero = 0x40, kSign = 0x80,
-                   kDirection = 0x400, kOverflow = 0x800;
+                   kOverflow = 0x800;
 constexpr uint64_t kArithmetic = kCarry | kParity | kAdjust | kZero | kSign | kOverflow;
 constexpr uint64_t kMostElements = 4096;
 constexpr uint64_t kMostBytes = 256;
 
-enum class Kind : uint8_t { kMove, kCompare, kStore, kLoad, kScan };
+// By the opcode of its bytes.
+enum class Kind : uint8_t {
+  kMove = 0xa4,
+  kCompare = 0xa6,
+  kStore = 0xaa,
+  kLoad = 0xac,
+  kScan = 0xae
+};
 
 struct Work {
   Kind kind;
@@ -25,36 +34,15 @@ struct Work {
   uint64_t segment;  // of the source
 };
 
-std::optional<Work> work_of(const Instruction& instruction, const UserRegisters& registers) {
-  const Prefixes& prefixes = instruction.prefixes;
-  if (instruction.map != Instruction::Map::kOneByte ||
-      instruction.vector != Instruction::Vector::kNone || prefixes.address_32 || prefixes.gs)
-    return std::nullopt;
-  Work work{.kind = Kind::kMove, .size = 1, .step = 1, .segment = 0};
-  switch (instruction.opcode & 0xfe) {
-    case 0xa4:
-      work.kind = Kind::kMove;
-      break;
-    case 0xa6:
-      work.kind = Kind::kCompare;
-      break;
-    case 0xaa:
-      work.kind = Kind::kStore;
-      break;
-    case 0xac:
-      work.kind = Kind::kLoad;
-      break;
-    case 0xae:
-      work.kind = Kind::kScan;
-      break;
-    default:
-      return std::nullopt;
-  }
-  if ((instruction.opcode & 1) != 0) work.size = prefixes.w() ? 8 : prefixes.operand_16 ? 2 : 4;
-  const auto size = static_cast<int64_t>(work.size);
-  work.step = (registers.rflags & kDirection) != 0 ? -size : size;
-  if (prefixes.fs) work.segment = registers.fs_base;
-  return work;
+std::optional<Work> work_of(const Instruction& instruction, UserRegisters& registers) {
+  if (!is_string_instruction(instruction)) return std::nullopt;
+  const MemoryAccesses accesses = accesses_of(instruction, registers);
+  if (!accesses.is_exact) return std::nullopt;
+  const auto size = int64_t{accesses.all[0].size};
+  return Work{.kind = static_cast<Kind>(instruction.opcode & 0xfe),
+              .size = accesses.all[0].size,
+              .step = accesses.goes_down ? -size : size,
+              .segment = instruction.prefixes.fs ? registers.fs_base : 0};
 }
 
 uint64_t mask_of(uint64_t size) { return size == 8 ? UINT64_MAX : (uint64_t{1} << 8 * size) - 1; }

@@ -253,7 +253,7 @@ CASE(atomics_with_text_in_the_other_view) {
   unsigned char* data = mmap(NULL, PAGE, RW, MAP_SHARED, fd, 0);
   unsigned char* text = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED, fd, 0);
   REQUIRE(data != MAP_FAILED && text != MAP_FAILED);
-  // mov $1,%eax; lock xadd %eax,(%rdi); ret; and at 64: add (%rdi),%eax (at 100 from there, relative to RIP); ret
+  // mov $1,%eax; lock xadd %eax,(%rdi); ret; and at 64: mov (%rdi),%eax; add 100(%rip),%eax; ret
   const unsigned char body[] = {0xb8, 1, 0, 0, 0, 0xf0, 0x0f, 0xc1, 0x07, 0xc3};
   const unsigned char other[] = {0x8b, 0x07, 0x03, 0x05, 100, 0, 0, 0, 0xc3};
   memcpy(data, body, sizeof body), memcpy(data + 64, other, sizeof other);

@@ -28,7 +28,7 @@ SLOW = {"cpu_times", "fork", "futex_pi", "leases", "process_spawn", "realtime_li
         "terminal_size", "timer_kinds", "first_touch", "threads", "rewrite", "clocks", "syscall_torture"}
 FAILING_AT_ONCE = 4  # programs in the default run
 FAILING_ROUNDS = 12
-LONG_ROUNDS = 120  # half an hour or so for those that are not slow
+LONG_ROUNDS = 120  # about an hour, when five that are slow had as many
 
 
 def fail(text: str):

@@ -53,14 +53,13 @@ void add_stack(const Instruction& instruction, UserRegisters& registers, MemoryA
 
 // MOVS, CMPS, STOS, LODS, SCAS: from RSI, to or with RDI.
 void add_string(const Instruction& instruction, UserRegisters& registers, MemoryAccesses& out) {
-  constexpr OpcodeSet kStrings = set_of({{0xa4, 0xa7}, {0xaa, 0xaf}});
   constexpr OpcodeSet kFromSource = set_of({{0xa4, 0xa7}, {0xac, 0xad}});
   constexpr OpcodeSet kToDestination = set_of({{0xa4, 0xa5}, {0xaa, 0xab}});
   constexpr OpcodeSet kWithDestination = set_of({{0xa6, 0xa7}, {0xae, 0xaf}});
   constexpr uint64_t kDirectionFlag = 0x400;
   const uint8_t opcode = instruction.opcode;
   const Prefixes& prefixes = instruction.prefixes;
-  if (instruction.map != Map::kOneByte || !contains(kStrings, opcode)) return;
+  if (!is_string_instruction(instruction)) return;
   if (prefixes.address_32 || prefixes.gs) {
     out.is_exact = false;
     return;
@@ -85,6 +84,11 @@ bool has_other_operand(const Instruction& instruction) {
 }
 
 }  // namespace
+
+bool is_string_instruction(const Instruction& instruction) {
+  constexpr OpcodeSet kStrings = set_of({{0xa4, 0xa7}, {0xaa, 0xaf}});
+  return instruction.map == Map::kOneByte && contains(kStrings, instruction.opcode);
+}
 
 MemoryAccesses accesses_of(const Instruction& instruction, UserRegisters& registers) {
   MemoryAccesses out;

@@ -1,4 +1,4 @@
-// Which memory an instruction accesses, for watchpoints.
+// Which memory an instruction accesses, for watchpoints and for what is executed out of line (out_of_line.h).
 //
 // Exact for what compilers and the C library make: the integer instructions, the stack, strings, x87, SSE, and plain
 // moves of AVX and AVX-512. Of the others (gathers, scatters, masked moves, XSAVE) only what changes memory is seen.
@@ -30,6 +30,9 @@ struct MemoryAccesses {
     if (access.size != 0) all[count++] = access;
   }
 };
+
+// MOVS, CMPS, STOS, LODS, SCAS, with whatever prefixes.
+bool is_string_instruction(const Instruction& instruction);
 
 // Of an instruction that is about to be executed.
 MemoryAccesses accesses_of(const Instruction& instruction, UserRegisters& registers);
