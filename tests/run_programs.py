@@ -107,6 +107,8 @@ def main() -> int:
     tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE | hard_times.ALONE)
               for n, f in (do_tests.TESTS | hard_times.TESTS).items()]
     tests += [Test(n, lambda n=n, f=f: terminal(n, f, options)) for n, f in interactive.tests().items()]
+    if options.long:
+        tests.sort(key=lambda t: t.name not in hard_times.HOURS)
     return harness.run_all("programs", tests, options)
 
 

@@ -177,3 +177,4 @@ TESTS = {"hard.memory_option": limited_memory, "hard.threads_max": limited_threa
          "hard.short_processes": short_processes, "hard.failing_allocations": failing_allocations,
          "hard.failing_pages": failing_pages, "hard.idle": idle}
 ALONE = {"hard.idle"}
+HOURS = {"hard.short_processes", "hard.failing_allocations", "hard.failing_pages"}  # with --long
