@@ -10,6 +10,7 @@ import harness
 from harness import Result, Test
 
 sys.path.insert(0, str(harness.ROOT / "tests" / "programs"))
+import core_files  # noqa: E402
 import do_tests  # noqa: E402
 import debuggers  # noqa: E402
 import families  # noqa: E402
@@ -105,7 +106,7 @@ def main() -> int:
     specs += debuggers.specs() + interactive.specs()
     tests = [Test(s.name, lambda s=s: compare(s, options), alone=s.alone) for s in specs]
     tests += [Test(n, lambda n=n, f=f: behave(n, f, options), alone=n in do_tests.ALONE | hard_times.ALONE)
-              for n, f in (do_tests.TESTS | hard_times.TESTS).items()]
+              for n, f in (do_tests.TESTS | core_files.TESTS | hard_times.TESTS).items()]
     tests += [Test(n, lambda n=n, f=f: terminal(n, f, options)) for n, f in interactive.tests().items()]
     if options.long:
         tests.sort(key=lambda t: t.name not in hard_times.HOURS)

@@ -23,7 +23,8 @@ Area without_name(AreaSet::ConstIterator it) {
               .name = String(),
               .device = data.source ? data.source->device : 0,
               .inode = data.source ? data.source->inode : 0,
-              .lock = data.lock};
+              .lock = data.lock,
+              .is_not_dumped = (data.advice & kNotDumped) != 0};
 }
 
 }  // namespace
@@ -70,6 +71,26 @@ Result<void> AddressSpace::residency(uint64_t address, uint64_t length,
     }
     return {};
   });
+}
+
+uint64_t AddressSpace::next_present_page(uint64_t start, uint64_t end) {
+  return state_->areas.hold([&](Areas&) {
+    uint64_t at = start;
+    while (at < end && !page_map::state_of(at).present())
+      at = std::max(at + kPageSize, page_map::absent_until(at));
+    return std::min(at, end);
+  });
+}
+
+bool AddressSpace::has_modified_page(uint64_t start, uint64_t end) {
+  bool found = false;
+  state_->areas.hold([&](Areas&) {
+    page_map::for_each({start, end}, [&](uint64_t, const std::atomic<uint32_t>& state) {
+      const PageState page(state.load(std::memory_order_relaxed));
+      found = found || (page.present() && page.modified());
+    });
+  });
+  return found;
 }
 
 Result<Vec<Area>> AddressSpace::areas() const {

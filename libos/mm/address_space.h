@@ -73,6 +73,7 @@ struct Area {
   String name;
   uint64_t device, inode;
   PageLock lock;
+  bool is_not_dumped;  // MADV_DONTDUMP
 };
 
 // A fault, judged: what the caller must do.
@@ -113,6 +114,11 @@ class AddressSpace : public RefCounted<AddressSpace>, Counted<AddressSpace> {
   Result<void> check_mapped(uint64_t address, uint64_t length);     // kNoMem when there is a hole
   // mincore(2): one bool per page.
   Result<void> residency(uint64_t address, uint64_t length, FunctionRef<void(bool)> page);
+
+  // For core files, of a range within one area: the first page that is there (`end`: none is), and whether one may differ
+  // from the object that it is a copy of.
+  uint64_t next_present_page(uint64_t start, uint64_t end);
+  bool has_modified_page(uint64_t start, uint64_t end);
 
   // mlock(2), munlock(2): marks what is mapped there, up to the first hole (kNoMem). Fills nothing.
   Result<void> set_lock(uint64_t address, uint64_t length, PageLock lock);

@@ -53,6 +53,7 @@ Result<RefPtr<Process>> make_process(Thread& self, Pid pid, const CloneRequest& 
   child->set_limits(parent.limits());
   child->set_program(TRY(parent.program()));
   child->set_dumpable(parent.dumpable());
+  child->core_dump_filter = parent.core_dump_filter.load();
   child->oom_adjustment = parent.oom_adjustment.load();
   return child;
 }

@@ -10,6 +10,7 @@
 #include "libos/ipc/futex.h"
 #include "libos/ipc/sysv_memory.h"
 #include "libos/lib/log.h"
+#include "libos/process/core_dump/core_dump.h"
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/ptrace.h"
 #include "libos/process/signals/io_signal.h"
@@ -254,6 +255,7 @@ void announce_end(ProcessTree& tree, Process& process, RefPtr<Process>& gone) {
 }
 
 void exit_thread(Thread& self, int exit_code) {
+  wait_for_core_dump(self);
   ptrace::leave(self, exit_code);
   leave(self, exit_code);
   exit_task();

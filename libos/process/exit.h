@@ -24,6 +24,7 @@ struct ProcessTree;
 void announce_end(ProcessTree& tree, Process& process, RefPtr<Process>& gone);
 
 constexpr int exited_status(int code) { return (code & 0xff) << 8; }
+constexpr int kCoreDumped = 0x80;  // in a wait status, beside the signal (WCOREDUMP)
 
 // What a signal, or waitid(2), says of a wait status: si_code and si_status.
 struct ChildEnd {
@@ -31,7 +32,8 @@ struct ChildEnd {
 };
 constexpr ChildEnd child_end(int wait_status) {
   const int signal = wait_status & 0x7f;
-  return signal == 0 ? ChildEnd{kCldExited, wait_status >> 8} : ChildEnd{kCldKilled, signal};
+  if (signal == 0) return {kCldExited, wait_status >> 8};
+  return {(wait_status & kCoreDumped) != 0 ? kCldDumped : kCldKilled, signal};
 }
 
 // wait4(2) and waitid(2).

@@ -85,6 +85,10 @@ int Process::exit_status() const {
       [&](ProcessTree& tree) { return links(tree).is_zombie ? links(tree).exit_status : 0; });
 }
 
+bool Process::is_dumping_core() const {
+  return process_tree().with([&](ProcessTree& tree) { return links(tree).dumper != nullptr; });
+}
+
 bool Process::is_reaped() const {
   return process_tree().with([&](ProcessTree& tree) { return links(tree).is_reaped; });
 }

@@ -14,6 +14,7 @@
 #include "libos/lib/ptr.h"
 #include "libos/lib/result.h"
 #include "libos/lib/string.h"
+#include "libos/process/core_dump/filter.h"
 #include "libos/process/pid.h"
 #include "libos/process/rlimit.h"
 #include "libos/process/session.h"
@@ -84,6 +85,8 @@ class Process : public RefCounted<Process> {
   Result<String> environment() const;
   bool dumpable() const { return dumpable_.load(std::memory_order_relaxed); }
   void set_dumpable(bool on) { dumpable_.store(on, std::memory_order_relaxed); }
+  std::atomic<uint32_t> core_dump_filter{kDumpFilterDefault};  // /proc/<pid>/coredump_filter
+  bool is_dumping_core() const;
   std::atomic<bool> huge_pages_disabled{false};  // PR_SET_THP_DISABLE
   std::atomic<int> oom_adjustment{0};            // /proc/<pid>/oom_score_adj
   bool has_executed() const { return has_executed_.load(std::memory_order_relaxed); }
@@ -144,6 +147,9 @@ class Process : public RefCounted<Process> {
     bool is_exiting = false;
     int group_status = 0;             // wait status that they end with
     Thread* sole_survivor = nullptr;  // the thread in exec that the others make room for
+    // The thread that writes a core file (core_dump/core_dump.h), and how many others do not wait for that yet.
+    Thread* dumper = nullptr;
+    uint32_t missing_in_dump = 0;
     // Job control.
     bool is_stopped = false;
     int stop_signal = 0;

@@ -216,6 +216,8 @@ class Thread final : public Task {
   uint32_t personality = 0;
   // Under the process table's lock: kStop is set and this thread has not stopped yet.
   bool must_count_stop = false;
+  // Likewise: it ends, and no core dump can show it any more.
+  bool is_past_dump = false;
   bool has_ended() const { return ended_.load(std::memory_order_acquire); }
   void set_ended() { ended_.store(true, std::memory_order_release); }
   void set_tid(Pid tid) { tid_.store(tid, std::memory_order_relaxed); }  // exec: becomes the leader

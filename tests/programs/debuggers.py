@@ -26,6 +26,19 @@ static int walk(struct point *p, int depth) {
 static volatile int is_spinning;
 static void *spin(void *stop) { is_spinning = 1; while (!*(volatile int *)stop) spins++; return 0; }
 static int in_child(int n) { return n + 3; }
+static __thread int own = 7;
+static void *die(void *place) {
+  char state = 'R';
+  while (state != 'S') {  // until main() waits for this thread
+    char path[60];
+    sprintf(path, "/proc/self/task/%d/stat", getpid());
+    FILE *file = fopen(path, "r");
+    if (fscanf(file, "%*d %*s %c", &state) != 1) return 0;
+    fclose(file);
+  }
+  own += *(int *)place;
+  abort();
+}
 
 int main(int argc, char **argv) {
   struct point p = {argc, 5};
@@ -45,6 +58,11 @@ int main(int argc, char **argv) {
     while (!is_spinning) continue;
     for (int i = 0; i < 5; i++) r += twice(i);
     stop = 1;
+    pthread_join(thread, 0);
+  }
+  if (argc > 1 && argv[1][0] == 'd') {
+    pthread_t thread;
+    pthread_create(&thread, 0, die, &p.y);
     pthread_join(thread, 0);
   }
   pid_t child = fork();
@@ -168,6 +186,10 @@ def specs() -> list[Spec]:
         bash("gdb.threads", f"{GDB} -x {{dir}}/threads.gdb --args {{dir}}/program threads 2>&1 | {NORMAL} | grep -v 'exited\\]\\|^.Detaching after fork'"),  # its line and the child's come in any order
         bash("gdb.attaches", "mkfifo f; {dir}/program wait < f & p=$!; exec 9> f; until grep -q 'State:.S' /proc/$p/status; do :; done;"
              f" {GDB} -ex 'break twice' -ex 'bt -2' -ex 'print total' -ex 'set var answer = 42' -ex detach -p $p 2>&1 | {NORMAL} | grep -v '^ *[0-9]*.*sysdeps'; exec 9>&-; wait $p; echo $?"),
+        bash("gdb.core", "mkdir d; cd d; ulimit -c unlimited; {dir}/program die; echo $?;"
+             f" {GDB} -ex 'info threads' -ex 'thread apply all bt' -ex 'print own' -ex 'print total' -ex 'print answer'"
+             " -ex 'thread 2' -ex 'info proc exe' {dir}/program core 2> /dev/null"
+             f" | {NORMAL} | sed -E 's/(expected|threadid)=[0-9]+/\\1=N/g'"),
         bash("gdb.crash", "echo 'int main(void) { int *p = 0; return *p; }' > c.c; gcc -g -o c c.c;"
              f" {GDB} -ex run -ex bt -ex 'print $_siginfo._sifields._sigfault.si_addr' -ex 'print p' ./c 2>&1 | {NORMAL}"),
     ]

@@ -24,8 +24,8 @@ NOT_FAILING = {"oom": "fills the memory itself", "failures": "makes allocations 
                "schedule": "measures shares of time",
                "fork_family": "its members wait for one another, whoever could not be made"}
 # Only with --long, and no more rounds then: seconds for a run without failures.
-SLOW = {"cpu_times", "fork", "futex_pi", "leases", "process_spawn", "realtime_limit", "rlimits", "signal_context", "signal_edges",
-        "terminal_size", "timer_kinds", "first_touch", "threads", "rewrite", "clocks", "syscall_torture"}
+SLOW = {"core_dump", "cpu_times", "fork", "futex_pi", "leases", "process_spawn", "realtime_limit", "rlimits", "signal_context",
+        "signal_edges", "terminal_size", "timer_kinds", "first_touch", "threads", "rewrite", "clocks", "syscall_torture"}
 FAILING_AT_ONCE = 4  # programs in the default run
 FAILING_ROUNDS = 12
 LONG_ROUNDS = 120  # about an hour, when five that are slow had as many

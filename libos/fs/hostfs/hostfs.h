@@ -37,6 +37,7 @@ class HostFs final : public FileSystem {
   Result<StatFs> statfs() override;
   Result<void> sync() override;
   bool is_read_only() const override { return writes_ == HostWrites::kForbidden; }
+  bool is_read_by_host() const override { return true; }
 
  private:
   friend class HostInode;

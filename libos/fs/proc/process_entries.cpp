@@ -193,14 +193,17 @@ Result<void> setgroups_text(const Subject&, ProcText& out) {
   return {};
 }
 
-Result<void> coredump_filter_text(const Subject&, ProcText& out) {
-  out.text("00000033\n");
+Result<void> coredump_filter_text(const Subject& subject, ProcText& out) {
+  out.hex(subject.process->core_dump_filter.load(), 8).text("\n");
   return {};
 }
 
-// Scores and filters have no effect here; programs set them at start and go on.
-Result<void> accept_number(const Subject&, std::string_view text) {
-  TRY(parse_i64(trim(text)));
+// Decimal, or hexadecimal with 0x.
+Result<void> set_coredump_filter(const Subject& subject, std::string_view text) {
+  text = trim(text);
+  const uint64_t filter = TRY(text.starts_with("0x") ? parse_u64_hex(text) : parse_u64(text));
+  if (filter > UINT32_MAX) return Errno::kRange;
+  subject.process->core_dump_filter = static_cast<uint32_t>(filter) & kDumpFilterBits;
   return {};
 }
 
@@ -272,7 +275,7 @@ constexpr std::array kThreadEntries = {
     proc_file("make-it-fail", make_it_fail_text, 0644, set_make_it_fail)};
 constexpr std::array kProcessEntries = {
     OCCLUM_PROC_COMMON,
-    proc_file("coredump_filter", coredump_filter_text, 0644, accept_number),
+    proc_file("coredump_filter", coredump_filter_text, 0644, set_coredump_filter),
     proc_file("fail-nth", fail_nth_text, 0644, set_fail_nth),
     proc_file("make-it-fail", make_it_fail_text, 0644, set_make_it_fail),
     proc_traced_file("mountstats", mountstats_text, 0400),

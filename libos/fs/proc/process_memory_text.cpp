@@ -138,7 +138,7 @@ void add_flags(ProcText& out, const Area& area) {
       .text(has(area.prot, Prot::kExec) ? " ex" : "");
   out.text(area.shared ? " sh" : "").text(" mr").text(may_write ? " mw" : "").text(" me");
   out.text(area.shared ? " ms" : "").text(area.grows_down ? " gd" : "");
-  out.text(area.lock != PageLock::kNone ? " lo" : "");
+  out.text(area.lock != PageLock::kNone ? " lo" : "").text(area.is_not_dumped ? " dd" : "");
   out.text(!area.shared && has(area.prot, Prot::kWrite) ? " ac" : "").text(" \n");
 }
 

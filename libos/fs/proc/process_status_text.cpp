@@ -110,7 +110,8 @@ void add_memory(ProcText& out, const Subject& subject) {
   line("VmPTE:", 0);
   line("VmSwap:", 0);
   line("HugetlbPages:", 0);
-  out.add("CoreDumping:\t0\nTHP_enabled:\t{}\nuntag_mask:\t0xffffffffffffffff\n",
+  out.add("CoreDumping:\t{}\nTHP_enabled:\t{}\nuntag_mask:\t0xffffffffffffffff\n",
+          subject.process->is_dumping_core() ? 1 : 0,
           subject.process->huge_pages_disabled.load() ? 0 : 1);
 }
 

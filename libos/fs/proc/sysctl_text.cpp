@@ -11,6 +11,7 @@
 #include "libos/lib/random.h"
 #include "libos/lib/text.h"
 #include "libos/mm/area_set.h"
+#include "libos/process/core_dump/core_pattern.h"
 #include "libos/process/process_table.h"
 #include "libos/process/thread_limit.h"
 #include "libos/process/uts.h"
@@ -67,7 +68,24 @@ Result<void> acct_text(const Subject&, ProcText& out) {
 }
 
 Result<void> core_pattern_text(const Subject&, ProcText& out) {
-  out.text("core\n");
+  const String pattern = TRY(core_pattern());
+  out.text(pattern.view()).text("\n");
+  return {};
+}
+
+Result<void> write_core_pattern(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  return set_core_pattern(text.substr(0, text.find('\n')));
+}
+
+Result<void> core_uses_pid_text(const Subject&, ProcText& out) {
+  out.add("{}\n", core_uses_pid.load() ? 1 : 0);
+  return {};
+}
+
+Result<void> write_core_uses_pid(const Subject&, std::string_view text) {
+  if (current_thread().user().uid != 0) return Errno::kPerm;
+  core_uses_pid = TRY(parse_u64(trim(text))) != 0;
   return {};
 }
 
@@ -215,9 +233,9 @@ constexpr std::array kKernelEntries = {
     proc_file("acct", acct_text),
     proc_file("auto_msgmni", constant<0>),
     proc_file("cap_last_cap", constant<40>),
-    proc_file("core_pattern", core_pattern_text),
+    proc_file("core_pattern", core_pattern_text, 0644, write_core_pattern),
     proc_file("core_pipe_limit", constant<0>),
-    proc_file("core_uses_pid", constant<0>),
+    proc_file("core_uses_pid", core_uses_pid_text, 0644, write_core_uses_pid),
     proc_file("ctrl-alt-del", constant<0>),
     proc_file("dmesg_restrict", constant<1>),
     proc_file("domainname", domainname_text, 0644, write_domain_name),

@@ -31,6 +31,7 @@ class UnionFs final : public FileSystem {
   Result<RefPtr<Inode>> root() override;
   Result<StatFs> statfs() override { return upper_->statfs(); }
   Result<void> sync() override { return upper_->sync(); }
+  bool is_read_by_host() const override { return upper_->is_read_by_host(); }
 
  private:
   friend class UnionInode;

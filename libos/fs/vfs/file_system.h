@@ -30,6 +30,8 @@ class FileSystem : public RefCounted<FileSystem> {
   // Options for /proc/mounts after "rw" or "ro", with a leading comma; empty when there are none.
   virtual Result<String> options() const { return String(); }
   virtual bool is_read_only() const { return false; }
+  // What is written there is not kept from the host.
+  virtual bool is_read_by_host() const { return false; }
 
   // st_dev of its files: an anonymous device number (major 0), unique while the enclave runs.
   uint64_t device() const { return device_; }

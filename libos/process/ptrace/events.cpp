@@ -1,6 +1,7 @@
 // clone, exec and exit as a tracer sees them: event stops, children that are traced from their start, and the ends of
 // tracees (kernel/fork.c, ptrace_init_task; kernel/exit.c, exit_notify and release_task).
 #include "libos/process/clone.h"
+#include "libos/process/exit.h"
 #include "libos/process/process_table.h"
 #include "libos/process/ptrace/attach.h"
 #include "libos/process/ptrace/ptrace.h"
@@ -134,9 +135,8 @@ void note_exit(ProcessTree& tree, Thread& self, int code) {
   const bool is_leader = death->is_leader;
   tracer.links(tree).tracee_deaths.push_back(*death.leak());
   if (is_leader) return;
-  const int signal = status & 0x7f;
-  notify_tracer(tree, tracer, process, self.tid(), signal == 0 ? kCldExited : kCldKilled,
-                signal == 0 ? status >> 8 : signal);
+  const ChildEnd end = child_end(status);
+  notify_tracer(tree, tracer, process, self.tid(), end.code, end.status);
 }
 
 bool holds_back(ProcessTree& tree, Process& process) {
@@ -146,9 +146,8 @@ bool holds_back(ProcessTree& tree, Process& process) {
   for (auto& [pid, tracer] : tree.processes) {
     for (const TraceeRecord& death : tracer->links(tree).tracee_deaths) {
       if (death.process != &process || !death.is_leader) continue;
-      const int status = links.exit_status, signal = status & 0x7f;
-      notify_tracer(tree, *tracer, process, death.tid, signal == 0 ? kCldExited : kCldKilled,
-                    signal == 0 ? status >> 8 : signal);
+      const ChildEnd end = child_end(links.exit_status);
+      notify_tracer(tree, *tracer, process, death.tid, end.code, end.status);
       return true;
     }
   }

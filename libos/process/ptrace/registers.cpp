@@ -1,6 +1,7 @@
 #include "libos/process/ptrace/registers.h"
 
 #include "libos/arch/memory.h"
+#include "libos/lib/memory.h"
 #include "libos/mm/user.h"
 #include "libos/process/signals/frame.h"
 
@@ -60,6 +61,17 @@ RegisterWords words_of(const UserRegisters& registers) {
   words[kSs] = kUserSs;
   words[kFsBase] = registers.fs_base;
   return words;
+}
+
+// The bytes that XSAVE leaves to software name the features, as in a signal frame.
+Result<void> copy_xstate(TaskContext& context, std::span<std::byte> to) {
+  const std::span<const std::byte> area = context.xstate();
+  if (to.size() > area.size()) return Errno::kInval;
+  copy_bytes(to, area.first(to.size()));
+  constexpr size_t kNoteSize = kLegacyXstateSize - kXstateNoteOffset;
+  zero_bytes(to.subspan(kXstateNoteOffset, kNoteSize));
+  if (to.size() == kFloatSize) return {};
+  return write_object(to.subspan(kXstateNoteOffset), xstate_features());
 }
 
 Result<void> set_word(UserRegisters& registers, size_t index, uint64_t value) {

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "libos/arch/registers.h"
+#include "libos/arch/task_context.h"
 #include "libos/lib/result.h"
 
 namespace occlum::ptrace {
@@ -21,6 +22,9 @@ constexpr size_t kUserCsIndex = 17;
 constexpr size_t kFsBaseOffset = 168;  // offsetof(struct user, regs.fs_base)
 
 RegisterWords words_of(const UserRegisters& registers);
+// The legacy area or the whole of XSAVE's standard format, as much as there is room for, of a thread that does not run.
+// kInval: there is less.
+Result<void> copy_xstate(TaskContext& context, std::span<std::byte> to);
 // One of the words. Errors: kIo, what no program may have.
 Result<void> set_word(UserRegisters& registers, size_t index, uint64_t value);
 

@@ -155,17 +155,8 @@ Result<void> set_registers(Thread& tracee, std::span<const uint64_t> words) {
   });
 }
 
-// The bytes that XSAVE leaves to software name the features, as in a signal frame.
 Result<void> read_xstate(Thread& tracee, std::span<std::byte> to) {
-  return while_stopped(tracee, [&](UserRegisters&) -> Result<void> {
-    const std::span<const std::byte> area = tracee.context().xstate();
-    if (to.size() > area.size()) return Errno::kInval;
-    copy_bytes(to, area.first(to.size()));
-    constexpr size_t kNoteSize = kLegacyXstateSize - kXstateNoteOffset;
-    zero_bytes(to.subspan(kXstateNoteOffset, kNoteSize));
-    if (to.size() == kFloatSize) return {};
-    return write_object(to.subspan(kXstateNoteOffset), xstate_features());
-  });
+  return while_stopped(tracee, [&](UserRegisters&) { return copy_xstate(tracee.context(), to); });
 }
 
 Result<void> write_xstate(Thread& tracee, std::span<const std::byte> from) {

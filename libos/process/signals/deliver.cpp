@@ -1,6 +1,7 @@
 // Delivery: what happens to pending signals on the way back to the program (signal(7); kernel/signal.c's get_signal
 // and arch/x86's handle_signal), and with it the restart of interrupted system calls.
 #include "libos/arch/arch.h"
+#include "libos/process/core_dump/core_dump.h"
 #include "libos/process/exit.h"
 #include "libos/process/out_of_line.h"
 #include "libos/process/process.h"
@@ -61,16 +62,17 @@ void run_handler(Thread& self, UserRegisters& registers, const SignalInfo& info,
   if (ptrace::is_traced(self)) ptrace::report_handler(self);
 }
 
-void act_by_default(Thread& self, int signal, uint32_t continues) {
-  switch (default_action(signal)) {
+void act_by_default(Thread& self, const SignalInfo& info, uint32_t continues) {
+  switch (default_action(info.signal)) {
     case DefaultAction::kIgnore:
     case DefaultAction::kContinue:
       return;
     case DefaultAction::kStop:
-      return begin_stop(self, signal, continues);
+      return begin_stop(self, info.signal, continues);
     case DefaultAction::kTerminate:
-    case DefaultAction::kCoreDump:  // No core file is written, and the status does not say so.
-      return exit_process(self, signal);
+      return exit_process(self, info.signal);
+    case DefaultAction::kCoreDump:
+      return dump_core(self, info);
   }
 }
 
@@ -83,7 +85,7 @@ void deliver_one(Thread& self, UserRegisters& registers) {
   const int signal = info->signal;
   const SignalAction action = process.actions().take(signal);
   if (signal == kSigKill || signal == kSigStop || action.handler == kSigDfl) {
-    act_by_default(self, signal, continues);
+    act_by_default(self, *info, continues);
   } else if (action.handler != kSigIgn) {
     run_handler(self, registers, *info, action);
   }

@@ -38,6 +38,16 @@ void apply_job_control(ProcessTree& tree, Process& process, int signal) {
   }
 }
 
+// The process is ending already, but its core file may take long: that is what it ends by now.
+void stop_core_dump(ProcessTree& tree, Process& process) {
+  Process::Links& links = process.links(tree);
+  Thread* const dumper = links.dumper;
+  if (dumper == nullptr) return;
+  links.group_status = kSigKill;
+  dumper->set_work(Thread::kDie);
+  dumper->interrupt();
+}
+
 bool is_dropped(ProcessTree& tree, Process& process, const Thread* target, int signal) {
   if (process.is_kernel()) return true;
   const Process::Links& links = process.links(tree);
@@ -164,6 +174,7 @@ Result<void> send_locked(ProcessTree& tree, Process& process, Thread* target,
                          const SignalInfo& info, RefPtr<QueuedSignal> node) {
   const int signal = info.signal;
   if (!process.is_kernel()) apply_job_control(tree, process, signal);
+  if (signal == kSigKill) stop_core_dump(tree, process);
   if (is_dropped(tree, process, target, signal)) return {};
 
   const bool may_fail = is_realtime_signal(signal) && info.code != kSiUser;

@@ -104,7 +104,8 @@ constexpr int kFpeIntDiv = 1, kFpeIntOvf = 2, kFpeFltDiv = 3, kFpeFltOvf = 4, kF
 constexpr int kSegvMapErr = 1, kSegvAccErr = 2, kSegvBndErr = 3;
 constexpr int kBusAdrAln = 1, kBusAdrErr = 2;
 constexpr int kTrapBrkpt = 1, kTrapTrace = 2, kTrapHardware = 4;
-constexpr int kCldExited = 1, kCldKilled = 2, kCldTrapped = 4, kCldStopped = 5, kCldContinued = 6;
+constexpr int kCldExited = 1, kCldKilled = 2, kCldDumped = 3, kCldTrapped = 4, kCldStopped = 5,
+              kCldContinued = 6;
 constexpr int kPollInCode = 1, kPollOutCode = 2, kPollMsgCode = 3, kPollErrCode = 4,
               kPollPriCode = 5, kPollHupCode = 6;
 
