@@ -2,9 +2,11 @@
 // for whom.
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <poll.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -616,6 +618,30 @@ CASE(system_files) {
   char line[128] = {0};
   CHECK_EQ(readlink("/proc/self/ns/pid", line, sizeof line - 1), 16);
   CHECK_STR(line, "pid:[4026531836]");
+  struct stat own, parents;
+  CHECK_OK(stat("/proc/self/ns/pid", &own));
+  snprintf(line, sizeof line, "/proc/%d/ns/pid", getppid());
+  CHECK_OK(stat(line, &parents));
+  CHECK_EQ(own.st_mode, S_IFREG | 0444);
+  CHECK_EQ(own.st_ino, 4026531836);
+  CHECK(own.st_ino == parents.st_ino && own.st_dev == parents.st_dev);
+  int fd = open("/proc/self/ns/pid", O_RDONLY);
+  CHECK_OK(fstat(fd, &parents));
+  CHECK(own.st_ino == parents.st_ino && own.st_dev == parents.st_dev);
+  CHECK_EQ(ioctl(fd, NS_GET_NSTYPE), CLONE_NEWPID);
+  CHECK_ERRNO(ioctl(fd, NS_GET_PARENT), EPERM);
+  uid_t owner = 7;
+  CHECK_ERRNO(ioctl(fd, NS_GET_OWNER_UID, &owner), EINVAL);
+  int user = ioctl(fd, NS_GET_USERNS);
+  CHECK_EQ(fcntl(user, F_GETFD), FD_CLOEXEC);
+  CHECK_EQ(ioctl(user, NS_GET_NSTYPE), CLONE_NEWUSER);
+  CHECK_ERRNO(ioctl(user, NS_GET_USERNS), EPERM);
+  CHECK_ERRNO(ioctl(user, NS_GET_OWNER_UID, 8), EFAULT);
+  CHECK_OK(ioctl(user, NS_GET_OWNER_UID, &owner));
+  CHECK_EQ(owner, 0);
+  CHECK_OK(close(user));
+  CHECK_ERRNO(read(fd, line, 1), EINVAL);
+  CHECK_OK(close(fd));
   memset(line, 0, sizeof line);
   CHECK(readlink("/proc/net", line, sizeof line - 1) > 0);
   CHECK_STR(line, "self/net");

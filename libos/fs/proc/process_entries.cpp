@@ -2,6 +2,7 @@
 #include <array>
 
 #include "libos/fs/proc/mount_text.h"
+#include "libos/fs/proc/namespaces.h"
 #include "libos/fs/proc/proc_nodes.h"
 #include "libos/fs/proc/process_text.h"
 #include "libos/fs/vfs/operations.h"
@@ -151,32 +152,30 @@ Result<void> children_text(const Subject& subject, ProcText& out) {
   });
 }
 
-// One namespace of each kind, numbered as the initial ones are on Linux.
-template <unsigned kNumber>
+template <Namespace kWhich>
 Result<String> namespace_link(const Subject&) {
-  constexpr std::array<std::string_view, 8> kNames = {"time", "cgroup", "pid", "user",
-                                                      "uts",  "ipc",    "mnt", "net"};
-  String text;
-  TRY(append_format(text, "{}:[{}]", kNames[kNumber], 4026531834u + kNumber));
-  return text;
+  return namespace_name(kWhich);
 }
-
+template <Namespace kWhich>
 Result<Path> namespace_target(const Subject& subject) {
   TRY(check_look(ProcEntry::Needs::kTrace, subject));
-  return Errno::kAcces;  // nothing could be done with it: setns(2) is not there
+  return namespace_path(kWhich);
+}
+template <Namespace kWhich>
+constexpr ProcEntry namespace_entry(std::string_view name) {
+  return proc_link(name, namespace_link<kWhich>, namespace_target<kWhich>);
 }
 
-constexpr std::array kNamespaceEntries = {
-    proc_link("cgroup", namespace_link<1>, namespace_target),
-    proc_link("ipc", namespace_link<5>, namespace_target),
-    proc_link("mnt", namespace_link<6>, namespace_target),
-    proc_link("net", namespace_link<7>, namespace_target),
-    proc_link("pid", namespace_link<2>, namespace_target),
-    proc_link("pid_for_children", namespace_link<2>, namespace_target),
-    proc_link("time", namespace_link<0>, namespace_target),
-    proc_link("time_for_children", namespace_link<0>, namespace_target),
-    proc_link("user", namespace_link<3>, namespace_target),
-    proc_link("uts", namespace_link<4>, namespace_target)};
+constexpr std::array kNamespaceEntries = {namespace_entry<Namespace::kCgroup>("cgroup"),
+                                          namespace_entry<Namespace::kIpc>("ipc"),
+                                          namespace_entry<Namespace::kMount>("mnt"),
+                                          namespace_entry<Namespace::kNet>("net"),
+                                          namespace_entry<Namespace::kPid>("pid"),
+                                          namespace_entry<Namespace::kPid>("pid_for_children"),
+                                          namespace_entry<Namespace::kTime>("time"),
+                                          namespace_entry<Namespace::kTime>("time_for_children"),
+                                          namespace_entry<Namespace::kUser>("user"),
+                                          namespace_entry<Namespace::kUts>("uts")};
 
 Result<void> loginuid_text(const Subject&, ProcText& out) {
   out.text("4294967295");
