@@ -12,26 +12,27 @@
 
 #include "check.h"
 
-static char place[64];
+static char place[128];
 static int queue = -1;
 
 static const char* at(const char* name) {
-  static char paths[4][128];
+  static char paths[4][256];
   static int next;
   char* path = paths[next++ % 4];
-  snprintf(path, 128, "%s/%s", place, name);
+  snprintf(path, sizeof paths[0], "%s/%s", place, name);
   return path;
 }
 
 static void begin(void) {
-  strcpy(place, "/tmp/inotify-XXXXXX");
+  const char* base = getenv("TMPDIR");
+  snprintf(place, sizeof place, "%s/inotify-XXXXXX", base ? base : "/tmp");
   REQUIRE(mkdtemp(place) != NULL);
   queue = inotify_init1(IN_NONBLOCK);
   REQUIRE(queue >= 0);
 }
 static void end(void) {
   close(queue);
-  char command[128];
+  char command[160];
   snprintf(command, sizeof command, "rm -rf %s", place);
   CHECK_EQ(system(command), 0);
 }
@@ -433,7 +434,7 @@ static int execute(const char* path) {
 
 CASE(executing) {
   begin();
-  char command[256];
+  char command[320];
   snprintf(command, sizeof command, "cp /bin/true %s/program && cp /bin/cat %s/reader", place,
            place);
   CHECK_EQ(system(command), 0);
